@@ -1,0 +1,83 @@
+"""Checks at trace time, all with one sentence: "`name` must ..., but got ..."."""
+
+import importlib
+from types import ModuleType
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnthermo._typing import Array
+
+
+def is_concrete(*values: Any) -> bool:
+    """Whether every leaf is a value and none a tracer: only then can numbers, and not just shapes, be checked."""
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+
+
+def refuse(name: str, requirement: str, got: Any) -> NoReturn:
+    """Raise the ValueError "`name` must `requirement`, but got `got`"."""
+    raise ValueError(f"`{name}` must {requirement}, but got {got}")
+
+
+def check(name: str, requirement: str, holds: Any, got: Any) -> None:
+    """Refuse unless `holds`."""
+    if not holds:
+        refuse(name, requirement, got)
+
+
+def real_array(name: str, value: Any, *, ndim: int | None = None, shape: tuple[int, ...] | None = None) -> Array:
+    """`value` as a real floating-point array; integers and booleans become the default float dtype.
+
+    Raises:
+        TypeError: complex, string or object data.
+        ValueError: wrong rank or shape.
+    """
+    try:
+        dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+    except ValueError:
+        refuse(name, "be an array", "nested sequences of unequal length")
+    is_number = jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer) or dtype == bool
+    if not is_number:
+        raise TypeError(f"`{name}` must be real, but got dtype {dtype}")
+    array = jnp.asarray(value)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        array = array.astype(jnp.result_type(float))
+    if ndim is not None:
+        check(name, f"have {ndim} dimensions", array.ndim == ndim, f"shape {array.shape}")
+    if shape is not None:
+        check(name, f"have shape {shape}", array.shape == shape, f"shape {array.shape}")
+    return array
+
+
+def finite(name: str, value: Any) -> None:
+    """Refuse NaN and infinity where the value is known."""
+    if is_concrete(value):
+        array = np.asarray(value)
+        if array.size and not np.isfinite(array).all():
+            refuse(name, "be finite", f"{int((~np.isfinite(array)).sum())} non-finite entries of {array.size}")
+
+
+def positive(name: str, value: Any) -> None:
+    """Refuse zero, negative, and NaN entries where the value is known; always refuse complex dtypes."""
+    if not is_concrete(value):
+        return
+    array = np.asarray(value)
+    if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
+        raise TypeError(f"`{name}` must be a real number, but got {value!r}")
+    if not (array > 0).all():
+        refuse(name, "be positive", float(array.min()) if array.ndim else float(array))
+
+
+def extra(module: str, extra_name: str) -> ModuleType:
+    """Import an optional package, or say which `pip install` brings it.
+
+    Raises:
+        ImportError: with the command that mends it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.split(".")[0]
+        raise ImportError(f"{package} is not installed: pip install 'nnthermo[{extra_name}]'") from error

@@ -1,0 +1,42 @@
+"""Frozen dataclasses as pytrees: constructors check, unflattening does not."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TypeVar, dataclass_transform
+
+import jax
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def pytree(*, static: tuple[str, ...] = ()) -> Callable[[type[T]], type[T]]:
+    """Make a class a frozen dataclass and a pytree whose `static` fields are part of the tree structure.
+
+    JAX rebuilds pytrees around tracers, batched arrays and placeholders, which no shape check would accept; so
+    unflattening sets the fields directly and leaves `__post_init__` to those who construct the object by hand.
+    """
+
+    def register(cls: type[T]) -> type[T]:
+        cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
+        names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        leaves = [name for name in names if name not in static]
+        keys = [jax.tree_util.GetAttrKey(name) for name in leaves]
+
+        def flatten_with_keys(self: T) -> tuple[list, tuple]:
+            children = [(key, getattr(self, name)) for key, name in zip(keys, leaves, strict=True)]
+            return children, tuple(getattr(self, name) for name in static)
+
+        def flatten(self: T) -> tuple[list, tuple]:
+            return [getattr(self, name) for name in leaves], tuple(getattr(self, name) for name in static)
+
+        def unflatten(fixed: tuple, children: list) -> T:
+            self = object.__new__(cls)
+            for name, value in [*zip(static, fixed, strict=True), *zip(leaves, children, strict=True)]:
+                object.__setattr__(self, name, value)
+            return self
+
+        jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+        return cls
+
+    return register

@@ -1,0 +1,8 @@
+"""Ensembles of states (Sections 4-5): the Hessian Ĝ and the Gaussian partition function."""
+
+from nnthermo.ensemble.gaussian import log_partition as log_partition
+from nnthermo.ensemble.hessian import DenseHessian as DenseHessian
+from nnthermo.ensemble.hessian import LayeredHessian as LayeredHessian
+from nnthermo.ensemble.hessian import bulk_hessian as bulk_hessian
+from nnthermo.ensemble.hessian import mean_slopes as mean_slopes
+from nnthermo.ensemble.hessian import mean_state as mean_state

@@ -1,0 +1,54 @@
+"""The Gaussian partition function (5.9)-(5.14)."""
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+
+from nnthermo._checks import finite, is_concrete, positive, refuse
+from nnthermo._typing import Array, Scalar, State
+
+
+class HasLogDet(Protocol):
+    """What log Z needs of Ĝ: its size and log det((1 - βm)I + βĜ). Hessians and spectra have both."""
+
+    @property
+    def size(self) -> int:
+        """Number of neurons N."""
+        ...
+
+    def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
+        """log det((1 - βm) I + βĜ)."""
+        ...
+
+
+def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None = None) -> Array:
+    r"""Log partition function of the Gaussian canonical ensemble, in nats.
+
+    Eqs. (5.9) with `mean` and (5.14) without:
+
+        log Z = -½ log det M - ½ āᵀ (1-βm) βĜ M⁻¹ ā + (N/2) log 2π,   M = (1-βm) I + βĜ.
+
+    (5.9) is exact for linear networks if `mean` is the fixed state x̄ of (2.9); the paper prints ⟨x⟩, with which it is
+    not. For other activations the error is O(1/β). (5.14) drops the second term, which for trained networks is as
+    large as what depends on the weights in the first. Both rest on the window exp(-x·x/2) of (5.8).
+
+    Args:
+        G: Hessian from `bulk_hessian`, or a `LogSpectrum` (without `mean`).
+        beta: inverse temperature β > 0, in inverse units of the loss; shape ().
+        m: curvature of the potential V = -(m/2) x·x (3.3).
+        mean: x̄ in the structure of the network.
+
+    Raises:
+        ValueError: β not positive, Ĝ not finite, or M not positive definite, 1 + β(λ_min - m) <= 0, where the numbers are known;
+            under jit, vmap and grad the second is returned as NaN.
+    """
+    positive("beta", beta)
+    if mean is None:
+        log_det, form = G.log_det(beta, m), 0.0
+    else:
+        log_det, form = G.log_det_and_form(beta, m, mean)
+    if is_concrete(log_det, beta, m) and np.isnan(log_det):
+        finite("G", list(G))
+        refuse("m", "keep (1 - βm)I + βĜ positive definite, i.e. m < λ_min + 1/β", f"m = {float(m)} at β = {float(beta)}")
+    return -0.5 * log_det - 0.5 * form + 0.5 * G.size * math.log(2 * math.pi)

@@ -1,0 +1,161 @@
+"""Ĝ = (I - f̂'ŵ)ᵀ(I - f̂'ŵ) (5.6), the Gauss-Newton Hessian of the bulk loss, in the structure of the network."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nnthermo._checks import check, real_array, refuse
+from nnthermo._typing import Array, Scalar, State
+from nnthermo.linalg import bidiagonal
+from nnthermo.linalg.dense import cholesky, gram, matmul
+from nnthermo.linalg.reduction import log_singular_values, unit_count
+from nnthermo.network import FeedForward, Septuple
+
+
+class DenseHessian(NamedTuple):
+    """Ĝ = BᵀB of a general graph.
+
+    Attributes:
+        jacobian: B = ∂r/∂x = I - f̂'ŵ, shape (N, N).
+    """
+
+    jacobian: Array
+
+    @property
+    def size(self) -> int:
+        """Number of neurons N."""
+        return self.jacobian.shape[-1]
+
+    def to_dense(self) -> Array:
+        """Ĝ, shape (N, N)."""
+        return gram(self.jacobian)
+
+    def matvec(self, v: Array) -> Array:
+        """Ĝ v, shape (N,)."""
+        return matmul(self.jacobian.T, matmul(self.jacobian, v))
+
+    def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
+        """log det((1 - βm) I + βĜ); NaN if not positive definite."""
+        return cholesky(self._shifted(*self._numbers(beta, m))).log_det()
+
+    def log_det_and_form(self, beta: Scalar, m: Scalar, a: Array) -> tuple[Array, Array]:
+        """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
+        beta, m = self._numbers(beta, m)
+        factor = cholesky(self._shifted(beta, m))
+        error = matmul(self.jacobian, a)  # r = Ba: aᵀβĜM⁻¹a = βrᵀ(B M⁻¹ a), with no subtraction
+        return factor.log_det(), (1 - beta * m) * beta * jnp.vdot(error, matmul(self.jacobian, factor.solve(a)))
+
+    def log_eigenvalues(self) -> tuple[Array, int]:
+        """Every log λ, descending, and 0: a general graph has no eigenvalue that is 1 by its shape."""
+        return 2 * jnp.log(jnp.linalg.svd(self.jacobian, compute_uv=False)), 0
+
+    def _numbers(self, beta: Scalar, m: Scalar) -> tuple[Array, Array]:
+        return jnp.asarray(beta, self.jacobian.dtype), jnp.asarray(m, self.jacobian.dtype)
+
+    def _shifted(self, beta: Array, m: Array) -> Array:
+        return (1 - beta * m) * jnp.eye(self.size, dtype=self.jacobian.dtype) + beta * self.to_dense()
+
+
+class LayeredHessian(NamedTuple):
+    """Ĝ = BᵀB of a feed-forward network: B is block bidiagonal with -A_l = -diag(f'_l) W_l below the diagonal.
+
+    Weights and slopes are separate leaves, so that under `vmap` over states what depends on the weights alone, above
+    all W_1W_1ᵀ of the wide input layer, is computed once.
+
+    Attributes:
+        weights: L - 1 matrices (n_{l+1}, n_l).
+        slopes: L - 1 vectors (n_{l+1},).
+    """
+
+    weights: tuple[Array, ...]
+    slopes: tuple[Array, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of neurons N."""
+        return sum(bidiagonal.block_sizes(self.weights))
+
+    @property
+    def blocks(self) -> tuple[Array, ...]:
+        """A_l = diag(f'_l) W_l."""
+        return tuple(d[:, None] * w for d, w in zip(self.slopes, self.weights, strict=True))
+
+    def to_dense(self) -> Array:
+        """Ĝ, shape (N, N), neurons in the order of the layers."""
+        return gram(bidiagonal.to_dense(self.blocks))
+
+    def matvec(self, v: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Ĝ v for a tuple of layer vectors."""
+        return bidiagonal.multiply_transposed(self.blocks, bidiagonal.multiply(self.blocks, v))
+
+    def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
+        """log det((1 - βm) I + βĜ) in O(L n³), n the width of the layers after the input; NaN if not positive definite."""
+        zero = tuple(jnp.zeros(n, self.weights[0].dtype) for n in bidiagonal.block_sizes(self.weights))
+        return self.log_det_and_form(beta, m, zero)[0]
+
+    def log_det_and_form(self, beta: Scalar, m: Scalar, a: tuple[Array, ...]) -> tuple[Array, Array]:
+        """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
+        shared = matmul(self.weights[0], self.weights[0].T)
+        first_gram = self.slopes[0][:, None] * shared * self.slopes[0]
+        beta, m = jnp.asarray(beta, shared.dtype), jnp.asarray(m, shared.dtype)
+        return bidiagonal.log_det_and_form(self.blocks, 1 - beta * m, beta, a, first_gram)
+
+    def log_eigenvalues(self) -> tuple[Array, int]:
+        """Log λ of the coupled directions, descending, and how many eigenvalues are exactly 1 besides."""
+        count = unit_count(bidiagonal.block_sizes(self.weights))
+        return 2 * log_singular_values(self.blocks), count
+
+
+Hessian = DenseHessian | LayeredHessian
+
+
+def bulk_hessian(net: FeedForward | Septuple, x: State | None = None, *, slopes: State | None = None) -> Hessian:
+    """Ĝ = (I - f̂'ŵ)ᵀ(I - f̂'ŵ) (5.6) at a state.
+
+    The exact Hessian of the bulk loss (3.1) at the fixed point x̄ of (2.9), where the residual vanishes; elsewhere
+    that Hessian has the further term -Σ r_i f''_i w_iw_iᵀ. Input rows of f̂'ŵ are zero by (2.2).
+
+    Args:
+        net: a network.
+        x: state in the structure of the network.
+        slopes: f̂' in place of f'(ŵx + b), for example `mean_slopes`; then x is not needed.
+
+    Raises:
+        ValueError: neither state nor slopes, or wrong shapes.
+    """
+    if slopes is None:
+        if x is None:
+            refuse("x", "be given unless `slopes` are", "None")
+        slopes = net.slopes(x)
+    if isinstance(net, FeedForward):
+        check("slopes", f"be {len(net.biases)} vectors, one a layer after the input", len(slopes) == len(net.biases), len(slopes))
+        return LayeredHessian(
+            net.weights, tuple(real_array("slopes", d, shape=b.shape) for d, b in zip(slopes, net.biases, strict=True))
+        )
+    slopes = real_array("slopes", slopes, shape=net.bias.shape)
+    return DenseHessian(jnp.eye(net.size, dtype=net.weight.dtype) - slopes[:, None] * net.signal_weight)
+
+
+def mean_state(net: FeedForward | Septuple, inputs: Array) -> State:
+    """⟨x⟩ over a data set: the mean of the fixed states of all samples, where the paper takes its one Ĝ.
+
+    Not itself a fixed state, and f'(⟨x⟩) is not ⟨f'⟩ (`mean_slopes`): their spectra differ by half.
+
+    Args:
+        net: a network.
+        inputs: (samples, n_in).
+    """
+    states = jax.vmap(net.propagate)(real_array("inputs", inputs, ndim=2))
+    return jax.tree.map(lambda s: jnp.mean(s, axis=0), states)
+
+
+def mean_slopes(net: FeedForward | Septuple, inputs: Array) -> State:
+    """⟨f'⟩ over a data set: the mean over samples of the slopes at their own fixed states.
+
+    Args:
+        net: a network.
+        inputs: (samples, n_in).
+    """
+    slopes = jax.vmap(lambda u: net.slopes(net.propagate(u)))(real_array("inputs", inputs, ndim=2))
+    return jax.tree.map(lambda s: jnp.mean(s, axis=0), slopes)

@@ -1,0 +1,80 @@
+"""Activation maps f (2.6): element-wise, with their slopes f' (5.4)."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnthermo._checks import check, refuse
+from nnthermo._typing import Activation, Array
+
+PROBES = np.linspace(-1.3, 1.7, 8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layerwise:
+    """One activation per consecutive group of neurons: the f_i of (2.6) for a network whose layers differ.
+
+    Args:
+        sizes: number of neurons in each group; they add up to the length of the argument.
+        activations: element-wise maps, one a group.
+    """
+
+    sizes: tuple[int, ...]
+    activations: tuple[Activation, ...]
+
+    def __call__(self, y: Array) -> Array:
+        """f_i(y_i); y and the result have shape (..., sum(sizes))."""
+        parts = jnp.split(y, np.cumsum(self.sizes)[:-1], axis=-1)
+        return jnp.concatenate([f(part) for f, part in zip(self.activations, parts, strict=True)], axis=-1)
+
+
+def slope(activation: Activation, y: Array) -> Array:
+    """f'_i(y_i), the diagonal of f̂' (5.4); for tanh this is 1 - tanh² (10.4), which does not overflow.
+
+    Shape of y; exact for element-wise f only (a directional derivative along ones).
+    """
+    return jax.jvp(activation, (y,), (jnp.ones_like(y),))[1]
+
+
+def check_elementwise(activation: Activation, size: int) -> None:
+    """Refuse what is not callable, changes the shape, or lets one neuron's input reach another's output (softmax).
+
+    Raises:
+        TypeError: not callable.
+        ValueError: not element-wise, as probed at a few points.
+    """
+    if not callable(activation):
+        raise TypeError(f"`activation` must be callable, but got {activation!r}")
+    if size == 0:
+        return
+    with jax.ensure_compile_time_eval():
+        y = jnp.asarray(np.resize(PROBES, size))
+        even = jnp.arange(size) % 2 == 0
+        base, moved = activation(y), activation(jnp.where(even, y, y + 0.37))
+        check("activation", f"keep the shape {y.shape}", jnp.shape(base) == y.shape, f"shape {jnp.shape(base)}")
+        if not bool(jnp.all(jnp.where(even, base == moved, True))):
+            refuse("activation", "act on each neuron separately (2.6)", "a map that mixes neurons")
+
+
+def is_bounded(activation: Activation, size: int) -> bool:
+    """Whether f stays bounded, judged at |y| = 1e3 and 1e6: true of tanh, false of the identity and ReLU."""
+    with jax.ensure_compile_time_eval():
+        near, far = (jnp.abs(activation(jnp.full((size,), r))) for r in (1e3, 1e6))
+        near, far = (jnp.maximum(a, jnp.abs(activation(jnp.full((size,), -r)))) for a, r in ((near, 1e3), (far, 1e6)))
+        return bool(jnp.all(far <= 2.0 * near + 1.0))
+
+
+def as_tuple(activation: Activation | Sequence[Activation], layers: int) -> tuple[Activation, ...]:
+    """One activation for each of `layers` layers, from one for all or a sequence.
+
+    Raises:
+        ValueError: a sequence of another length.
+    """
+    if callable(activation):
+        return (activation,) * layers
+    activations = tuple(activation)
+    check("activation", f"be one map or {layers} of them, one a layer", len(activations) == layers, len(activations))
+    return activations

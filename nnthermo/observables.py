@@ -1,0 +1,159 @@
+"""Everything the theory measures of a network at once: the one place that joins the parts."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nnthermo._typing import Array, Scalar, State
+from nnthermo.architecture import eigenvalue_laplacian
+from nnthermo.ensemble import bulk_hessian, log_partition, mean_slopes
+from nnthermo.loss import Network, boundary_loss
+from nnthermo.relaxation import relax
+from nnthermo.spectrum import (
+    complexity,
+    decompose,
+    displaced_count,
+    log_eigenvalues,
+    thermodynamic_entropy,
+)
+from nnthermo.thermodynamics import average_loss, heat_capacity
+
+
+class Observables(NamedTuple):
+    """Thermodynamics and spectrum of a network at a state; scalars of shape () unless said otherwise.
+
+    Losses and energies are in units of the loss, entropies and complexities in nats.
+
+    Attributes:
+        log_partition: log Z with the mean term (5.9), on which the next four rest.
+        free_energy: F = -log Z / β (6.4).
+        average_loss: U = -∂ log Z/∂β (6.1).
+        entropy: S = log Z + βU (7.1).
+        heat_capacity: β² ∂² log Z/∂β².
+        log_partition_without_mean: (5.14), on which the rest rests.
+        complexity: C (6.7), threshold at λ = 1/β.
+        thermodynamic_entropy: S₀ (7.4), same threshold.
+        displaced_count: N_>, same threshold.
+        smooth_complexity: the exact form of C (`decompose`).
+        smooth_thermodynamic_entropy: the exact form of S₀.
+        effective_count: N_eff = 2βU of (5.14), the exact form of N_>.
+        laplacian: ΔF in the eigenvalues (8.10).
+        mu2: Tr (log Ĝ)² (9.5).
+        mu3: Tr (log Ĝ)³ (9.6).
+        mean_square: mean of (log λ)² over the dynamical eigenvalues.
+        mean_cube: mean of (log λ)³ over the dynamical eigenvalues.
+        skewness: mean_cube / mean_square^{3/2}.
+        log_eigenvalues: dynamical log λ, descending, shape (n,).
+    """
+
+    log_partition: Array
+    free_energy: Array
+    average_loss: Array
+    entropy: Array
+    heat_capacity: Array
+    log_partition_without_mean: Array
+    complexity: Array
+    thermodynamic_entropy: Array
+    displaced_count: Array
+    smooth_complexity: Array
+    smooth_thermodynamic_entropy: Array
+    effective_count: Array
+    laplacian: Array
+    mu2: Array
+    mu3: Array
+    mean_square: Array
+    mean_cube: Array
+    skewness: Array
+    log_eigenvalues: Array
+
+
+def measure(
+    net: Network, x: State, beta: Scalar, *, m: Scalar = 0.0, slopes: State | None = None
+) -> Observables:
+    """Every observable of a network at a state, from one Ĝ; composes with jit, vmap and grad.
+
+    Args:
+        net: a network.
+        x: x̄, a fixed state in the structure of the network, or `mean_state` of a data set as in the paper.
+        beta: inverse temperature β > 0, in inverse units of the loss.
+        m: curvature of the potential (3.3) in the partition function, U, S and ΔF; C, S₀ and N_> are those of m = 0.
+        slopes: f̂' in place of f'(ŵx + b), for example `mean_slopes`.
+
+    Raises:
+        ValueError: as `bulk_hessian` and `log_partition`.
+    """
+    G = bulk_hessian(net, x, slopes=slopes)
+    spectrum = log_eigenvalues(G)
+    exact = decompose(spectrum, beta)
+    log_z = log_partition(G, beta, m=m, mean=x)
+    energy = average_loss(G, beta, m=m, mean=x)
+    return Observables(
+        log_partition=log_z,
+        free_energy=-log_z / beta,
+        average_loss=energy,
+        entropy=log_z + beta * energy,
+        heat_capacity=heat_capacity(G, beta, m=m, mean=x),
+        log_partition_without_mean=log_partition(spectrum, beta, m=m),
+        complexity=complexity(spectrum, beta),
+        thermodynamic_entropy=thermodynamic_entropy(spectrum, beta),
+        displaced_count=displaced_count(spectrum, beta),
+        smooth_complexity=exact.complexity,
+        smooth_thermodynamic_entropy=exact.thermodynamic_entropy,
+        effective_count=exact.effective_count,
+        laplacian=eigenvalue_laplacian(spectrum, beta, m=m),
+        mu2=spectrum.moment(2),
+        mu3=spectrum.moment(3),
+        mean_square=spectrum.mean_moment(2),
+        mean_cube=spectrum.mean_moment(3),
+        skewness=spectrum.skewness(),
+        log_eigenvalues=spectrum.values,
+    )
+
+
+Observer = Callable[[Network, Array, Array], dict[str, Array]]
+
+
+def thermodynamic_observer(
+    *,
+    beta: Scalar = 1.0,
+    m: Scalar = 0.0,
+    relaxed_samples: int = 256,
+    max_steps: int = 2000,
+    slopes_of_mean: bool = True,
+) -> Observer:
+    """An observer for `train`: both losses over the data, and `measure` at the mean state.
+
+    Args:
+        beta: inverse temperature at which to measure.
+        m: curvature of the potential, as in `measure`.
+        relaxed_samples: the clamped bulk loss (3.2) is averaged over the first so many samples, the boundary loss over
+            all of them.
+        max_steps: bound on the relaxation's steps.
+        slopes_of_mean: f'(⟨x⟩), as the paper writes (5.4); False: ⟨f'⟩.
+
+    Returns:
+        A function (network, inputs, targets) -> dict with the fields of `Observables`, `boundary_loss`, `accuracy`
+        (the largest output is the largest target), `bulk_loss`, `relaxed_boundary_loss` (of the same samples) and
+        `unrelaxed`, the share of them that did not converge.
+    """
+
+    def observe(net: Network, inputs: Array, targets: Array) -> dict[str, Array]:
+        states = jax.vmap(net.propagate)(inputs)
+        boundary = jax.vmap(lambda x, t: boundary_loss(net, x, t))(states, targets)
+        outputs = jax.vmap(net.outputs)(states)
+        right = jnp.argmax(outputs, axis=-1) == jnp.argmax(targets, axis=-1)
+        found = relax(net, inputs[:relaxed_samples], targets[:relaxed_samples], max_steps=max_steps)
+        mean = jax.tree.map(lambda s: jnp.mean(s, axis=0), states)
+        slopes = None if slopes_of_mean else mean_slopes(net, inputs)
+        return {
+            "boundary_loss": jnp.mean(boundary),
+            "accuracy": jnp.mean(right.astype(boundary.dtype)),
+            "bulk_loss": jnp.mean(found.loss),
+            "relaxed_boundary_loss": jnp.mean(boundary[:relaxed_samples]),
+            "unrelaxed": jnp.mean((~found.converged).astype(boundary.dtype)),
+            **measure(net, mean, beta, m=m, slopes=slopes)._asdict(),
+        }
+
+    return observe

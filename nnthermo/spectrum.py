@@ -1,0 +1,236 @@
+"""The spectrum of log Ĝ (Sections 6, 7, 9, 10): moments, gap, complexity, and β from the gap."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from nnthermo._checks import check, is_concrete, positive, refuse
+from nnthermo._pytree import pytree
+from nnthermo._typing import Array, Scalar
+
+
+class Gap(NamedTuple):
+    """The widest empty interval among the displaced small eigenvalues.
+
+    Attributes:
+        lower: log λ at its lower end, shape ().
+        upper: log λ at its upper end, shape ().
+        count: eigenvalues below it, shape ().
+        contrast: its width over the median spacing of the negative log λ, shape (); near 1 there is no gap to speak of.
+    """
+
+    lower: Array
+    upper: Array
+    count: Array
+    contrast: Array
+
+    @property
+    def centre(self) -> Array:
+        """Its middle, where the paper reads β off by (9.4)."""
+        return (self.lower + self.upper) / 2
+
+    @property
+    def width(self) -> Array:
+        """upper - lower."""
+        return self.upper - self.lower
+
+
+@pytree(static=("unit_count",))
+class LogSpectrum:
+    """Eigenvalues of log Ĝ.
+
+    Attributes:
+        values: log λ of the dynamical eigenvalues, descending, shape (n,).
+        unit_count: how many further eigenvalues are exactly 1 for any weights of this architecture.
+    """
+
+    values: Array
+    unit_count: int = 0
+
+    def __post_init__(self) -> None:
+        check("values", "be one vector", jnp.ndim(self.values) == 1, f"shape {jnp.shape(self.values)}")
+        check("unit_count", "not be negative", self.unit_count >= 0, self.unit_count)
+
+    @property
+    def size(self) -> int:
+        """Number of neurons N."""
+        return self.values.shape[-1] + self.unit_count
+
+    def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
+        """log det((1 - βm)I + βĜ) as a sum over eigenvalues (5.14): a sweep in β costs O(n). NaN if not positive definite."""
+        shift = 1 - beta * m
+        terms = shift + beta * jnp.exp(self.values)
+        unit = jnp.asarray(shift + beta, terms.dtype)
+        safe = jnp.where(terms > 0, jnp.log(jnp.where(terms > 0, terms, 1)), jnp.nan)
+        ones = self.unit_count * jnp.where(unit > 0, jnp.log(jnp.where(unit > 0, unit, 1)), jnp.nan)
+        return jnp.sum(safe) + (ones if self.unit_count else 0.0)
+
+    def moment(self, k: int) -> Array:
+        """μ_k = Tr (log Ĝ)^k, (9.5) and (9.6) as printed: a sum over all eigenvalues."""
+        return jnp.sum(self.values**k)
+
+    def mean_moment(self, k: int) -> Array:
+        """The mean of (log λ)^k over the dynamical eigenvalues, the reading that fits the numbers the paper quotes."""
+        return jnp.mean(self.values**k)
+
+    def skewness(self) -> Array:
+        """Mean cube over the 3/2 power of the mean square, about 0: the standardised form of (9.6); NaN if all are 0."""
+        return self.mean_moment(3) / self.mean_moment(2) ** 1.5
+
+    def gap(self) -> Gap:
+        """The widest interval without eigenvalues among those below the median of the negative ones.
+
+        The paper marks it by eye. Needs at least two dynamical eigenvalues; where fewer than three are negative the
+        contrast is 1 by construction.
+        """
+        check("values", "hold at least two eigenvalues to have a gap", self.values.shape[-1] > 1, self.values.shape[-1])
+        upper, lower = self.values[:-1], self.values[1:]
+        spacing = upper - lower
+        negative = jnp.sum(self.values < 0)
+        rank = jnp.arange(1, self.values.shape[-1])  # values[rank:] lie below this spacing
+        below = self.values.shape[-1] - rank
+        candidate = (2 * below <= jnp.maximum(negative, 2)) & (lower < 0)
+        widest = jnp.argmax(jnp.where(candidate, spacing, -jnp.inf))
+        typical = jnp.nanmedian(jnp.where(upper < 0, spacing, jnp.nan))
+        typical = jnp.where(jnp.isfinite(typical) & (typical > 0), typical, spacing[widest])
+        return Gap(lower[widest], upper[widest], below[widest], spacing[widest] / jnp.where(typical > 0, typical, 1))
+
+    def largest_sum(self, n: int) -> Array:
+        """Sum of log λ over the n largest of all N eigenvalues, the exact ones included."""
+        check("n", f"lie between 0 and {self.size}", 0 <= n <= self.size, n)
+        count = self.values.shape[-1]
+        prefix = jnp.concatenate([jnp.zeros((1,), self.values.dtype), jnp.cumsum(self.values)])
+        # the n largest are the first j values and n - j zeros; the sum is largest for the right j
+        return jnp.max(prefix[max(0, n - self.unit_count) : min(n, count) + 1])
+
+
+def log_eigenvalues(G: Any) -> LogSpectrum:
+    """Log λ of Ĝ: the dynamical ones, and how many are exactly 1 whatever the weights.
+
+    For a layered network at most n_{l-1} + n_{l+1} directions of layer l are dynamical (110 of 854 for 784-40-20-10,
+    whose 744 others the theory of Section 9 puts at log λ = 0). They come from singular values of I - f̂'ŵ, so float32
+    keeps 1e-7 × cond(I - f̂'ŵ). Sum zero for every network without cycles (7.8).
+
+    Args:
+        G: Hessian from `bulk_hessian`.
+    """
+    values, count = G.log_eigenvalues()
+    return LogSpectrum(values, count)
+
+
+def displaced_count(spectrum: LogSpectrum, beta: Scalar) -> Array:
+    """N_>: the eigenvalues above 1/β, the paper's λ ≫ 1/β with the threshold that splits (6.6) best, shape ()."""
+    positive("beta", beta)
+    units = jnp.where(jnp.asarray(beta) > 1, spectrum.unit_count, 0)
+    return jnp.sum(spectrum.values > -jnp.log(jnp.asarray(beta, spectrum.values.dtype))) + units
+
+
+def complexity(spectrum: LogSpectrum, beta: Scalar | None = None, *, largest: int | None = None) -> Array:
+    """Complexity C, in nats: (6.7) at a temperature, or C_n (10.5) with `largest` = n.
+
+        C = -½ Σ_{βλ > 1} log λ + (N/2) log 2π,    C_n = -½ Σ_{n largest} log λ + (N/2) log 2π.
+
+    (6.7) is the threshold form: at finite β the split is smeared over |log βλ| of order 1 and costs up to ½ log 2 an
+    eigenvalue; `decompose` is exact. Without cycles C_N = (N/2) log 2π for all weights, by (7.8).
+
+    Raises:
+        ValueError: both or neither of `beta` and `largest`; β not positive; n outside 0 ... N.
+    """
+    check("beta or largest", "be given, and not both", (beta is None) != (largest is None), f"{beta} and {largest}")
+    gauge = 0.5 * spectrum.size * math.log(2 * math.pi)
+    if largest is not None:
+        return -0.5 * spectrum.largest_sum(largest) + gauge
+    positive("beta", beta)
+    above = spectrum.values > -jnp.log(jnp.asarray(beta, spectrum.values.dtype))
+    return -0.5 * jnp.sum(jnp.where(above, spectrum.values, 0)) + gauge
+
+
+def thermodynamic_free_energy(spectrum: LogSpectrum, beta: Scalar) -> Array:
+    """A = (N_>/2β) log β (6.8), the threshold form, in units of the loss."""
+    return displaced_count(spectrum, beta) / (2 * beta) * jnp.log(jnp.asarray(beta, spectrum.values.dtype))
+
+
+def thermodynamic_entropy(spectrum: LogSpectrum, beta: Scalar) -> Array:
+    """S₀ = (N_>/2)(1 - log β) (7.4), the threshold form, in nats."""
+    return displaced_count(spectrum, beta) / 2 * (1 - jnp.log(jnp.asarray(beta, spectrum.values.dtype)))
+
+
+class Decomposition(NamedTuple):
+    """log Z = -βA + C and S = S₀ + C without a threshold; each field has shape ().
+
+    Attributes:
+        effective_count: N_eff = Σ s = 2βU, the smooth N_>.
+        complexity: C = (N/2) log 2π - ½ Σ s log λ, the smooth (6.7), in nats.
+        thermodynamic_free_energy: A = [N_eff log β + Σ h(s)] / 2β, the smooth (6.8), in units of the loss.
+        thermodynamic_entropy: S₀ = β(U - A), the smooth (7.4), in nats.
+        mixing: ½ Σ h(s), the nats by which no threshold can split the spectrum; 0 when every βλ is 0 or infinite.
+    """
+
+    effective_count: Array
+    complexity: Array
+    thermodynamic_free_energy: Array
+    thermodynamic_entropy: Array
+    mixing: Array
+
+
+def decompose(spectrum: LogSpectrum, beta: Scalar) -> Decomposition:
+    r"""The exact form of the split (6.3)-(6.8) for m = 0.
+
+    With the occupation s = βλ/(1 + βλ) of an eigenvalue and the binary entropy h(s) = -s log s - (1-s) log(1-s),
+
+        log(1 + βλ) = s log β + s log λ + h(s),
+
+    which is the paper's log β + log λ where s = 1, and 0 where s = 0. Summed, log Z = -βA + C exactly; (6.3) asks
+    besides that A depend on β alone, which holds as far as N_eff and Σ h(s) do not change with the weights.
+
+    Raises:
+        ValueError: β not positive.
+    """
+    positive("beta", beta)
+    beta = jnp.asarray(beta, spectrum.values.dtype)
+    values = jnp.concatenate([spectrum.values, jnp.zeros((1,), spectrum.values.dtype)])
+    weight = jnp.ones_like(values).at[-1].set(spectrum.unit_count)
+    logit = jnp.log(beta) + values
+    s = 1 / (1 + jnp.exp(-logit))
+    h = jnp.logaddexp(0, logit) - s * logit
+    count, mixing = jnp.sum(weight * s), 0.5 * jnp.sum(weight * h)
+    log_beta = jnp.log(beta)
+    return Decomposition(
+        effective_count=count,
+        complexity=0.5 * spectrum.size * math.log(2 * math.pi) - 0.5 * jnp.sum(weight * s * values),
+        thermodynamic_free_energy=(0.5 * count * log_beta + mixing) / beta,
+        thermodynamic_entropy=0.5 * count * (1 - log_beta) - mixing,
+        mixing=mixing,
+    )
+
+
+def beta_from_gap(log_gap: Scalar, *, gamma: Scalar | None = None) -> Array:
+    r"""Inverse temperature at which a gap at log λ is the unstable maximum of -ΔF (9.3).
+
+    With `gamma` None, (9.4) as the paper uses it: log λ = 3 log(-½ + √(¼ + 1/β)), i.e. β = 1/(u² + u) with
+    u = λ^{1/3}. That is the limit γ → 0. With a fraction `gamma` of small eigenvalues the stationary points of (9.3)
+    are exactly log λ = 0 and β (λ^{(2-k)/3} + λ^{(1-2k)/3}) = 1, k = γ/(1-γ).
+
+    Not the temperature of the average loss: see `beta_from_loss`. The two differ by orders of magnitude.
+
+    Raises:
+        ValueError: γ outside [0, 1).
+    """
+    if gamma is None:
+        gamma = 0.0
+    if is_concrete(gamma) and not 0 <= gamma < 1:
+        refuse("gamma", "lie in [0, 1)", gamma)
+    k = gamma / (1 - gamma)
+    log_gap = jnp.asarray(log_gap)
+    return 1 / (jnp.exp(log_gap * (2 - k) / 3) + jnp.exp(log_gap * (1 - 2 * k) / 3))
+
+
+def beta_from_loss(count: Scalar, loss: Scalar) -> Array:
+    """Inverse temperature β = N_>/(2U) from the average loss (10.1). Another number than that of the gap.
+
+    Raises:
+        ValueError: loss not positive.
+    """
+    positive("loss", loss)
+    return jnp.asarray(count) / (2 * jnp.asarray(loss))
