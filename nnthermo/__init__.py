@@ -1,0 +1,80 @@
+"""nnthermo: the statistical mechanics of learning as differentiable JAX functions.
+
+A network, a state and a Hessian Ĝ; from Ĝ the partition function, and everything else by differentiation. Follows
+V. Vanchurin, *Towards a theory of machine learning*, arXiv:2004.09280; equation numbers are those of that paper.
+"""
+
+import importlib
+from typing import Any
+
+from nnthermo.architecture import eigenvalue_laplacian as eigenvalue_laplacian
+from nnthermo.architecture import two_level_laplacian as two_level_laplacian
+from nnthermo.ensemble import DenseHessian as DenseHessian
+from nnthermo.ensemble import LayeredHessian as LayeredHessian
+from nnthermo.ensemble import bulk_hessian as bulk_hessian
+from nnthermo.ensemble import log_partition as log_partition
+from nnthermo.ensemble import mean_slopes as mean_slopes
+from nnthermo.ensemble import mean_state as mean_state
+from nnthermo.loss import QuadraticPotential as QuadraticPotential
+from nnthermo.loss import UnboundedLossWarning as UnboundedLossWarning
+from nnthermo.loss import boundary_loss as boundary_loss
+from nnthermo.loss import bulk_loss as bulk_loss
+from nnthermo.loss import local_potential as local_potential
+from nnthermo.loss import pair_interaction as pair_interaction
+from nnthermo.network import Conditions as Conditions
+from nnthermo.network import FeedForward as FeedForward
+from nnthermo.network import FixedPoint as FixedPoint
+from nnthermo.network import Septuple as Septuple
+from nnthermo.network import iterate as iterate
+from nnthermo.network import newton as newton
+from nnthermo.observables import Observables as Observables
+from nnthermo.observables import measure as measure
+from nnthermo.observables import thermodynamic_observer as thermodynamic_observer
+from nnthermo.relaxation import Relaxation as Relaxation
+from nnthermo.relaxation import relax as relax
+from nnthermo.relaxation import relaxed_bulk_loss as relaxed_bulk_loss
+from nnthermo.spectrum import Decomposition as Decomposition
+from nnthermo.spectrum import Gap as Gap
+from nnthermo.spectrum import LogSpectrum as LogSpectrum
+from nnthermo.spectrum import beta_from_gap as beta_from_gap
+from nnthermo.spectrum import beta_from_loss as beta_from_loss
+from nnthermo.spectrum import complexity as complexity
+from nnthermo.spectrum import decompose as decompose
+from nnthermo.spectrum import displaced_count as displaced_count
+from nnthermo.spectrum import log_eigenvalues as log_eigenvalues
+from nnthermo.spectrum import thermodynamic_entropy as thermodynamic_entropy
+from nnthermo.spectrum import thermodynamic_free_energy as thermodynamic_free_energy
+from nnthermo.thermodynamics import average_loss as average_loss
+from nnthermo.thermodynamics import entropy as entropy
+from nnthermo.thermodynamics import free_energy as free_energy
+from nnthermo.thermodynamics import gaussian_entropy as gaussian_entropy
+from nnthermo.thermodynamics import heat_capacity as heat_capacity
+
+__version__ = "0.1.0"
+
+_LATER = {  # modules that load Optax, Flax or optional packages are imported when first asked for
+    "train": "nnthermo.training",
+    "TrainResult": "nnthermo.training",
+    "log_spaced_epochs": "nnthermo.training",
+    "mean_loss": "nnthermo.training",
+    "Checkpoint": "nnthermo.checkpoint",
+    "MLP": "nnthermo.network.flax",
+    "LinenMLP": "nnthermo.network.flax",
+    "from_nnx": "nnthermo.network.flax",
+    "to_nnx": "nnthermo.network.flax",
+    "from_linen": "nnthermo.network.flax",
+    "to_linen": "nnthermo.network.flax",
+    "data": "nnthermo.data",
+    "plotting": "nnthermo.plotting",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'nnthermo' has no attribute {name!r}")
+    module = importlib.import_module(_LATER[name])
+    return module if _LATER[name] == f"nnthermo.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

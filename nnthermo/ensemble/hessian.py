@@ -97,7 +97,7 @@ class LayeredHessian(NamedTuple):
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: tuple[Array, ...]) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
         shared = matmul(self.weights[0], self.weights[0].T)
-        first_gram = self.slopes[0][:, None] * shared * self.slopes[0]
+        first_gram = self.slopes[0][:, None] * shared * self.slopes[0][None, :]
         beta, m = jnp.asarray(beta, shared.dtype), jnp.asarray(m, shared.dtype)
         return bidiagonal.log_det_and_form(self.blocks, 1 - beta * m, beta, a, first_gram)
 
