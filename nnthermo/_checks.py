@@ -38,7 +38,7 @@ def real_array(name: str, value: Any, *, ndim: int | None = None, shape: tuple[i
         dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
     except ValueError:
         refuse(name, "be an array", "nested sequences of unequal length")
-    is_number = jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer) or dtype == bool
+    is_number = jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer) or dtype == np.bool_
     if not is_number:
         raise TypeError(f"`{name}` must be real, but got dtype {dtype}")
     array = jnp.asarray(value)
@@ -79,5 +79,5 @@ def extra(module: str, extra_name: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        package = module.split(".")[0]
+        package = module.partition(".")[0]
         raise ImportError(f"{package} is not installed: pip install 'nnthermo[{extra_name}]'") from error

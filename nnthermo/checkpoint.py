@@ -1,20 +1,24 @@
 """Checkpoints of long runs: written whole or not at all, and refused by a run they do not belong to."""
 
 import json
+import operator
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nnthermo._checks import check, extra, refuse
+
+ITEMS = ("state", "about")
 
 
 class Checkpoint:
     """Where a run saves its state, and resumes from (Orbax underneath).
 
     A checkpoint appears under its final name only when it is complete, so a run killed while saving resumes from the
-    one before.
+    one before. One run a folder at a time.
 
     Args:
         folder: made if it is not there.
@@ -23,14 +27,20 @@ class Checkpoint:
 
     Raises:
         ValueError: `every` or `keep` below 1.
+        TypeError: `every` or `keep` that are not integers, `folder` that is not a path.
         ImportError: Orbax is not installed.
         OSError: the folder cannot be made or written.
     """
 
     def __init__(self, folder: str | Path, *, every: int = 1000, keep: int = 2) -> None:
-        check("every", "be positive", every >= 1, every)
-        check("keep", "be positive", keep >= 1, keep)
-        self.folder, self.every = Path(folder).absolute(), int(every)
+        for name, value in (("every", every), ("keep", keep)):
+            try:
+                check(name, "be positive", operator.index(value) >= 1, value)
+            except TypeError:
+                raise TypeError(f"`{name}` must be an integer, but got {value!r}") from None
+        if not isinstance(folder, str | Path):
+            raise TypeError(f"`folder` must be a path, but got {type(folder).__name__}")
+        self.folder, self.every = Path(folder).absolute(), operator.index(every)
         orbax = extra("orbax.checkpoint", "checkpoint")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -40,16 +50,15 @@ class Checkpoint:
         except OSError as error:
             raise OSError(f"`checkpoint` must be a folder that can be written, but got {folder}: {error}") from error
         options = orbax.CheckpointManagerOptions(
-            max_to_keep=keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
+            max_to_keep=operator.index(keep), enable_async_checkpointing=False, cleanup_tmp_directories=True
         )
         self._args = orbax.args
-        self._manager = orbax.CheckpointManager(self.folder, options=options, item_names=("state", "about"))
+        self._manager = orbax.CheckpointManager(self.folder, options=options, item_names=ITEMS)
 
     def save(self, state: Any, settings: dict[str, Any], position: tuple[int, int]) -> None:
         """Save a pytree of arrays at a position (epoch, rows recorded), with what identifies the run."""
-        leaves = {str(k): np.array(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
         about = {"settings": settings, "position": list(position)}
-        args = self._args.Composite(state=self._args.StandardSave(leaves), about=self._args.JsonSave(about))
+        args = self._args.Composite(state=self._args.StandardSave(_stored(state)), about=self._args.JsonSave(about))
         self._manager.save(position[0], args=args, force=True)
 
     def restore(self, like: Any, settings: dict[str, Any]) -> tuple[Any, tuple[int, int]] | None:
@@ -58,18 +67,34 @@ class Checkpoint:
         Raises:
             ValueError: the checkpoint was made by a run with other settings; the message names the first that differs.
         """
-        step = self._manager.latest_step()
-        if step is None:
+        self._manager.reload()  # another process may have saved since
+        whole = [step for step in self._manager.all_steps() if all((self.folder / str(step) / i).is_dir() for i in ITEMS)]
+        if not whole:
             return None
+        step = max(whole)
         about = self._manager.restore(step, args=self._args.Composite(about=self._args.JsonRestore()))["about"]
-        asked = json.loads(json.dumps(settings))
-        for name, value in asked.items():
+        for name, value in json.loads(json.dumps(settings)).items():
             saved = about["settings"].get(name)
             if saved != value:
                 refuse("checkpoint", f"come from the same run (in {self.folder})", f"another `{name}`: {saved}, not {value}")
-        leaves, structure = jax.tree.flatten(like)
-        target = {str(k): np.zeros(np.shape(leaf), leaf.dtype) for k, leaf in enumerate(leaves)}
-        args = self._args.Composite(state=self._args.StandardRestore(target))
+        args = self._args.Composite(state=self._args.StandardRestore(_stored(like)))
         state = self._manager.restore(step, args=args)["state"]
-        restored = [np.array(state[str(k)]) for k in range(len(leaves))]
+        leaves, structure = jax.tree.flatten(like)
+        restored = [_as_leaf(state.get(str(k)), leaf) for k, leaf in enumerate(leaves)]
         return jax.tree.unflatten(structure, restored), (int(about["position"][0]), int(about["position"][1]))
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _stored(state: Any) -> dict[str, np.ndarray]:
+    """The leaves by number, random keys as the numbers in them; empty arrays, which Orbax refuses, left out."""
+    leaves = (jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(state))
+    return {str(k): np.array(leaf) for k, leaf in enumerate(leaves) if np.size(leaf)}
+
+
+def _as_leaf(value: Any, like: Any) -> Any:
+    if value is None:
+        return np.array(like)
+    return jax.random.wrap_key_data(value, impl=jax.random.key_impl(like)) if _is_key(like) else np.array(value)

@@ -1,4 +1,4 @@
-"""Loss functions H: on the boundary (2.11), in the bulk (3.1), and local objectives V(x) (3.3), one sample at a time."""
+"""Loss functions H of one sample: on the boundary (2.11), in the bulk (3.1), and local objectives V(x) (3.3)."""
 
 import warnings
 from collections.abc import Callable
@@ -60,7 +60,12 @@ def pair_interaction(coupling: Any) -> Potential:
 
     def potential(x: State) -> Array:
         flat = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(x)])
-        check("coupling", f"be {flat.size} × {flat.size}, as many as the neurons", g.shape[0] == flat.size, f"shape {g.shape}")
+        check(
+            "coupling",
+            f"be {flat.size} × {flat.size}, as many as the neurons",
+            g.shape[0] == flat.size,
+            f"shape {g.shape}",
+        )
         return jnp.vdot(flat, g @ flat)
 
     return potential

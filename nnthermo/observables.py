@@ -1,7 +1,7 @@
 """Everything the theory measures of a network at once: the one place that joins the parts."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,9 +69,7 @@ class Observables(NamedTuple):
     log_eigenvalues: Array
 
 
-def measure(
-    net: Network, x: State, beta: Scalar, *, m: Scalar = 0.0, slopes: State | None = None
-) -> Observables:
+def measure(net: Network, x: State, beta: Scalar, *, m: Scalar = 0.0, slopes: State | None = None) -> Observables:
     """Every observable of a network at a state, from one Ĝ; composes with jit, vmap and grad.
 
     Args:
@@ -122,6 +120,7 @@ def thermodynamic_observer(
     relaxed_samples: int = 256,
     max_steps: int = 2000,
     slopes_of_mean: bool = True,
+    dtype: Any = None,
 ) -> Observer:
     """An observer for `train`: both losses over the data, and `measure` at the mean state.
 
@@ -132,11 +131,14 @@ def thermodynamic_observer(
             all of them.
         max_steps: bound on the relaxation's steps.
         slopes_of_mean: f'(⟨x⟩), as the paper writes (5.4); False: ⟨f'⟩.
+        dtype: of `measure`; None for the network's own, float64 (where it is enabled) for exact spectra of a float32
+            network.
 
     Returns:
-        A function (network, inputs, targets) -> dict with the fields of `Observables`, `boundary_loss`, `accuracy`
-        (the largest output is the largest target), `bulk_loss`, `relaxed_boundary_loss` (of the same samples) and
-        `unrelaxed`, the share of them that did not converge.
+        A function (network, inputs, targets) -> dict with the fields of `Observables`, mean and median `boundary_loss`
+        over all samples, `accuracy` (the largest output is the largest target), mean and median `bulk_loss` over
+        the relaxed samples, `relaxed_boundary_loss`, the mean over those same samples, and `unrelaxed`, the share of
+        them that did not converge.
     """
 
     def observe(net: Network, inputs: Array, targets: Array) -> dict[str, Array]:
@@ -147,13 +149,16 @@ def thermodynamic_observer(
         found = relax(net, inputs[:relaxed_samples], targets[:relaxed_samples], max_steps=max_steps)
         mean = jax.tree.map(lambda s: jnp.mean(s, axis=0), states)
         slopes = None if slopes_of_mean else mean_slopes(net, inputs)
+        exact = (net, mean, slopes) if dtype is None else jax.tree.map(lambda a: a.astype(dtype), (net, mean, slopes))
         return {
             "boundary_loss": jnp.mean(boundary),
+            "median_boundary_loss": jnp.median(boundary),
             "accuracy": jnp.mean(right.astype(boundary.dtype)),
             "bulk_loss": jnp.mean(found.loss),
+            "median_bulk_loss": jnp.median(found.loss),
             "relaxed_boundary_loss": jnp.mean(boundary[:relaxed_samples]),
             "unrelaxed": jnp.mean((~found.converged).astype(boundary.dtype)),
-            **measure(net, mean, beta, m=m, slopes=slopes)._asdict(),
+            **measure(exact[0], exact[1], beta, m=m, slopes=exact[2])._asdict(),
         }
 
     return observe

@@ -28,6 +28,10 @@ class Relaxation(NamedTuple):
     converged: Array
 
 
+_TOGETHER = 256
+"""Samples relaxed side by side: enough to fill the vector units, few enough that one slow sample detains few others."""
+
+
 class _Descent(NamedTuple):
     x: State
     loss: Array
@@ -91,7 +95,12 @@ def relax(
     check_bounded_below(net, potential)
     batched = inputs.ndim == 2
     samples = inputs.shape[:1] if batched else ()
-    check("inputs", f"have shape {(*samples, net.input_size)}", inputs.shape == (*samples, net.input_size), f"shape {inputs.shape}")
+    check(
+        "inputs",
+        f"have shape {(*samples, net.input_size)}",
+        inputs.shape == (*samples, net.input_size),
+        f"shape {inputs.shape}",
+    )
     if targets is not None:
         expected = (*samples, net.output_size)
         check("targets", f"have shape {expected}", targets.shape == expected, f"shape {targets.shape}")
@@ -100,7 +109,7 @@ def relax(
         tolerance = float(jnp.finfo(dtype).eps) ** 0.5
     positive("tolerance", tolerance)
 
-    def one(u: Array, t: Array | None) -> Relaxation:
+    def one(u: Array, t: Array | None = None) -> Relaxation:
         x = net.clamp(net.propagate(u) if start is None else start, u, t)
         driven, x = net.absorb_inputs(x)
         objective = None if potential is None else lambda s: potential(net.restore_inputs(s, u))
@@ -109,7 +118,8 @@ def relax(
 
     if not batched:
         return one(inputs, targets)
-    return jax.vmap(one, in_axes=(0, None if targets is None else 0))(inputs, targets)
+    pair = (inputs,) if targets is None else (inputs, targets)
+    return jax.lax.map(lambda data: one(data[0], *data[1:]), pair, batch_size=_TOGETHER)
 
 
 def _minimise(

@@ -58,7 +58,7 @@ class LogSpectrum:
         return self.values.shape[-1] + self.unit_count
 
     def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
-        """log det((1 - βm)I + βĜ) as a sum over eigenvalues (5.14): a sweep in β costs O(n). NaN if not positive definite."""
+        """log det((1 - βm)I + βĜ) over eigenvalues (5.14), O(n) for each β; NaN if not positive definite."""
         shift = 1 - beta * m
         terms = shift + beta * jnp.exp(self.values)
         unit = jnp.asarray(shift + beta, terms.dtype)
@@ -75,7 +75,7 @@ class LogSpectrum:
         return jnp.mean(self.values**k)
 
     def skewness(self) -> Array:
-        """Mean cube over the 3/2 power of the mean square, about 0: the standardised form of (9.6); NaN if all are 0."""
+        """Mean cube over the 3/2 power of the mean square, about 0: the standardised (9.6); NaN if all are 0."""
         return self.mean_moment(3) / self.mean_moment(2) ** 1.5
 
     def gap(self) -> Gap:

@@ -40,8 +40,8 @@ def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None =
         mean: x̄ in the structure of the network.
 
     Raises:
-        ValueError: β not positive, Ĝ not finite, or M not positive definite, 1 + β(λ_min - m) <= 0, where the numbers are known;
-            under jit, vmap and grad the second is returned as NaN.
+        ValueError: β not positive, Ĝ not finite, or M not positive definite, 1 + β(λ_min - m) <= 0, where the numbers
+            are known; under jit, vmap and grad the last is returned as NaN.
     """
     positive("beta", beta)
     if mean is None:
@@ -50,5 +50,7 @@ def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None =
         log_det, form = G.log_det_and_form(beta, m, mean)
     if is_concrete(log_det, beta, m) and np.isnan(log_det):
         finite("G", list(G))
-        refuse("m", "keep (1 - βm)I + βĜ positive definite, i.e. m < λ_min + 1/β", f"m = {float(m)} at β = {float(beta)}")
+        refuse(
+            "m", "keep (1 - βm)I + βĜ positive definite, i.e. m < λ_min + 1/β", f"m = {float(m)} at β = {float(beta)}"
+        )
     return -0.5 * log_det - 0.5 * form + 0.5 * G.size * math.log(2 * math.pi)

@@ -90,7 +90,7 @@ class LayeredHessian(NamedTuple):
         return bidiagonal.multiply_transposed(self.blocks, bidiagonal.multiply(self.blocks, v))
 
     def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
-        """log det((1 - βm) I + βĜ) in O(L n³), n the width of the layers after the input; NaN if not positive definite."""
+        """log det((1 - βm) I + βĜ) in O(L n³), n the width after the input layer; NaN if not positive definite."""
         zero = tuple(jnp.zeros(n, self.weights[0].dtype) for n in bidiagonal.block_sizes(self.weights))
         return self.log_det_and_form(beta, m, zero)[0]
 
@@ -129,7 +129,12 @@ def bulk_hessian(net: FeedForward | Septuple, x: State | None = None, *, slopes:
             refuse("x", "be given unless `slopes` are", "None")
         slopes = net.slopes(x)
     if isinstance(net, FeedForward):
-        check("slopes", f"be {len(net.biases)} vectors, one a layer after the input", len(slopes) == len(net.biases), len(slopes))
+        check(
+            "slopes",
+            f"be {len(net.biases)} vectors, one a layer after the input",
+            len(slopes) == len(net.biases),
+            len(slopes),
+        )
         return LayeredHessian(
             net.weights, tuple(real_array("slopes", d, shape=b.shape) for d, b in zip(slopes, net.biases, strict=True))
         )

@@ -1,20 +1,23 @@
 r"""Unit lower block bidiagonal B, and log det and solve of its shifted Gram matrix M = cI + βBᵀB.
 
-B has identities on the diagonal and -A_l below it; A_l has shape (n_l, n_{l-1}), l = 1 ... L - 1. Two eliminations:
+B has identities on the diagonal and -A_l below it; A_l has shape (n_l, n_{l-1}), l = 1 ... L-1. Two eliminations:
 
-**Filter** (c > 0). Since det B = 1, log det M = log det Σ + N log(cβ) with Σ = I/c + (1/β) B⁻¹B⁻ᵀ, the covariance of the
-observations a_l = z_l + η/√c of a Markov chain z_l = A_l z_{l-1} + ξ/√β. Its Kalman filter, with prediction covariance
-Q_l/β and T_l = cQ_l + βI, is
+**Filter** (c > 0). Since det B = 1, log det M = log det Σ + N log(cβ) with Σ = I/c + (1/β) B⁻¹B⁻ᵀ, the covariance of
+observations a_l = z_l + η/√c of a Markov chain z_l = A_l z_{l-1} + ξ/√β. Its Kalman filter, with prediction
+covariance Q_l/β and T_l = cQ_l + βI, is
 
     Q_0 = I,   Q_l = I + β A_l Q_{l-1} T_{l-1}⁻¹ A_lᵀ,   log det M = Σ_l log det T_l,
     aᵀ cβG M⁻¹ a = aᵀ Σ⁻¹ a = cβ Σ_l v_lᵀ T_l⁻¹ v_l,   v_l = a_l - A_l μ_{l-1},   μ_l = a_l - β T_l⁻¹ v_l,
 
 with G = BᵀB. Nothing is subtracted from anything of its own size, and the first block enters through A_1A_1ᵀ only,
-since T_0 = (c + β) I.
+as T_0 = (c + β) I.
 
-**Schur** (any c). Block Cholesky of M itself from the first block on: S_l = (c + β)I + βA_{l+1}ᵀA_{l+1} - β²A_lS_{l-1}⁻¹A_lᵀ,
-which is positive definite for every l if and only if M is; S_0 enters through A_1A_1ᵀ. It subtracts numbers of size β to
-leave one of size c, so it serves c <= 0 only.
+**Schur** (any c). Block Cholesky of M itself from the first block on,
+
+    S_l = (c + β)I + βA_{l+1}ᵀA_{l+1} - β²A_lS_{l-1}⁻¹A_lᵀ,
+
+positive definite for every l if and only if M is; S_0 enters through A_1A_1ᵀ. It subtracts numbers of size β to leave
+one of size c, so it serves c <= 0 only.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 r"""Exact reduction of B to its coupled directions, and its singular values.
 
-A direction of layer l that neither A_l reaches nor A_{l+1} sees, i.e. orthogonal to the columns of A_l and to the rows of
+A direction of layer l that neither A_l reaches nor A_{l+1} sees, orthogonal to the columns of A_l and to the rows of
 A_{l+1}, is left alone by B and Bᵀ: a singular value of exactly 1. At most n_{l-1} + n_{l+1} directions of layer l are
 coupled; a wider layer is rotated onto an orthonormal basis of them and the rest counted.
 """

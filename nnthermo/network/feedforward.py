@@ -1,6 +1,7 @@
 """Feed-forward networks (2.1)-(2.5): the septuple whose weight matrix is block sub-diagonal."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -45,12 +46,19 @@ class FeedForward:
         check("weights", "have at least one matrix", len(weights) > 0, len(weights))
         check("biases", f"have {len(weights)} vectors, one a weight matrix", len(biases) == len(weights), len(biases))
         ws = tuple(real_array(f"weights[{k}]", w, ndim=2) for k, w in enumerate(weights))
-        bs = tuple(real_array(f"biases[{k}]", b, shape=(w.shape[0],)) for k, (w, b) in enumerate(zip(ws, biases, strict=True)))
+        bs = tuple(
+            real_array(f"biases[{k}]", b, shape=(w.shape[0],)) for k, (w, b) in enumerate(zip(ws, biases, strict=True))
+        )
         for k, w in enumerate(ws):
             check(f"weights[{k}]", "connect layers with at least one neuron", min(w.shape) > 0, f"shape {w.shape}")
             if k:
                 fan_in = ws[k - 1].shape[0]
-                check(f"weights[{k}]", f"take the {fan_in} neurons of the layer before", w.shape[1] == fan_in, f"shape {w.shape}")
+                check(
+                    f"weights[{k}]",
+                    f"take the {fan_in} neurons of the layer before",
+                    w.shape[1] == fan_in,
+                    f"shape {w.shape}",
+                )
         dtypes = {str(a.dtype) for a in (*ws, *bs)}
         check("weights and biases", "share one dtype", len(dtypes) == 1, ", ".join(sorted(dtypes)))
         fs = as_tuple(activation, len(ws))
@@ -87,7 +95,7 @@ class FeedForward:
         dtype = jnp.result_type(float) if dtype is None else dtype
         glorot = jax.nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", in_axis=1, out_axis=0)
         keys = jax.random.split(key, len(sizes) - 1)
-        pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+        pairs = list(pairwise(sizes))
         weights = [jnp.asarray(scale, dtype) * glorot(k, (b, a), dtype) for k, (a, b) in zip(keys, pairs, strict=True)]
         return cls(weights, [jnp.zeros((b,), dtype) for _, b in pairs], activation=activation)
 
@@ -203,9 +211,7 @@ class FeedForward:
         layer = np.repeat(np.arange(len(sizes)), sizes)
         one = len(set(self.activations)) == 1
         activation = self.activations[0] if one else Layerwise(sizes, (self.activations[0], *self.activations))
-        return Septuple(
-            weight, bias, activation=activation, input_mask=layer == 0, output_mask=layer == len(sizes) - 1
-        )
+        return Septuple(weight, bias, activation=activation, input_mask=layer == 0, output_mask=layer == len(sizes) - 1)
 
     def conditions(self, inputs: Any = None) -> Conditions:
         """(2.1)-(2.3) and (2.8), which hold by construction: the inputs are clamped, whatever they are."""
@@ -216,7 +222,11 @@ class FeedForward:
 
     def _check_state(self, x: LayerStates) -> None:
         if not isinstance(x, tuple | list) or len(x) != len(self.sizes):
-            refuse("x", f"be a tuple of {len(self.sizes)} layer vectors", type(x).__name__ if not isinstance(x, tuple | list) else len(x))
+            refuse(
+                "x",
+                f"be a tuple of {len(self.sizes)} layer vectors",
+                type(x).__name__ if not isinstance(x, tuple | list) else len(x),
+            )
         shapes = tuple(jnp.shape(s) for s in x)
         expected = tuple((n,) for n in self.sizes)
         check("x", f"have layer shapes {expected}", shapes == expected, shapes)

@@ -1,6 +1,7 @@
 """Flax models of feed-forward septuples, nnx and linen, and conversion both ways without loss."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ class MLP(nnx.Module):
     """
 
     def __init__(self, sizes: Sequence[int], activation: Activation | Sequence[Activation], *, rngs: nnx.Rngs) -> None:
-        pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+        pairs = list(pairwise(sizes))
         self.activations = as_tuple(activation, len(pairs))
         self.layers = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in pairs])
 
@@ -172,4 +173,3 @@ def like_flax(model: Any, net: Any) -> Any:
     if _is_linen_pair(model):
         return model[0], _linen_variables(model[0], model[1], net)
     return net
-

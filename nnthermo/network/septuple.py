@@ -79,9 +79,7 @@ class Septuple:
     _inputs: Mask
     _outputs: Mask
 
-    def __init__(
-        self, weight: Any, bias: Any, *, activation: Activation, input_mask: Any, output_mask: Any
-    ) -> None:
+    def __init__(self, weight: Any, bias: Any, *, activation: Activation, input_mask: Any, output_mask: Any) -> None:
         w = real_array("weight", weight, ndim=2)
         check("weight", "be square", w.shape[0] == w.shape[1], f"shape {w.shape}")
         check("weight", "have at least one neuron", w.shape[0] > 0, f"shape {w.shape}")

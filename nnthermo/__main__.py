@@ -1,0 +1,187 @@
+"""The command line: `nnthermo reproduce`, also as `python -m nnthermo`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+if TYPE_CHECKING:
+    import typer
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; without the extra that it needs, say how to get it."""
+    try:
+        app = build()
+    except ImportError as error:
+        sys.exit(str(error))
+    app(arguments)
+
+
+def build() -> "typer.Typer":
+    """The Typer application.
+
+    Raises:
+        ImportError: typer or rich is missing, with the command that installs them.
+    """
+    from nnthermo import __version__, _checks
+
+    typer = _checks.extra("typer", "experiments")
+    _checks.extra("rich", "experiments")
+    app = typer.Typer(
+        help="The statistical mechanics of learning.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    )
+
+    @app.callback(invoke_without_command=True)
+    def _version(
+        version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+    ) -> None:
+        if version:
+            typer.echo(f"nnthermo {__version__}")
+            raise typer.Exit
+
+    app.command("reproduce")(reproduce_command(typer))
+    app.command("data")(data_command(typer))
+    return app
+
+
+def reproduce_command(typer: Any) -> Any:
+    """`nnthermo reproduce`."""
+    option = typer.Option
+
+    def reproduce(
+        output: Annotated[Path, option(help="Folder for the results.")] = Path("nnthermo-reproduce"),
+        quick: Annotated[
+            bool, option("--quick", help="A short run on real data, under a minute on two cores.")
+        ] = False,
+        resume: Annotated[bool, option("--resume", help="Continue the run in the output folder.")] = False,
+        dataset: Annotated[str | None, option(help="digits (embedded, 5,000), mnist or fashion_mnist.")] = None,
+        data_dir: Annotated[str | None, option(help="Where the full data sets lie.")] = None,
+        samples: Annotated[int | None, option(help="Training samples (the paper: 6,000).")] = None,
+        epochs: Annotated[int | None, option(help="Epochs (the paper: 30,000).")] = None,
+        learning_rate: Annotated[float | None, option(help="Learning rate of SGD.")] = None,
+        batch_size: Annotated[int | None, option(help="Samples a step.")] = None,
+        scale: Annotated[float | None, option(help="Factor on Glorot-uniform initial weights.")] = None,
+        pixel_high: Annotated[float | None, option(help="Value of a white pixel.")] = None,
+        target_off: Annotated[float | None, option(help="Target of silent outputs.")] = None,
+        target_on: Annotated[float | None, option(help="Target of the active output.")] = None,
+        seeds: Annotated[str | None, option(help="Seeds, separated by commas.")] = None,
+        beta: Annotated[float | None, option(help="β at which thermodynamic functions are recorded.")] = None,
+        observations: Annotated[int | None, option(help="Records in log epoch, and as many in epoch.")] = None,
+        workers: Annotated[int | None, option(help="Processes; default one a core.")] = None,
+        sensitivity_epochs: Annotated[
+            int | None,
+            option(help="Epochs of each run with one setting changed; 0 for none (default 3,000; quick: 0)."),
+        ] = None,
+    ) -> None:
+        """Train the paper's two networks on real digits: figures 1-7, every quoted number beside ours, one report."""
+        given = {
+            "dataset": dataset, "samples": samples, "epochs": epochs, "learning_rate": learning_rate,
+            "batch_size": batch_size, "scale": scale, "pixel_high": pixel_high, "target_off": target_off,
+            "target_on": target_on, "beta": beta, "observations": observations,
+        }  # fmt: skip
+        given = {name: value for name, value in given.items() if value is not None}
+        with _friendly_errors():
+            if seeds is not None:
+                given["seeds"] = _numbers(seeds)
+            short = 0 if quick else 3000
+            _reproduce(
+                output,
+                given,
+                quick,
+                resume,
+                data_dir,
+                workers,
+                short if sensitivity_epochs is None else sensitivity_epochs,
+            )
+
+    return reproduce
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError(f"`seeds` must be whole numbers separated by commas, but got {text!r}") from None
+
+
+def _reproduce(
+    output: Path,
+    given: dict[str, Any],
+    quick: bool,
+    resume: bool,
+    data_dir: str | None,
+    workers: int | None,
+    sensitivity_epochs: int,
+) -> None:
+    import dataclasses
+    import json
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from nnthermo.experiments.reproduce import QUICK, Settings, reproduce
+
+    settings = QUICK if quick else Settings()
+    saved = output / "settings.json"
+    if resume and saved.exists():  # what was not said again is as it was
+        earlier = json.loads(saved.read_text())["settings"]
+        settings = Settings(**{**earlier, "seeds": tuple(earlier["seeds"])})
+    settings = dataclasses.replace(settings, **given)
+    console = Console()
+    command = " ".join(["nnthermo", *sys.argv[1:]])
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total)
+            bars.update(tasks[name], completed=done, total=total)
+            if done >= total:
+                bars.remove_task(tasks.pop(name))
+                console.print(f"{name}: done")
+
+        results = reproduce(
+            settings, output, data_dir=data_dir, resume=resume, workers=workers,
+            sensitivity_epochs=sensitivity_epochs, command=command, report=report, stage=console.print,
+        )  # fmt: skip
+    for statement in results["statements"]:
+        console.print(f"{statement['verdict']:>10}  {statement['where']:<16} {statement['claim']}", highlight=False)
+    console.print(f"{results['seconds']:.0f} s. Open {output / 'report.html'}", highlight=False)
+
+
+def data_command(typer: Any) -> Any:
+    """`nnthermo data`."""
+
+    def data(
+        name: Annotated[str, typer.Argument(help="mnist or fashion_mnist.")],
+        source: Annotated[str | None, typer.Option(help="Folder with the four original files.")] = None,
+        data_dir: Annotated[str | None, typer.Option(help="Where to put the prepared data set.")] = None,
+        download: Annotated[bool, typer.Option("--download", help="Fetch the original files.")] = False,
+    ) -> None:
+        """Prepare a full data set, without TensorFlow."""
+        from nnthermo.data import prepare
+
+        with _friendly_errors():
+            typer.echo(f"Prepared in {prepare(name, data_dir=data_dir, source=source, download=download)}")
+
+    return data
+
+
+class _friendly_errors:  # noqa: N801 - reads as a statement
+    """Turn errors that name their cause into one line on stderr and exit code 2; Ctrl-C into 130."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            print("Interrupted; continue with --resume.", file=sys.stderr)
+            sys.exit(130)
+        if isinstance(error, ValueError | OSError | ImportError | TypeError):
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Numerical experiments of the papers, each from settings to a report."""

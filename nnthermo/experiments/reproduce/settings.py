@@ -1,0 +1,91 @@
+"""What Section 10 of arXiv:2004.09280 says of its experiments, and a choice for what it leaves unsaid."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from nnthermo._checks import check, refuse
+from nnthermo.training import log_spaced_epochs
+
+NETWORKS = {"deep": (784, 40, 20, 10), "shallow": (784, 60, 10)}
+"""The two networks of the paper; both have N = 854 neurons, all tanh."""
+
+MILESTONES = (100, 1000, 10_000)
+"""Epochs at which the paper shows spectra (Figs. 4-5)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of the two trainings.
+
+    The paper fixes the architecture, tanh, SGD on the boundary loss, 6,000 samples and 30,000 epochs. Learning rate,
+    batch size, initial weights, pixel range and target coding are chosen here so that its statements come out as far
+    as they do; `nnthermo.experiments.reproduce.sensitivity` varies each of them.
+
+    Attributes:
+        dataset: name for `nnthermo.data.load`.
+        samples: training samples; None for the paper's 6,000, or all if there are fewer.
+        epochs: passes over the data.
+        learning_rate: of plain SGD.
+        batch_size: samples a step.
+        scale: multiplies Glorot-uniform initial weights; biases start at 0.
+        pixel_high: value of a white pixel; black is 0.
+        target_off: target of the nine outputs that should stay silent.
+        target_on: target of the output that should be active.
+        seeds: one run of each network a seed, for initial weights and for the order of samples.
+        beta: inverse temperature at which thermodynamic functions are recorded (the paper's reading of the gap).
+        observations: records spaced evenly in log epoch, and as many spaced evenly in epoch.
+        relaxed_samples: samples over which the bulk loss is averaged; None for all.
+    """
+
+    dataset: str = "digits"
+    samples: int | None = None
+    epochs: int = 30_000
+    learning_rate: float = 0.01
+    batch_size: int = 100
+    scale: float = 1.0
+    pixel_high: float = 1.0
+    target_off: float = -1.0
+    target_on: float = 1.0
+    seeds: tuple[int, ...] = (0, 1, 2)
+    beta: float = 1.4
+    observations: int = 60
+    relaxed_samples: int | None = None
+
+    def __post_init__(self) -> None:
+        check("epochs", "be positive", self.epochs > 0, self.epochs)
+        check("learning_rate", "be positive", self.learning_rate > 0, self.learning_rate)
+        check("batch_size", "be positive", self.batch_size > 0, self.batch_size)
+        check("scale", "be positive", self.scale > 0, self.scale)
+        check("pixel_high", "be positive", self.pixel_high > 0, self.pixel_high)
+        check("target_on", "exceed target_off", self.target_on > self.target_off, self.target_on)
+        check("beta", "be positive", self.beta > 0, self.beta)
+        check("observations", "be at least 2", self.observations >= 2, self.observations)
+        check("seeds", "name at least one seed", len(self.seeds) > 0, self.seeds)
+        check("seeds", "differ", len(set(self.seeds)) == len(self.seeds), self.seeds)
+        check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
+
+    @property
+    def observe_at(self) -> tuple[int, ...]:
+        """Epochs after which everything is recorded."""
+        spaced = log_spaced_epochs(self.epochs, self.observations)
+        even = [round(self.epochs * k / self.observations) for k in range(1, self.observations + 1)]
+        return tuple(sorted({*spaced, *even, *(e for e in MILESTONES if e <= self.epochs)}))
+
+    def milestones(self) -> tuple[int, ...]:
+        """Epochs whose spectra are shown: the paper's, or for shorter runs the same fractions of the run."""
+        if self.epochs >= MILESTONES[-1]:
+            return MILESTONES
+        marks = self.observe_at
+        return tuple(min(marks, key=lambda e: abs(e - self.epochs * m / MILESTONES[-1])) for m in MILESTONES)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON types."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def require_same(self, saved: dict[str, Any], where: Path) -> None:
+        """Refuse to continue a run that was started with other settings; the message names the first that differs."""
+        for name, value in self.to_json().items():
+            if saved.get(name) != value:
+                refuse(name, f"stay {saved.get(name)}, as the run in {where} was started", value)
