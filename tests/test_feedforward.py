@@ -48,7 +48,7 @@ def sample(seed, sizes, dtype=np.float64):
 
 
 @functools.cache
-def observed(kind, sizes):  # noqa: ARG001
+def observed(kind, sizes):
     """Everything a network says about a state, compiled once for each kind of network and shape."""
 
     @jax.jit
@@ -168,7 +168,7 @@ def test_fixed_state_is_reached_in_exactly_one_step_less_than_layers(seed):
     step = jax.jit(lambda n, x: n.activate(x))
     orbit = [net.clamp(tuple(jnp.zeros(n) for n in net.sizes), u)]
     for _ in range(layers):
-        orbit.append(step(net, orbit[-1]))  # noqa: PERF401
+        orbit.append(step(net, orbit[-1]))
     assert all(jnp.array_equal(a, b) for a, b in zip(orbit[layers - 1], orbit[layers], strict=True))
     assert abs(orbit[layers - 2][-1] - orbit[layers - 1][-1]).max() > 1e-3
     for found, expected in zip(orbit[layers - 1], net.propagate(u), strict=True):
