@@ -79,14 +79,14 @@ def reproduce_command(typer: Any) -> Any:
             "batch_size": batch_size, "scale": scale, "pixel_high": pixel_high, "target_off": target_off,
             "target_on": target_on, "beta": beta, "observations": observations,
         }  # fmt: skip
-        given = {name: value for name, value in given.items() if value is not None}
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         with _friendly_errors():
             if seeds is not None:
-                given["seeds"] = _numbers(seeds)
+                chosen["seeds"] = _numbers(seeds)
             short = 0 if quick else 3000
             _reproduce(
                 output,
-                given,
+                chosen,
                 quick,
                 resume,
                 data_dir,

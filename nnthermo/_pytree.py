@@ -1,8 +1,8 @@
 """Frozen dataclasses as pytrees: constructors check, unflattening does not."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import TypeVar, dataclass_transform
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
@@ -30,7 +30,7 @@ def pytree(*, static: tuple[str, ...] = ()) -> Callable[[type[T]], type[T]]:
         def flatten(self: T) -> tuple[list, tuple]:
             return [getattr(self, name) for name in leaves], tuple(getattr(self, name) for name in static)
 
-        def unflatten(fixed: tuple, children: list) -> T:
+        def unflatten(fixed: tuple, children: Iterable[Any]) -> T:
             self = object.__new__(cls)
             for name, value in [*zip(static, fixed, strict=True), *zip(leaves, children, strict=True)]:
                 object.__setattr__(self, name, value)

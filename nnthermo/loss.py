@@ -10,10 +10,9 @@ import jax.numpy as jnp
 from nnthermo._checks import check, is_concrete, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
-from nnthermo.network import FeedForward, Septuple
+from nnthermo.network import FeedForward, Network, Septuple
 from nnthermo.network.activation import is_bounded
 
-Network = FeedForward | Septuple
 Potential = Callable[[State], Array]
 """V(x): a state in the structure of its network to a scalar in units of the loss."""
 
@@ -23,7 +22,7 @@ class UnboundedLossWarning(UserWarning):
 
 
 def _squares(x: State) -> Array:
-    return sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(x)), start=0.0)
+    return jnp.asarray(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(x)))
 
 
 @pytree()
@@ -46,7 +45,7 @@ class QuadraticPotential:
 
 def local_potential(function: Callable[[Array], Array]) -> Potential:
     """V(x) = Σ_i V_i(x_i) from an element-wise function, the general form of (3.3)."""
-    return lambda x: sum((jnp.sum(function(leaf)) for leaf in jax.tree.leaves(x)), start=0.0)
+    return lambda x: jnp.asarray(sum(jnp.sum(function(leaf)) for leaf in jax.tree.leaves(x)))
 
 
 def pair_interaction(coupling: Any) -> Potential:
@@ -119,9 +118,11 @@ def check_bounded_below(net: Network, potential: Potential | None) -> None:
         return
     if m >= 1:
         refuse("m", "be below 1 for the bulk loss to have a minimum", m)
-    activations = net.activations if isinstance(net, FeedForward) else (net.activation,)
-    widths = net.sizes[1:] if isinstance(net, FeedForward) else (net.size,)
-    if not all(is_bounded(f, n) for f, n in zip(activations, widths, strict=True)):
+    if isinstance(net, FeedForward):
+        parts = list(zip(net.activations, net.sizes[1:], strict=True))
+    else:
+        parts = [(net.activation, net.size)] if isinstance(net, Septuple) else []
+    if not all(is_bounded(f, n) for f, n in parts):
         warnings.warn(
             f"`m` should be 0 for unbounded activations, but got {m}: the bulk loss has a minimum only if m < λ_min(Ĝ)",
             UnboundedLossWarning,

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.architecture import eigenvalue_laplacian
 from nnthermo.ensemble import bulk_hessian, log_partition, mean_slopes
-from nnthermo.loss import Network, boundary_loss
+from nnthermo.loss import boundary_loss
+from nnthermo.network import Network
 from nnthermo.relaxation import relax
 from nnthermo.spectrum import (
     complexity,

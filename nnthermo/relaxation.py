@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 from nnthermo._checks import check, finite, positive, real_array
 from nnthermo._typing import Array, Scalar, State
-from nnthermo.loss import Network, Potential, bulk_loss, check_bounded_below
+from nnthermo.loss import Potential, bulk_loss, check_bounded_below
+from nnthermo.network import Network
 
 
 class Relaxation(NamedTuple):
@@ -39,7 +40,7 @@ class _Descent(NamedTuple):
     previous: State
     step: Array
     momentum: Array
-    count: Array
+    steps: Array
 
 
 def _axpy(a: Array, x: State, y: State) -> State:
@@ -47,7 +48,7 @@ def _axpy(a: Array, x: State, y: State) -> State:
 
 
 def _dot(x: State, y: State) -> Array:
-    return sum((jnp.vdot(u, v) for u, v in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True)), start=0.0)
+    return jnp.asarray(sum(jnp.vdot(u, v) for u, v in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True)))
 
 
 def _largest(x: State) -> Array:
@@ -133,7 +134,7 @@ def _minimise(
     def unfinished(s: _Descent) -> Array:
         norm = _largest(s.gradient)
         # NaN norms compare false and stop; a vanishing step cannot make progress
-        return (norm > tolerance) & (s.count < max_steps) & (s.step > tiny)
+        return (norm > tolerance) & (s.steps < max_steps) & (s.step > tiny)
 
     def step(s: _Descent) -> _Descent:
         rate = (s.momentum - 1) / ((1 + jnp.sqrt(1 + 4 * s.momentum**2)) / 2)
@@ -158,7 +159,7 @@ def _minimise(
             # too long a step is halved; one that works may grow; a rise from momentum alone restarts at the same step
             step=jnp.where(accept, 1.05 * s.step, jnp.where(short_enough & ~fresh, s.step, 0.5 * s.step)),
             momentum=jnp.where(accept, (1 + jnp.sqrt(1 + 4 * s.momentum**2)) / 2, 1.0).astype(s.momentum.dtype),
-            count=s.count + 1,
+            steps=s.steps + 1,
         )
 
     loss, gradient = value_and_gradient(x)
@@ -167,7 +168,7 @@ def _minimise(
     first = _Descent(x, loss, gradient, x, jnp.ones_like(loss), jnp.ones_like(loss), jnp.zeros((), jnp.int32))
     last = jax.lax.while_loop(unfinished, step, jax.lax.stop_gradient(first))
     norm = _largest(last.gradient)
-    return Relaxation(last.x, last.loss, norm, last.count, norm <= tolerance)
+    return Relaxation(last.x, last.loss, norm, last.steps, norm <= tolerance)
 
 
 def relaxed_bulk_loss(

@@ -10,7 +10,7 @@ from nnthermo._typing import Array, Scalar, State
 from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import cholesky, gram, matmul
 from nnthermo.linalg.reduction import log_singular_values, unit_count
-from nnthermo.network import FeedForward, Septuple
+from nnthermo.network import FeedForward, Network, Septuple
 
 
 class DenseHessian(NamedTuple):
@@ -110,7 +110,7 @@ class LayeredHessian(NamedTuple):
 Hessian = DenseHessian | LayeredHessian
 
 
-def bulk_hessian(net: FeedForward | Septuple, x: State | None = None, *, slopes: State | None = None) -> Hessian:
+def bulk_hessian(net: Network, x: State | None = None, *, slopes: State | None = None) -> Hessian:
     """Ĝ = (I - f̂'ŵ)ᵀ(I - f̂'ŵ) (5.6) at a state.
 
     The exact Hessian of the bulk loss (3.1) at the fixed point x̄ of (2.9), where the residual vanishes; elsewhere
@@ -123,6 +123,7 @@ def bulk_hessian(net: FeedForward | Septuple, x: State | None = None, *, slopes:
 
     Raises:
         ValueError: neither state nor slopes, or wrong shapes.
+        TypeError: another kind of network.
     """
     if slopes is None:
         if x is None:
@@ -138,11 +139,13 @@ def bulk_hessian(net: FeedForward | Septuple, x: State | None = None, *, slopes:
         return LayeredHessian(
             net.weights, tuple(real_array("slopes", d, shape=b.shape) for d, b in zip(slopes, net.biases, strict=True))
         )
+    if not isinstance(net, Septuple):
+        raise TypeError(f"`net` must be a FeedForward or a Septuple, but got {type(net).__name__}")
     slopes = real_array("slopes", slopes, shape=net.bias.shape)
     return DenseHessian(jnp.eye(net.size, dtype=net.weight.dtype) - slopes[:, None] * net.signal_weight)
 
 
-def mean_state(net: FeedForward | Septuple, inputs: Array) -> State:
+def mean_state(net: Network, inputs: Array) -> State:
     """⟨x⟩ over a data set: the mean of the fixed states of all samples, where the paper takes its one Ĝ.
 
     Not itself a fixed state, and f'(⟨x⟩) is not ⟨f'⟩ (`mean_slopes`): their spectra differ by half.
@@ -155,7 +158,7 @@ def mean_state(net: FeedForward | Septuple, inputs: Array) -> State:
     return jax.tree.map(lambda s: jnp.mean(s, axis=0), states)
 
 
-def mean_slopes(net: FeedForward | Septuple, inputs: Array) -> State:
+def mean_slopes(net: Network, inputs: Array) -> State:
     """⟨f'⟩ over a data set: the mean over samples of the slopes at their own fixed states.
 
     Args:

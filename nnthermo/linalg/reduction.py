@@ -31,7 +31,8 @@ def _reduced_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 def reduce_blocks(blocks: Blocks) -> tuple[tuple[Array, ...], tuple[Array | None, ...]]:
     """Blocks of the coupled part, and for each layer the basis (n_l, k_l) it was rotated onto (None if it was not)."""
-    reduced, bases = list(blocks), []
+    reduced = list(blocks)
+    bases: list[Array | None] = []
     for k, size in enumerate(block_sizes(blocks)):
         coupled = ([reduced[k - 1]] if k else []) + ([reduced[k].T] if k < len(blocks) else [])
         directions = jnp.concatenate(coupled, axis=1)
@@ -72,8 +73,9 @@ def _log_singular_values_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Ar
     left, sigma, right = jnp.linalg.svd(to_dense(reduced))
     projected = []
     for k, dot in enumerate(dots):
-        rows = dot if bases[k + 1] is None else matmul(bases[k + 1].T, dot)
-        projected.append(rows if bases[k] is None else matmul(rows, bases[k]))
+        before, after = bases[k], bases[k + 1]
+        rows = dot if after is None else matmul(after.T, dot)
+        projected.append(rows if before is None else matmul(rows, before))
     d_dense = to_dense(projected) - jnp.eye(sum(sizes), dtype=sigma.dtype)
     d_sigma = jnp.sum(left * matmul(d_dense, right.T), axis=0)
     return jnp.log(sigma), d_sigma / sigma

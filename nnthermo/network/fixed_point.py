@@ -83,11 +83,11 @@ def solve_fixed_point(
     the solver converged, meaningless where it did not, NaN or infinite where I - ∂f/∂x is singular (a bifurcation).
     It does not depend on the start or the path. Default tolerance: 16 units in the last place of numbers near 1.
     """
-    tolerance = 16 * jnp.finfo(initial.dtype).eps if tolerance is None else tolerance
+    bound: Scalar = float(16 * jnp.finfo(initial.dtype).eps) if tolerance is None else tolerance
 
     def solve(residual: Map, x: Array) -> tuple[Array, tuple[Array, Array]]:
         # f itself and not x - residual(x), which is f(x) but for rounding: layered networks are exact to the last bit
-        x, steps = solver(f, x, tolerance, max_steps)
+        x, steps = solver(f, x, bound, max_steps)
         return x, (steps, jnp.max(jnp.abs(residual(x)), initial=0.0))
 
     def tangent_solve(linear: Map, y: Array) -> Array:
@@ -95,4 +95,4 @@ def solve_fixed_point(
 
     state, (steps, residual) = jax.lax.custom_root(lambda x: x - f(x), initial, solve, tangent_solve, has_aux=True)
     residual = jax.lax.stop_gradient(residual)
-    return FixedPoint(state, residual, steps, residual <= tolerance)
+    return FixedPoint(state, residual, steps, residual <= bound)

@@ -95,7 +95,9 @@ def from_nnx(model: nnx.Module) -> FeedForward:
     for k, layer in enumerate(layers):
         check("model", "have a bias in every dense layer", layer.bias is not None, f"none in layer {k}")
     return FeedForward(
-        [layer.kernel[...].T for layer in layers], [layer.bias[...] for layer in layers], activation=activations
+        [layer.kernel[...].T for layer in layers],
+        [layer.bias[...] for layer in layers if layer.bias is not None],
+        activation=activations,
     )
 
 

@@ -23,8 +23,7 @@ from nnthermo.checkpoint import Checkpoint
 from nnthermo.data import load
 from nnthermo.ensemble import bulk_hessian, mean_slopes
 from nnthermo.experiments.reproduce.settings import NETWORKS, Settings
-from nnthermo.loss import Network
-from nnthermo.network import FeedForward
+from nnthermo.network import FeedForward, Network
 from nnthermo.observables import Observer, thermodynamic_observer
 from nnthermo.spectrum import log_eigenvalues
 from nnthermo.training import train
@@ -105,9 +104,9 @@ def run(job: Job, report: Report | None = None) -> None:
     seconds = time.perf_counter() - started
     attributes = {"network": job.network, "seed": job.seed, "samples": len(inputs), "seconds_of_last_process": seconds}
     attributes |= {"finite": int(result.finite), "settings": json.dumps(settings.to_json())}
-    weights = {f"weight_{k}": np.asarray(w) for k, w in enumerate(result.network.weights)}
-    biases = {f"bias_{k}": np.asarray(b) for k, b in enumerate(result.network.biases)}
-    np.savez(job.file.with_suffix(".npz"), **weights, **biases)
+    arrays: dict[str, Any] = {f"weight_{k}": np.asarray(w) for k, w in enumerate(result.network.weights)}
+    arrays |= {f"bias_{k}": np.asarray(b) for k, b in enumerate(result.network.biases)}
+    np.savez(job.file.with_suffix(".npz"), **arrays)
     save_history(job.file, result.history, attributes)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -82,9 +82,9 @@ class Statement:
         return {**fields, "numbers": [n.to_json() for n in self.numbers]}
 
 
-def per_seed(dataset: Any, function: Callable[[Any], float]) -> list[float]:
-    """A number from each seed's history."""
-    return [float(function(dataset.isel(seed=k))) for k in range(dataset.sizes["seed"])]
+def per_seed(dataset: Any, function: Callable[..., float], *arguments: Any) -> list[float]:
+    """A number from each seed's history, function(history, *arguments)."""
+    return [float(function(dataset.isel(seed=k), *arguments)) for k in range(dataset.sizes["seed"])]
 
 
 def at_epoch(run: Any, epoch: int) -> Any:
@@ -133,6 +133,11 @@ def plateau(
 def gap_at(run: Any, epoch: int) -> Any:
     """The widest gap among the small eigenvalues at an epoch."""
     return LogSpectrum(at_epoch(run, epoch).log_eigenvalues.values).gap()
+
+
+def gap_centre(run: Any, epoch: int) -> float:
+    """Where the gap lies, log λ."""
+    return float(gap_at(run, epoch).centre)
 
 
 def judge(results: Sequence[bool]) -> str:
@@ -195,7 +200,7 @@ def _bulk_below_boundary(deep: Any) -> Statement:
 
 def _both_decrease(deep: Any) -> Statement:
     falls = {
-        name: per_seed(deep, lambda run, n=name: float(np.log(run[n].isel(epoch=0) / run[n].isel(epoch=-1))))
+        name: per_seed(deep, lambda run, n: float(np.log(run[n].isel(epoch=0) / run[n].isel(epoch=-1))), name)
         for name in ("bulk_loss", "boundary_loss")
     }
     return Statement(
@@ -268,7 +273,7 @@ def _near_zero(deep: Any, shallow: Any, epoch: int) -> Statement:
         numbers.append(Number(f"share of the {dynamical} dynamical |log λ| < ½, {name}", None, shares))
         of_all = [(s * dynamical + SIZE - dynamical) / SIZE for s in shares]
         numbers.append(Number(f"share of all {SIZE} |log λ| < ½, {name}", None, of_all))
-    shares = [numbers[0].ours, numbers[2].ours]
+    of_dynamical = [numbers[0].ours, numbers[2].ours]
     all_most = all(s > 0.5 for s in (*numbers[1].ours, *numbers[3].ours))
     return Statement(
         "most near zero",
@@ -276,9 +281,9 @@ def _near_zero(deep: Any, shallow: Any, epoch: int) -> Statement:
         "Most eigenvalues of log Ĝ stay near the origin; only a fraction is displaced.",
         "More than half of the dynamical eigenvalues have |log λ| < ½ (partly: more than half of all 854).",
         numbers,
-        "agrees" if min(map(min, shares)) > 0.5 else "partly" if all_most else "disagrees",
+        "agrees" if min(*of_dynamical[0], *of_dynamical[1]) > 0.5 else "partly" if all_most else "disagrees",
         "Of all 854 most are exactly 1 by architecture: 744 in the deep network, 724 in the shallow one. "
-        f"Of the dynamical ones {np.mean(shares[0]):.0%} (deep) and {np.mean(shares[1]):.0%} (shallow) stay near 0.",
+        f"Of the dynamical ones {np.mean(of_dynamical[0]):.0%} (deep) and {np.mean(of_dynamical[1]):.0%} (shallow) stay near 0.",
     )
 
 
@@ -351,7 +356,7 @@ def _variance(deep: Any, shallow: Any, epoch: int) -> Statement:
 
 def _gap(deep: Any, marks: tuple[int, ...]) -> Statement:
     paper = (-2.3, -2.5, -3.0)
-    centres = [per_seed(deep, lambda run, e=e: float(gap_at(run, e).centre)) for e in marks]
+    centres = [per_seed(deep, gap_centre, e) for e in marks]
     contrast = per_seed(deep, lambda run: float(gap_at(run, marks[-1]).contrast))
     counts = per_seed(deep, lambda run: float(gap_at(run, marks[-1]).count))
     results = [contrast[k] > 3 and centres[2][k] < centres[1][k] < centres[0][k] for k in range(len(contrast))]
@@ -375,7 +380,7 @@ def _beta_of_gap(deep: Any, marks: tuple[int, ...]) -> Statement:
     paper_gaps, paper_betas = (-2.3, -2.5, -3.0), (1.37, 1.40, 1.47)
     numbers = []
     for mark, gap, beta in zip(marks, paper_gaps, paper_betas, strict=True):
-        ours = per_seed(deep, lambda run, e=mark: float(beta_from_gap(float(gap_at(run, e).centre))))
+        ours = [float(beta_from_gap(centre)) for centre in per_seed(deep, gap_centre, mark)]
         numbers.append(Number(f"β by (9.4) at our gap, epoch {mark}", beta, ours))
         numbers.append(Number(f"β by (9.4) at the paper's own gap {gap}", beta, [float(beta_from_gap(gap))]))
     return Statement(
@@ -427,14 +432,12 @@ def _complexity_falls(deep: Any, settings: Settings) -> Statement:
         values = fixed_count_complexity(run, n)[late(run, settings)]
         return float(values[-1] - values[0])
 
-    numbers = [
-        Number(f"change of C_{n} over the run", None, per_seed(deep, lambda run, n=n: fall(run, n))) for n in (20, 834)
-    ]
+    numbers = [Number(f"change of C_{n} over the run", None, per_seed(deep, fall, n)) for n in (20, 834)]
     ends = [
         Number(
             f"C_{n} at the end",
             None,
-            per_seed(deep, lambda run, n=n: float(fixed_count_complexity(run.isel(epoch=[-1]), n)[0])),
+            per_seed(deep, lambda run, n: float(fixed_count_complexity(run.isel(epoch=[-1]), n)[0]), n),
         )
         for n in (20, 834)
     ]
@@ -516,7 +519,7 @@ def _two_temperatures(deep: Any, epoch: int) -> Statement:
         record = at_epoch(run, epoch)
         return float(beta_from_loss(float(record.displaced_count), float(record.bulk_loss)))
 
-    gap = per_seed(deep, lambda run: float(beta_from_gap(float(gap_at(run, epoch).centre))))
+    gap = [float(beta_from_gap(centre)) for centre in per_seed(deep, gap_centre, epoch)]
     loss = per_seed(deep, of_loss)
     ratio = [math.log10(b / a) for a, b in zip(gap, loss, strict=True)]
     return Statement(
