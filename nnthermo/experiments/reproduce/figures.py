@@ -1,0 +1,165 @@
+"""Figures 1-7 of arXiv:2004.09280 from the histories of our runs."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnthermo import plotting
+from nnthermo._checks import extra
+from nnthermo.experiments.reproduce.settings import MILESTONES, Settings
+from nnthermo.experiments.reproduce.statements import Histories, fixed_count_complexity, late, plateau
+
+PAPER_LINES = {20: (1.25, 769.0), 834: (1.41, 772.0)}
+"""Slope and intercept of C_n against log U (Fig. 7)."""
+
+PAPER_GAPS = dict(zip(MILESTONES, (-2.3, -2.5, -3.0), strict=True))
+"""Log λ of the gaps that the paper marks (Fig. 5)."""
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10.0,
+    "axes.linewidth": 0.7,
+    "axes.edgecolor": "#555555",
+    "xtick.color": "#333333",
+    "ytick.color": "#333333",
+    "svg.hashsalt": "nnthermo",
+    "svg.fonttype": "path",
+    "path.simplify": True,
+}
+
+
+def draw(histories: Histories, settings: Settings, folder: Path) -> list[Path]:
+    """Draw figures 1-7 as PNG (150 dots an inch) and SVG; the same histories give the same SVG to the byte.
+
+    Args:
+        histories: from `load_histories`, "deep" and "shallow".
+        settings: of the runs.
+        folder: where they go, made if need be.
+
+    Returns:
+        figure-1.png, figure-1.svg, ..., figure-7.svg.
+    """
+    matplotlib = extra("matplotlib", "plot")
+    folder.mkdir(parents=True, exist_ok=True)
+    deep, shallow = histories["deep"], histories["shallow"]
+    complexities = _complexities(deep)
+    files = []
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a user's own style must not change the figures
+        matplotlib.rcParams.update(STYLE)
+        for number, figure in (
+            (1, _figure_1()),
+            (2, _figure_2(deep)),
+            (3, _figure_3(deep, settings)),
+            (4, _spectra(shallow, settings, "shallow")),
+            (5, _spectra(deep, settings, "deep")),
+            (6, _figure_6(deep, complexities)),
+            (7, _figure_7(deep, settings, complexities)),
+        ):
+            for kind, options in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
+                file = folder / f"figure-{number}.{kind}"
+                figure.savefig(file, format=kind, **options)
+                files.append(file)
+    return files
+
+
+def _canvas(width: float, height: float) -> Any:
+    figure = extra("matplotlib.figure", "plot").Figure(figsize=(width, height), layout="constrained")
+    extra("matplotlib.backends.backend_agg", "plot").FigureCanvasAgg(figure)
+    return figure
+
+
+def _figure_1() -> Any:
+    figure = _canvas(6.0, 4.4)
+    plotting.two_level(ax=figure.subplots())
+    return figure
+
+
+def _figure_2(deep: Any) -> Any:
+    figure = _canvas(6.0, 5.8)
+    above, below = figure.subplots(2, 1)
+    losses = deep.bulk_loss.values, deep.boundary_loss.values
+    medians = deep.median_bulk_loss.values, deep.median_boundary_loss.values
+    plotting.losses(deep.epoch.values, *losses, medians=medians, ax=above)
+    plotting.losses(deep.epoch.values, *losses, medians=medians, ax=below)
+    _as_logarithmic(below, deep)
+    return figure
+
+
+def _figure_3(deep: Any, settings: Settings) -> Any:
+    figure = _canvas(6.0, 4.6)
+    bulk, boundary, epochs = deep.bulk_loss.values, deep.boundary_loss.values, deep.epoch.values
+    first = slice(1, None) if epochs[0] == 0 else slice(None)
+    good = np.isfinite(bulk[0, first]) & np.isfinite(boundary[0, first])
+    fall, begin, end = plateau(
+        epochs[first][good].astype(float), np.log(boundary[0, first][good]), np.log(bulk[0, first][good])
+    )
+    marks = sorted({int(epochs[first][0]), *settings.milestones(), int(epochs[-1])})
+    stretch = (begin, end) if fall > 0.1 else None
+    ax = figure.subplots()
+    plotting.bulk_against_boundary(bulk, boundary, epochs=epochs, marks=marks, plateau=stretch, ax=ax)
+    return figure
+
+
+def _spectra(dataset: Any, settings: Settings, name: str) -> Any:
+    marks = settings.milestones()
+    figure = _canvas(6.0, 6.2)
+    panels = figure.subplots(len(marks), 1, sharex=True, squeeze=False)[:, 0]
+    spectra = [dataset.sel(epoch=mark, method="nearest").log_eigenvalues.values for mark in marks]
+    everything = np.abs(np.concatenate([s.ravel() for s in spectra]))
+    limit = math.ceil(2 * float(everything[np.isfinite(everything)].max(initial=0.5)) + 0.5) / 2
+    for ax, mark, values in zip(panels, marks, spectra, strict=True):
+        paper = PAPER_GAPS.get(mark) if name == "deep" and marks == MILESTONES else None
+        plotting.eigenvalue_histogram(values, limit=limit, paper=paper, title=f"epoch {mark:,}", ax=ax)
+        if ax is not panels[-1]:
+            ax.set_xlabel("")
+    size = dataset.sizes["eigenvalue"]
+    figure.suptitle(
+        f"The {size} dynamical eigenvalues of the {name} network",
+        x=0.02,
+        ha="left",
+        fontsize="large",
+        color=plotting.INK,
+    )
+    handles = {label: h for ax in panels for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    words = {"counts": "first seed", "other seeds": "other seeds", "mirrored": "first seed, mirrored at 0"}
+    words |= {"gap in the paper": "the paper's gap"}
+    shown = [label for label in words if label in handles]
+    figure.legend(
+        [handles[label] for label in shown], [words[label] for label in shown], loc="outside lower center",
+        ncols=len(shown), frameon=False, fontsize="small",
+    )  # fmt: skip
+    return figure
+
+
+def _complexities(deep: Any) -> dict[int, np.ndarray]:
+    runs = [deep.isel(seed=k) for k in range(deep.sizes["seed"])]
+    return {n: np.stack([fixed_count_complexity(run, n) for run in runs]) for n in PAPER_LINES}
+
+
+def _figure_6(deep: Any, complexities: dict[int, np.ndarray]) -> Any:
+    figure = _canvas(6.0, 5.8)
+    above, below = figure.subplots(2, 1)
+    plotting.complexity_history(deep.epoch.values, complexities, ax=above)
+    plotting.complexity_history(deep.epoch.values, complexities, ax=below)
+    _as_logarithmic(below, deep)
+    return figure
+
+
+def _figure_7(deep: Any, settings: Settings, complexities: dict[int, np.ndarray]) -> Any:
+    figure = _canvas(6.0, 4.6)
+    plotting.complexity_against_loss(
+        deep.bulk_loss.values, complexities, fitted=late(deep, settings), paper=PAPER_LINES, ax=figure.subplots()
+    )
+    return figure
+
+
+def _as_logarithmic(ax: Any, dataset: Any) -> None:
+    """Turn a second panel into the same picture over log epoch, which shows the beginning."""
+    ax.set_xscale("log")
+    ax.set_xlim(max(1, int(dataset.epoch.values[0])), int(dataset.epoch.values[-1]))
+    ax.set_title("", loc="left")
+    ax.set_xlabel("epoch, logarithmic")
+    ax.get_legend().remove()

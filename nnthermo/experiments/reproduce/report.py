@@ -1,0 +1,370 @@
+"""One HTML file that says what was done, what came out, and how it compares with arXiv:2004.09280."""
+
+import base64
+import importlib.resources
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from nnthermo._checks import extra
+
+VERDICTS = {"agrees": "✓", "partly": "◐", "disagrees": "✕", "not tested": "○"}
+"""Verdicts in the order of the tally, with the sign that stands for each besides its colour."""
+
+LATE = frozenset({"bulk falls on", "jumps", "shallow symmetric", "gap", "no gap in the shallow", "tails"})
+"""Keys of the statements about late times, which a short run cannot test."""
+
+FIGURES = {
+    1: (
+        "The two-level model",
+        "−ΔF (9.3) for β = 0.25, 0.50, 0.73 and 1, γ = 1/3, N = 854, and a stationary point (9.4) that changes from "
+        "minimum to maximum at β = ½.",
+        "The same curves; they need no training. For γ = 1/3 the stationary points are exactly log λ = 0 and "
+        "2 log((1−β)/β), which exists for β < 1 only. The crosses of (9.4) lie on slopes: (9.4) is the limit γ → 0. "
+        "Both agree that the two points change places at β = ½.",
+    ),
+    2: (
+        "Losses during training",
+        "Log of the average bulk loss U and of the average boundary loss U_∂ of the deep network over 30,000 epochs, "
+        "U a few orders of magnitude below.",
+        "Thick lines are averages over the samples for the first seed, thin lines the other seeds, dotted lines "
+        "medians over the samples. The lower panel has a logarithmic axis to show the beginning.",
+    ),
+    3: (
+        "Bulk loss against boundary loss",
+        "At late times the bulk loss keeps falling while the boundary loss stands still for about 10,000 epochs, then "
+        "jumps to a smaller value, and so on.",
+        "Learning runs from the upper right to the lower left; dots carry their epoch. A thick stretch, if there is "
+        "one, is where the boundary loss stands still over a third of the run and the bulk loss falls.",
+    ),
+    4: (
+        "Spectrum of the shallow network",
+        "Histograms of the dynamical eigenvalues of log Ĝ of the shallow network: almost completely symmetric, no "
+        "clear gap.",
+        "Bars are the first seed, outlines the others. Where the dashed mirror image leaves the bars the spectrum is "
+        "not symmetric. Ticks below the axis are single eigenvalues; an arrow marks a gap over three times the median "
+        "spacing.",
+    ),
+    5: (
+        "Spectrum of the deep network",
+        "Histograms of the dynamical eigenvalues of log Ĝ of the deep network: skewed to negative values, with gaps "
+        "marked at -2.3, -2.5 and -3.0 after 100, 1,000 and 10,000 epochs.",
+        "Drawn as Figure 4; dotted lines, where the epochs are the paper's, are the gaps that the paper marks.",
+    ),
+    6: (
+        "Complexity during training",
+        "C₂₀ and C₈₃₄, sums over the 20 and the 834 largest eigenvalues, decrease; up to a constant the two curves "
+        "look alike.",
+        "In nats, above over the epoch, below over its logarithm. The sum over all 854 cannot change: it is "
+        "(N/2) log 2π = 784.8.",
+    ),
+    7: (
+        "Complexity against the bulk loss",
+        "Both are nearly linear in log U, with slopes of order one: C₂₀ ≈ 769 + 1.25 log U and "
+        "C₈₃₄ ≈ 772 + 1.41 log U.",
+        "Lines are least squares over the records after the first transient, averaged over seeds; dotted lines are the "
+        "paper's.",
+    ),
+}
+"""Title, what the paper shows, and how ours is drawn, by number."""
+
+CAVEATS = (
+    "The paper gives the architecture, tanh, stochastic gradient descent on the boundary loss, 30,000 epochs and 6,000 "
+    "samples. It does not give learning rate, batch size, initial weights, pixel range, target coding or seeds. These "
+    "are choices made here, such that the statements come out as far as they do; where a sensitivity table is shown it "
+    "says what hangs on each.",
+    "The embedded digits are 5,000 real MNIST images, not 6,000; `--dataset mnist` takes the full set if it is there.",
+    "The paper does not define how it computes U. Here it is the minimum of the bulk loss with input and output "
+    "clamped (3.2), averaged over the samples.",
+    "The verdicts rest on the thresholds in each card. Other thresholds can give other verdicts; the numbers are there "
+    "to judge by.",
+    "± is the standard deviation over seeds: it knows nothing of the settings that the paper leaves unsaid.",
+)
+
+DASH = "–"
+
+_WORDS = {
+    "dataset": "data set",
+    "scale": "initial weights, times Glorot",
+    "pixel_high": "value of a white pixel",
+    "target_off": "target of silent outputs",
+    "target_on": "target of the active output",
+    "beta": "β of recorded functions",
+    "observations": "records, even and logarithmic each",
+    "relaxed_samples": "samples that U is averaged over",
+}
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number for people: `digits` significant ones, powers of ten outside 0.001 ... 99,999; a dash for none.
+
+    Whole numbers below 100,000 keep all their digits.
+    """
+    if value is None or isinstance(value, str):
+        return DASH if value is None else value
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
+    if float(value).is_integer() and abs(value) < 1e5:
+        text = f"{value:,.0f}"
+    elif -4 < exponent < 5:
+        text = f"{value:,.{max(0, digits - 1 - exponent)}f}"
+    else:
+        return f"{value / 10.0**exponent:.{digits - 1}f} × 10{str(exponent).translate(_SUPERSCRIPTS)}".replace(
+            "-", _MINUS
+        )
+    return text.replace("-", _MINUS)
+
+
+def quoted(value: float | None) -> str:
+    """A number of the paper with the digits that it has there, four at most."""
+    if value is None or not math.isfinite(value):
+        return number(value)
+    digits = next((d for d in range(1, 4) if float(f"{value:.{d - 1}e}") == value), 4)
+    return number(value, digits)
+
+
+def with_spread(mean: float | None, spread: float | None) -> str:
+    """Mean ± spread with two significant digits of the spread; the mean alone where there is no spread."""
+    if mean is None or not math.isfinite(mean):
+        return "not finite"
+    if spread is None or not math.isfinite(spread):
+        return number(mean, 4)
+    if spread == 0:
+        return f"{number(mean, 4)} ± 0"
+    exponent = math.floor(math.log10(max(abs(mean), spread)))
+    scaled = not -4 < exponent < 5
+    unit = 10.0**exponent if scaled else 1.0
+    places = min(12, max(0, 1 - math.floor(math.log10(spread / unit))))
+    text = f"{mean / unit:,.{places}f} ± {spread / unit:,.{places}f}".replace("-", _MINUS)
+    return f"({text}) × 10{str(exponent).translate(_SUPERSCRIPTS)}" if scaled else text
+
+
+def duration(seconds: float) -> str:
+    """Seconds as "42 s", "3 min 20 s" or "5 h 12 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
+    """Write `report.html`, one file that loads nothing from anywhere.
+
+    Args:
+        folder: where it goes.
+        results: what `results.json` holds; "sensitivity" may be missing.
+        figures: figure-1.svg, figure-1.png, ...; of each the smaller file is put in.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        ImportError: jinja2 is missing, with the command that installs it.
+    """
+    jinja2 = extra("jinja2", "experiments")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(slug=_slug, symbol=_symbol, tone=_tone, indices=_indices)
+    text = importlib.resources.files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
+    page = environment.from_string(text).render(**_content(results, figures))
+    file = folder / "report.html"
+    partial = file.with_suffix(".partial")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(file)
+    return file
+
+
+def _content(results: dict[str, Any], figures: list[Path]) -> dict[str, Any]:
+    """Everything that the template shows."""
+    cards = [_card(statement, quick=bool(results["quick"])) for statement in results["statements"]]
+    images = _images(figures)
+    sections = []
+    for n, (title, paper, ours) in FIGURES.items():
+        belonging = [card for card in cards if _first_figure(card["where"]) == n]
+        sections.append(
+            {"number": n, "title": title, "paper": paper, "ours": ours, "image": images.get(n), "cards": belonging}
+        )
+    elsewhere = [card for card in cards if _first_figure(card["where"]) not in FIGURES]
+    tally = Counter(card["verdict"] for card in cards)
+    return {
+        "results": results,
+        "cards": cards,
+        "sections": sections,
+        "elsewhere": elsewhere,
+        "tally": [
+            (v, tally[v]) for v in (*VERDICTS, *sorted(set(tally) - set(VERDICTS))) if tally[v] or v != "not tested"
+        ],
+        "summary": _summary(results, cards),
+        "facts": _facts(results),
+        "runs_shown": [_run(run) for run in results["runs"]],
+        "quoted": [{**row, "card": card} for card in cards for row in card["rows"] if row["quoted"]],
+        "sensitivity": _sensitivity(results),
+        "caveats": CAVEATS,
+    }
+
+
+def _card(statement: dict[str, Any], *, quick: bool) -> dict[str, Any]:
+    rows = [
+        {
+            "label": n["label"],
+            "quoted": n["paper"] is not None,
+            "paper": quoted(n["paper"]),
+            "ours": with_spread(n["mean"], n["spread"]),
+            "seeds": ["not finite" if v is None else number(v, 4) for v in n["per_seed"]],
+        }
+        for n in statement["numbers"]
+    ]
+    return {**statement, "rows": rows, "too_early": quick and statement["key"] in LATE}
+
+
+def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
+    settings = results["settings"]
+    seeds = len(settings["seeds"])
+    tally = Counter(card["verdict"] for card in cards)
+    words = {"agrees": "agree", "partly": "agree in part", "disagrees": "disagree", "not tested": "could not be tested"}
+    parts = [f"{tally[v]} {words[v]}" for v in words if tally[v]]
+    return (
+        "Section 10 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) trains two tanh networks "
+        f"of 854 neurons on handwritten digits, a deep one (784-40-20-10) and a shallow one (784-60-10), and reads "
+        f"thermodynamics off their spectra. Here both were trained for {settings['epochs']:,} epochs on "
+        f"{results['samples']:,} images, {'with one seed' if seeds == 1 else f'each with {seeds} seeds'}. Of the "
+        f"{len(cards)} statements, {_list(parts)}."
+    )
+
+
+def _list(parts: list[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was done, as (name, value)."""
+    versions = results["versions"]
+    settings = results["settings"]
+    facts = [
+        ("data", f"{results['samples']:,} samples; {results['data_source']}"),
+        ("seeds", ", ".join(map(str, settings["seeds"]))),
+        ("duration", f"{duration(results['seconds'])} on {results['machine']}"),
+        ("date", str(results["date"])),
+        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+    ]
+    facts += [
+        (_WORDS.get(k, k.replace("_", " ")), _setting(v)) for k, v in settings.items() if k not in ("seeds", "samples")
+    ]
+    return facts
+
+
+def _run(run: dict[str, Any]) -> dict[str, str]:
+    """A run as the table shows it; what is not known of it is a dash."""
+
+    def log(value: float | None) -> str:
+        return DASH if value is None else number(math.log(value), 4) if 0 < value < math.inf else "not finite"
+
+    share = run.get("accuracy")
+    return {
+        "name": f"{run['network']}, seed {run['seed']}{'' if run['finite'] else ' (not finite)'}",
+        "time": duration(run["seconds"]),
+        "bulk": log(run.get("bulk_loss")),
+        "boundary": log(run.get("boundary_loss")),
+        "accuracy": DASH if share is None else f"{share:.2%}",
+    }
+
+
+def _setting(value: Any) -> str:
+    if value is None:
+        return "all"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return number(value, 4) if isinstance(value, int) or abs(value) >= 1e5 else f"{value:g}".replace("-", _MINUS)
+
+
+def _sensitivity(results: dict[str, Any]) -> dict[str, Any] | None:
+    """The matrix of verdicts and the table of numbers, rows by statement and by label."""
+    given = results.get("sensitivity")
+    if not given:
+        return None
+    columns = [{**given["base"], "name": "as above"}, *({**variant} for variant in given["variants"])]
+    for column in columns:
+        column["settings"] = ", ".join(f"{name} = {value}" for name, value in column["changed"].items())
+    named = {s["key"]: s for s in results["statements"]}
+    keys = [*named, *sorted({k for c in columns for k in c["verdicts"]} - set(named))]
+    labels = list(dict.fromkeys(label for c in columns for label in c["numbers"]))
+    papers = {_without_epoch(n["label"]): n["paper"] for s in results["statements"] for n in s["numbers"]}
+    return {
+        "epochs": given["epochs"],
+        "seeds": given["seeds"],
+        "columns": columns,
+        "verdicts": [
+            {"key": key, "claim": named.get(key, {}).get("claim", ""), "of": [c["verdicts"].get(key) for c in columns]}
+            for key in keys
+            if any(key in c["verdicts"] for c in columns)
+        ],
+        "numbers": [
+            {
+                "label": label,
+                "paper": quoted(papers.get(_without_epoch(label))),
+                "of": [_cell(c["numbers"], label) for c in columns],
+            }
+            for label in labels
+        ],
+    }
+
+
+def _cell(numbers: dict[str, float | None], label: str) -> str:
+    return "not finite" if label in numbers and numbers[label] is None else number(numbers.get(label))
+
+
+def _without_epoch(label: str) -> str:
+    return re.sub(r", epoch \d+", "", label)
+
+
+def _first_figure(where: str) -> int | None:
+    found = re.search(r"\bFigs?\. (\d+)", where)
+    return int(found.group(1)) if found else None
+
+
+def _images(figures: Iterable[Path]) -> dict[int, str]:
+    """Data addresses by figure number, of each figure the smaller of its files."""
+    smallest: dict[int, Path] = {}
+    for file in figures:
+        found = re.search(r"figure-(\d+)$", file.stem)
+        if found and file.suffix in (".svg", ".png"):
+            n = int(found.group(1))
+            smallest[n] = min(smallest.get(n, file), file, key=lambda f: f.stat().st_size)
+    kinds = {".svg": "image/svg+xml", ".png": "image/png"}
+    return {
+        n: f"data:{kinds[f.suffix]};base64,{base64.b64encode(f.read_bytes()).decode()}" for n, f in smallest.items()
+    }
+
+
+def _indices(text: str) -> Any:
+    """Text with U_∂, N_>, C_20, λ_min, log10, 10^4.4 and minus signs set as they are printed, and the rest escaped."""
+    markupsafe = extra("markupsafe", "experiments")
+    # everything is escaped first, so that what is put in below is the only markup
+    lowered = re.sub(r"(?<=[A-Zλμ])_(∂|&gt;|&lt;|\d+|min|max)", r"<sub>\1</sub>", str(markupsafe.escape(text)))
+    lowered = re.sub(r"\blog10\b", "log<sub>10</sub>", lowered)
+    lowered = re.sub(r"(?<![\w)\]^-])-(?=\d)", _MINUS, lowered)  # -0.1, but not 784-40 or Figs. 4-5
+    raised = re.sub(r"\b10\^(-?\d+(?:\.\d+)?)", lambda m: f"10<sup>{m[1].replace('-', _MINUS)}</sup>", lowered)
+    return markupsafe.Markup(raised)
+
+
+def _symbol(verdict: str | None) -> str:
+    return VERDICTS.get(verdict or "", "·" if verdict is None else "?")
+
+
+def _tone(verdict: str | None) -> str:
+    return (verdict or "none").replace(" ", "-") if verdict in VERDICTS else "none"
+
+
+def _slug(text: str) -> str:
+    return "statement-" + re.sub(r"[^a-z0-9]+", "-", text.lower().replace("β", "beta")).strip("-")
