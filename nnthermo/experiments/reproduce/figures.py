@@ -1,6 +1,8 @@
 """Figures 1-7 of arXiv:2004.09280 from the histories of our runs."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,28 +43,38 @@ def draw(histories: Histories, settings: Settings, folder: Path) -> list[Path]:
     Returns:
         figure-1.png, figure-1.svg, ..., figure-7.svg.
     """
-    matplotlib = extra("matplotlib", "plot")
     folder.mkdir(parents=True, exist_ok=True)
     deep, shallow = histories["deep"], histories["shallow"]
     complexities = _complexities(deep)
-    files = []
+    with _style():
+        figures = (
+            _figure_1(),
+            _figure_2(deep),
+            _figure_3(deep, settings),
+            _spectra(shallow, settings, "shallow"),
+            _spectra(deep, settings, "deep"),
+            _figure_6(deep, complexities),
+            _figure_7(deep, settings, complexities),
+        )
+        saved = [_save(figure, folder / f"figure-{k}") for k, figure in enumerate(figures, start=1)]
+    return [file for pair in saved for file in pair]
+
+
+@contextlib.contextmanager
+def _style() -> Iterator[None]:
+    """The library's defaults and ours for a while, so that a user's own style does not change the figures."""
+    matplotlib = extra("matplotlib", "plot")
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a user's own style must not change the figures
+        matplotlib.rcParams.update({k: v for k, v in matplotlib.rcParamsDefault.items() if k != "backend"})
         matplotlib.rcParams.update(STYLE)
-        for number, figure in (
-            (1, _figure_1()),
-            (2, _figure_2(deep)),
-            (3, _figure_3(deep, settings)),
-            (4, _spectra(shallow, settings, "shallow")),
-            (5, _spectra(deep, settings, "deep")),
-            (6, _figure_6(deep, complexities)),
-            (7, _figure_7(deep, settings, complexities)),
-        ):
-            for kind, options in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
-                file = folder / f"figure-{number}.{kind}"
-                figure.savefig(file, format=kind, **options)
-                files.append(file)
-    return files
+        yield
+
+
+def _save(figure: Any, stem: Path) -> tuple[Path, Path]:
+    png, svg = stem.with_suffix(".png"), stem.with_suffix(".svg")
+    figure.savefig(png, dpi=150)
+    figure.savefig(svg, metadata={"Date": None})
+    return png, svg
 
 
 def _canvas(width: float, height: float) -> Any:

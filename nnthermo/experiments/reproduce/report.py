@@ -235,9 +235,9 @@ def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
     words = {"agrees": "agree", "partly": "agree in part", "disagrees": "disagree", "not tested": "could not be tested"}
     parts = [f"{tally[v]} {words[v]}" for v in words if tally[v]]
     return (
-        "Section 10 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) trains two tanh networks "
-        f"of 854 neurons on handwritten digits, a deep one (784-40-20-10) and a shallow one (784-60-10), and reads "
-        f"thermodynamics off their spectra. Here both were trained for {settings['epochs']:,} epochs on "
+        "Section 10 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) trains two tanh "
+        "networks of 854 neurons on handwritten digits, a deep one (784-40-20-10) and a shallow one (784-60-10), and "
+        f"reads thermodynamics off their spectra. Here both were trained for {settings['epochs']:,} epochs on "
         f"{results['samples']:,} images, {'with one seed' if seeds == 1 else f'each with {seeds} seeds'}. Of the "
         f"{len(cards)} statements, {_list(parts)}."
     )
