@@ -67,6 +67,7 @@ def reproduce_command(typer: Any) -> Any:
         seeds: Annotated[str | None, option(help="Seeds, separated by commas.")] = None,
         beta: Annotated[float | None, option(help="β at which thermodynamic functions are recorded.")] = None,
         observations: Annotated[int | None, option(help="Records in log epoch, and as many in epoch.")] = None,
+        relaxed_samples: Annotated[int | None, option(help="Samples over which the bulk loss is averaged.")] = None,
         workers: Annotated[int | None, option(help="Processes; default one a core.")] = None,
         sensitivity_epochs: Annotated[
             int | None,
@@ -77,7 +78,7 @@ def reproduce_command(typer: Any) -> Any:
         given = {
             "dataset": dataset, "samples": samples, "epochs": epochs, "learning_rate": learning_rate,
             "batch_size": batch_size, "scale": scale, "pixel_high": pixel_high, "target_off": target_off,
-            "target_on": target_on, "beta": beta, "observations": observations,
+            "target_on": target_on, "beta": beta, "observations": observations, "relaxed_samples": relaxed_samples,
         }  # fmt: skip
         chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         with _friendly_errors():

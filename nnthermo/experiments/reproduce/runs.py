@@ -1,5 +1,6 @@
 """Training runs of Section 10: one process each, resumable, histories in NetCDF."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -7,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,11 @@ from nnthermo.network import FeedForward, Network
 from nnthermo.observables import Observer, thermodynamic_observer
 from nnthermo.spectrum import log_eigenvalues
 from nnthermo.training import train
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 Report = Callable[[str, int, int], None]
 """Told (name of the run, epochs done, epochs in all)."""
@@ -78,8 +84,23 @@ def run(job: Job, report: Report | None = None) -> None:
 
     Interrupted, even killed, it continues from its last checkpoint to the same bits.
     """
-    if job.file.exists():
+    with _alone(job.file):
+        if not job.file.exists():
+            _run(job, report)
+
+
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Wait until no other process, such as one whose parent was killed a moment ago, works on the same run."""
+    if fcntl is None:
+        yield
         return
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system lifts it when its holder ends, however it ends
+        yield
+
+
+def _run(job: Job, report: Report | None) -> None:
     jax.config.update("jax_enable_x64", True)  # spectra in float64; the networks are float32 by construction
     settings = job.settings
     inputs, targets = training_data(settings, job.data_dir)

@@ -283,7 +283,8 @@ def _near_zero(deep: Any, shallow: Any, epoch: int) -> Statement:
         numbers,
         "agrees" if min(*of_dynamical[0], *of_dynamical[1]) > 0.5 else "partly" if all_most else "disagrees",
         "Of all 854 most are exactly 1 by architecture: 744 in the deep network, 724 in the shallow one. "
-        f"Of the dynamical ones {np.mean(of_dynamical[0]):.0%} (deep) and {np.mean(of_dynamical[1]):.0%} (shallow) stay near 0.",
+        f"Of the dynamical ones {np.mean(of_dynamical[0]):.0%} (deep) and {np.mean(of_dynamical[1]):.0%} (shallow) stay "
+        "near 0.",
     )
 
 
