@@ -168,13 +168,15 @@ def bulk_against_boundary(
             still = (when >= plateau[0]) & (when <= plateau[1])
             label = f"epochs {plateau[0]:,.0f} to {plateau[1]:,.0f}"
             ax.plot(x[0, still], y[0, still], color=WARM, linewidth=3.5, zorder=4, solid_capstyle="round", label=label)
-        for mark in marks:
+        for position, mark in enumerate(sorted(marks, reverse=True)):  # neighbours get their text on opposite sides
             k = int(np.argmin(np.abs(when - mark)))
+            shift, side, end = ((7, -7), "left", "top") if position % 2 == 0 else ((-7, 7), "right", "bottom")
             ax.plot(x[0, k], y[0, k], "o", color=DARK, markersize=5, zorder=5)
             ax.annotate(
-                f"{when[k]:,.0f}", (x[0, k], y[0, k]), (-7, 7), textcoords="offset points", ha="right", va="bottom",
+                f"{when[k]:,.0f}", (x[0, k], y[0, k]), shift, textcoords="offset points", ha=side, va=end,
                 fontsize="small", color=INK, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
             )  # fmt: skip
+    ax.margins(0.06, 0.1)
     title = "Bulk loss against boundary loss" + (", with epochs" if len(marks) else "")
     _dress(ax, title, "log boundary loss, log $U_\\partial$", "log bulk loss, log $U$", columns=3)
     return ax
@@ -220,7 +222,7 @@ def eigenvalue_histogram(
     for row in spectra[1:]:
         ax.stairs(np.histogram(row, edges)[0], edges, color=DARK, alpha=0.55, linewidth=0.8, label="other seeds")
     ax.stairs(counts[::-1], edges, color=INK, linestyle=(0, (3, 1.5)), linewidth=1.1, label="mirrored")
-    top = max(np.histogram(row, edges)[0].max() for row in spectra if row.size) * 1.12
+    top = max(np.histogram(row, edges)[0].max() for row in spectra if row.size) * 1.15
     ax.plot(
         first, np.full_like(first, -0.05 * top), "|", color=INK, markersize=6, markeredgewidth=0.7, label="eigenvalues"
     )
@@ -228,14 +230,15 @@ def eigenvalue_histogram(
     shown = limit or edges[-1]
     ax.set_xlim(-shown, shown)
     if paper is not None:
-        ax.axvline(paper, color=WARM, linestyle=(0, (1, 1.5)), linewidth=1.2, label="gap in the paper")
+        ax.axvline(paper, ymax=0.72, color=WARM, linestyle=(0, (1, 1.5)), linewidth=1.2, label="gap in the paper")
     if first.size > 1:
         gap = LogSpectrum(jnp.asarray(np.sort(first)[::-1])).gap()
         if float(gap.contrast) > contrast:
             centre = float(gap.centre)
             ax.annotate(
-                f"gap {_minus(f'{centre:.1f}')}", (centre, 0), (centre, 0.5 * top), ha="center", va="bottom", zorder=6,
+                f"gap {_minus(f'{centre:.1f}')}", (centre, 0), (centre, 0.82 * top), ha="center", va="bottom", zorder=6,
                 color=WARM, fontweight="bold", arrowprops={"arrowstyle": "-|>", "color": WARM, "linewidth": 1.6},
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
             )  # fmt: skip
     ax.set_title(title, loc="left", fontsize="medium", color=INK)
     _frame(ax, "log λ", "eigenvalues")

@@ -283,9 +283,26 @@ def test_figure_7_fits_what_the_statement_fits():
 def test_figures_of_a_run_that_broke_off():
     data = histories(SETTINGS)
     data["deep"] = data["deep"].where((data["deep"].seed == 0) | (data["deep"].epoch < 10))
+    begun = data["deep"].where(data["deep"].epoch < 1)
     with figures._style():
-        assert figures._figure_3(data["deep"], SETTINGS).axes
+        assert len(figures._figure_3(data["deep"], SETTINGS).axes) == 2
+        assert len(figures._figure_3(begun, SETTINGS).axes) == 1
         assert figures._spectra(data["deep"], SETTINGS, "deep").axes
+
+
+def test_figure_3_points_out_where_the_boundary_loss_stands_still():
+    data = histories(SETTINGS)["deep"]
+    epochs = data.epoch.values
+    data["boundary_loss"][0] = np.where(epochs < 15, 2.0, 1.0) + 0.01 / (1 + epochs)
+    data["bulk_loss"][0] = np.exp(-epochs / 10)
+    for ax in figures._figure_3(data, SETTINGS).axes:
+        (still,) = [curve for curve in ax.lines if curve.get_label().startswith("epochs ")]
+        began = epochs[epochs >= 15][0]
+        assert still.get_label() == f"epochs {began} to 40"
+        np.testing.assert_array_equal(still.get_ydata(), np.log(data["bulk_loss"].values[0, epochs >= 15]))
+    data["bulk_loss"][0] = 1 + 0 * epochs
+    for ax in figures._figure_3(data, SETTINGS).axes:
+        assert not [curve for curve in ax.lines if curve.get_label().startswith("epochs ")]
 
 
 def test_the_papers_gaps_are_shown_at_the_papers_epochs_only():

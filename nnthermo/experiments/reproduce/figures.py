@@ -101,17 +101,27 @@ def _figure_2(deep: Any) -> Any:
 
 
 def _figure_3(deep: Any, settings: Settings) -> Any:
-    figure = _canvas(6.0, 4.6)
+    figure = _canvas(6.0, 8.2)
     bulk, boundary, epochs = deep.bulk_loss.values, deep.boundary_loss.values, deep.epoch.values
-    first = slice(1, None) if epochs[0] == 0 else slice(None)
-    good = np.isfinite(bulk[0, first]) & np.isfinite(boundary[0, first])
-    fall, begin, end = plateau(
-        epochs[first][good].astype(float), np.log(boundary[0, first][good]), np.log(bulk[0, first][good])
-    )
-    marks = sorted({int(epochs[first][0]), *settings.milestones(), int(epochs[-1])})
+    last = int(epochs[np.isfinite(bulk[0])][-1])
+    trained = (epochs > 0) & (epochs <= last)
+    if not trained.any():
+        plotting.bulk_against_boundary(bulk, boundary, ax=figure.subplots())
+        return figure
+    losses = np.log(boundary[0, trained]), np.log(bulk[0, trained])
+    fall, begin, end = plateau(epochs[trained].astype(float), *losses)
     stretch = (begin, end) if fall > 0.1 else None
-    ax = figure.subplots()
-    plotting.bulk_against_boundary(bulk, boundary, epochs=epochs, marks=marks, plateau=stretch, ax=ax)
+    above, below = figure.subplots(2, 1)
+    early = [int(epochs[trained][0]), *(e for e in settings.milestones() if e < last / 10), last]
+    plotting.bulk_against_boundary(bulk, boundary, epochs=epochs, marks=early, plateau=stretch, ax=above)
+    shown = epochs >= last / 10
+    shares = (0.1, 1 / 3, 2 / 3, 1)
+    marks = sorted({int(epochs[shown][np.argmin(np.abs(epochs[shown] - last * share))]) for share in shares})
+    plotting.bulk_against_boundary(
+        bulk[:, shown], boundary[:, shown], epochs=epochs[shown], marks=marks, plateau=stretch, ax=below
+    )
+    below.set_title(f"The same from epoch {int(epochs[shown][0]):,} on", loc="left", fontsize="large", pad=7)
+    below.get_legend().remove()
     return figure
 
 
@@ -121,7 +131,7 @@ def _spectra(dataset: Any, settings: Settings, name: str) -> Any:
     panels = figure.subplots(len(marks), 1, sharex=True, squeeze=False)[:, 0]
     spectra = [dataset.sel(epoch=mark, method="nearest").log_eigenvalues.values for mark in marks]
     everything = np.abs(np.concatenate([s.ravel() for s in spectra]))
-    limit = math.ceil(2 * float(everything[np.isfinite(everything)].max(initial=0.5)) + 0.5) / 2
+    limit = math.ceil(2 * float(everything[np.isfinite(everything)].max(initial=0.5)) + 1) / 2
     for ax, mark, values in zip(panels, marks, spectra, strict=True):
         paper = PAPER_GAPS.get(mark) if name == "deep" and marks == MILESTONES else None
         plotting.eigenvalue_histogram(values, limit=limit, paper=paper, title=f"epoch {mark:,}", ax=ax)

@@ -37,8 +37,9 @@ FIGURES = {
         "Bulk loss against boundary loss",
         "At late times the bulk loss keeps falling while the boundary loss stands still for about 10,000 epochs, then "
         "jumps to a smaller value, and so on.",
-        "Learning runs from the upper right to the lower left; dots carry their epoch. A thick stretch, if there is "
-        "one, is where the boundary loss stands still over a third of the run and the bulk loss falls.",
+        "Learning runs from the upper right to the lower left; dots carry their epoch. The lower panel shows the last "
+        "nine tenths of the run. A thick stretch, if there is one, is where the boundary loss stands still over at "
+        "least a third of the run and the bulk loss falls by more than 0.1.",
     ),
     4: (
         "Spectrum of the shallow network",
