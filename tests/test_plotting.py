@@ -131,7 +131,7 @@ def test_histogram_counts_every_eigenvalue_and_mirrors_the_first_seed():
     np.testing.assert_array_equal(by_label(ax, "eigenvalues").get_xdata(), values)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.sampled_from([5, 16]), st.integers(0, 10**6), st.floats(1.5, 6))
 def test_a_wide_gap_and_only_a_wide_gap_has_an_arrow(count, seed, contrast):
     values = 1.5 * np.random.default_rng(seed).normal(size=count)

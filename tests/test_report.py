@@ -103,11 +103,12 @@ def example(seeds=(0, 1, 2), **changes):
 
 def with_sensitivity():
     results = example()
-    labels = {"centre of the gap": -2.4, "C_834 at the end": 761.0}
+    results["statements"][1]["numbers"][0]["label"] = "centre of the gap, epoch 10,000"
+    labels = {"centre of the gap, epoch 3000": -2.4, "C_834 at the end": 761.0}
     verdicts = {s["key"]: s["verdict"] for s in results["statements"]}
     variant = {
         "name": "batch size × 10", "changed": {"batch_size": 1000}, "verdicts": {**verdicts, "gap": "disagrees"},
-        "numbers": {"centre of the gap": -1.2345, "C_834 at the end": None},
+        "numbers": {"centre of the gap, epoch 3000": -1.2345, "C_834 at the end": None},
     }  # fmt: skip
     base = {"name": "base", "changed": {}, "verdicts": verdicts, "numbers": labels}
     return {**results, "sensitivity": {"epochs": 3000, "seeds": [0], "base": base, "variants": [variant]}}
@@ -244,7 +245,7 @@ def test_sensitivity_is_a_matrix_and_a_table(tmp_path):
     assert "in runs of 3,000 epochs with seed 0" in shown
     assert "as above batch size × 10" in shown
     assert re.search(r"bulk below boundary ✕ ✕ gap ✓ ✕ β of the gap ◐ ◐ jumps ○ ○ shallow symmetric ✓ ✓", shown)
-    assert "centre of the gap −2.3 −2.40 −1.23" in shown
+    assert "centre of the gap, epoch 3000 −2.3 −2.40 −1.23" in shown
     assert "C834 at the end 772 761 not finite" in shown
     assert {"batch_size = 1000"} == {a["title"] for a in page.of("span") if a.get("title")}
 

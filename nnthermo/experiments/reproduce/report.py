@@ -326,7 +326,7 @@ def _cell(numbers: dict[str, float | None], label: str) -> str:
 
 
 def _without_epoch(label: str) -> str:
-    return re.sub(r", epoch \d+", "", label)
+    return re.sub(r", epoch [\d,]*\d", "", label)
 
 
 def _first_figure(where: str) -> int | None:
