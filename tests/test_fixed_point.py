@@ -1,5 +1,6 @@
 """Fixed states of cyclic graphs (2.9): what converges, what does not, how it is told, and the implicit derivative."""
 
+import functools
 import itertools
 
 import jax
@@ -69,6 +70,19 @@ def error(net, x):
 
 by_iteration = jax.jit(lambda net, u: net.fixed_point(u))
 by_newton = jax.jit(lambda net, u: net.fixed_point(u, solver=newton))
+
+
+@functools.partial(jax.jit, static_argnames=("solver", "max_steps"))
+def from_start(net, u, start, tolerance, solver=iterate, max_steps=1000):
+    return net.fixed_point(u, initial=start, tolerance=tolerance, solver=solver, max_steps=max_steps)
+
+
+@functools.partial(jax.jit, static_argnames=("solver",))
+def sensitivity(net, start, solver):
+    return jax.grad(lambda n: n.fixed_point(NO_INPUTS, initial=start, solver=solver).state[0])(net)
+
+
+NO_INPUTS = np.zeros(0)
 SOLVERS = {"iterate": by_iteration, "newton": by_newton}
 
 
@@ -104,17 +118,17 @@ def test_the_report_is_honest_whatever_the_weights(solver, seed, norm):
 
 def test_tolerance_and_steps():
     net = contraction(1, 0.9)
-    u = [0.3]
-    loose, tight = (net.fixed_point(u, tolerance=t) for t in (1e-3, 1e-9))
+    u, zero = np.array([0.3]), np.zeros(N)
+    loose, tight = (from_start(net, u, zero, t) for t in (1e-3, 1e-9))
     assert bool(loose.converged)
     assert bool(tight.converged)
     assert 0 < int(loose.steps) < int(tight.steps)
     assert 1e-9 < float(loose.residual) <= 1e-3
     assert float(tight.residual) <= 1e-9
-    short = net.fixed_point(u, max_steps=2)
+    short = from_start(net, u, zero, 16 * EPS, max_steps=2)
     assert (int(short.steps), bool(short.converged)) == (2, False)
     assert float(short.residual) > 16 * EPS
-    again = net.fixed_point(u, tolerance=1e-9, initial=tight.state)
+    again = from_start(net, u, tight.state, 1e-9)
     assert int(again.steps) == 0
     assert jnp.array_equal(again.state, tight.state)
 
@@ -126,7 +140,7 @@ def test_all_three_fixed_points_of_one_neuron():
     assert 2 * (1 - middle**2) > 1  # f'w > 1: unstable
 
     def solve(start, solver):
-        found = net.fixed_point([], initial=[start], solver=solver)
+        found = from_start(net, NO_INPUTS, np.array([start]), 16 * EPS, solver=solver)
         assert bool(found.converged)
         return float(found.state[0])
 
@@ -142,7 +156,7 @@ def test_all_three_fixed_points_of_one_neuron():
 def test_derivatives_of_one_neuron(start, solver):
     """dx̄/db = f' / (1 - f'w) and dx̄/dw = x̄ dx̄/db, at unstable fixed points too."""
     net = neuron(2.0, 0.1)
-    gradient = jax.grad(lambda n: n.fixed_point([], initial=[start], solver=solver).state[0])(net)
+    gradient = sensitivity(net, np.array([start]), solver)
     x = roots(2.0, 0.1)[np.argmin(abs(roots(2.0, 0.1) - start))]
     slope = 1 - x**2
     expected = slope / (1 - 2 * slope)
@@ -153,20 +167,20 @@ def test_derivatives_of_one_neuron(start, solver):
 
 def test_derivative_at_a_bifurcation_is_not_a_number():
     """w = 1, b = 0: 1 - f'w = 0, and no finite derivative would be true."""
-    gradient = jax.grad(lambda n: n.fixed_point([]).state[0])(neuron(1.0, 0.0))
+    gradient = sensitivity(neuron(1.0, 0.0), np.zeros(1), iterate)
     assert not np.isfinite(gradient.bias).any()
 
 
 def test_limit_cycle_is_reported():
     """w = -2: x → tanh(-2x) ends in a cycle of two; its fixed point 0 repels, and only Newton finds it."""
     net = neuron(-2.0, 0.0)
-    found = net.fixed_point([], initial=[0.5])
+    found = from_start(net, NO_INPUTS, np.array([0.5]), 16 * EPS)
     x = float(found.state[0])
     assert not bool(found.converged)
     assert int(found.steps) == 1000
     assert abs(np.tanh(-2 * np.tanh(-2 * x)) - x) < 4 * EPS  # the cycle attracts by (f'w)² = 0.06: rounding only
     assert abs(float(found.residual) - 2 * abs(x)) < 4 * EPS
-    stopped = net.fixed_point([], initial=[0.5], solver=newton)
+    stopped = from_start(net, NO_INPUTS, np.array([0.5]), 16 * EPS, solver=newton)
     assert bool(stopped.converged)
     assert abs(float(stopped.state[0])) < 16 * EPS
 

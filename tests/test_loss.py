@@ -150,7 +150,7 @@ def test_hessian_of_a_cyclic_graph_at_its_fixed_state():
 def test_hessian_off_the_fixed_state_has_the_second_slopes_too():
     """Away from x̄ the Hessian is BᵀB - Σ_i r_i f''_i w_i w_iᵀ: what the expansion (5.5) about another centre lacks."""
     net, x = layered(3), state(3)
-    H = jax.hessian(lambda v: bulk_loss(net, net.unravel(v)))(jnp.concatenate([jnp.asarray(s) for s in x]))
+    H = jax.jit(jax.hessian(lambda v: bulk_loss(net, net.unravel(v))))(np.concatenate(x))
     starts = np.concatenate([[0], np.cumsum(SIZES)])
     B, extra = np.eye(TOTAL), np.zeros((TOTAL, TOTAL))
     B[:3, :3] = 0  # clamped inputs have no residual
@@ -188,13 +188,14 @@ def test_potentials_by_value_and_gradient():
         (pair_interaction(g), flat @ g @ flat, (g + g.T) @ flat),  # g need not be symmetric
     )
     for potential, value, gradient in cases:
-        found = jax.value_and_grad(potential)(tuple(jnp.asarray(s) for s in x))
+        parts, whole = jax.jit(jax.value_and_grad(potential)), jax.jit(potential)
+        found = parts(x)
         np.testing.assert_allclose(float(found[0]), value, rtol=0, atol=200 * EPS)  # 81 terms of order 1
         np.testing.assert_allclose(np.concatenate(found[1]), gradient, rtol=0, atol=200 * EPS)
-        np.testing.assert_allclose(float(potential(jnp.asarray(flat))), value, rtol=0, atol=200 * EPS)
+        np.testing.assert_allclose(float(whole(flat)), value, rtol=0, atol=200 * EPS)
         net = layered(0)
-        total = bulk_loss(net, x, potential=potential)
-        np.testing.assert_allclose(float(total - bulk_loss(net, x)), value, rtol=0, atol=200 * EPS)
+        total = jax.jit(lambda n, s, V=potential: bulk_loss(n, s, potential=V))(net, x)
+        np.testing.assert_allclose(float(total) - float(bulk(net, x)), value, rtol=0, atol=200 * EPS)
 
 
 def test_potentials_add_up():

@@ -1,7 +1,5 @@
 """The clamped minimum (3.2): closed forms, honest reports, envelope gradients (3.4), batches, graphs, refusals."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -69,13 +67,14 @@ def free_gradient(net, x, potential, outputs_free=False):
 
 
 plain = jax.jit(relax)
+LIMIT = 1000
 
 
-@functools.partial(jax.jit, static_argnames=("max_steps",))
-def clamped(net, u, t, m, tolerance, max_steps=3000):
+@jax.jit
+def clamped(net, u, t, m, tolerance):
     """(relaxation, H at the start, the recomputed largest free gradient, the recomputed loss)."""
     V = QuadraticPotential(m)
-    found = relax(net, u, t, potential=V, tolerance=tolerance, max_steps=max_steps)
+    found = relax(net, u, t, potential=V, tolerance=tolerance, max_steps=LIMIT)
     start = bulk_loss(net, net.clamp(net.propagate(u), u, t), potential=V)
     return found, start, largest(free_gradient(net, found.state, V)), bulk_loss(net, found.state, potential=V)
 
@@ -161,7 +160,7 @@ def test_linear_network_beyond_the_smallest_eigenvalue_is_not_claimed():
     _, _, smallest = linear_minimum(net, u, t)
     assert smallest < 0.9
     with pytest.warns(UnboundedLossWarning, match="λ_min"):
-        found = relax(net, u, t, potential=QuadraticPotential(0.95), max_steps=500)
+        found = jax.jit(lambda n: relax(n, u, t, potential=QuadraticPotential(0.95), max_steps=500))(net)
     assert not bool(found.converged)
     assert float(found.loss) < -1e3
 
@@ -213,7 +212,7 @@ def test_no_false_claim_of_convergence(activation, dtype, seed, scale, exponent)
     net = layered(seed, scale=scale, activation=activation, dtype=dtype)
     u, t = boundary(seed, dtype=dtype)
     tolerance = dtype(10.0**exponent)
-    found, start, norm, loss = clamped(net, u, t, dtype(0), tolerance, max_steps=300)
+    found, start, norm, loss = clamped(net, u, t, dtype(0), tolerance)
     values = [found.loss, found.gradient_norm, *found.state]
     assert all(np.isfinite(v).all() for v in values)
     assert {v.dtype for v in values} == {np.dtype(dtype)}
@@ -224,11 +223,11 @@ def test_no_false_claim_of_convergence(activation, dtype, seed, scale, exponent)
     rounding = 100 * float(eps) * w * (w * (1 + x) + float(start) ** 0.5)
     assert abs(float(norm) - float(found.gradient_norm)) <= rounding
     assert abs(float(loss) - float(found.loss)) <= rounding * (1 + float(start) ** 0.5)
-    assert float(found.loss) <= float(start) * (1 + 1000 * float(eps))  # 300 steps, each with a slack of 2 ulp
+    assert float(found.loss) <= float(start) * (1 + 4 * LIMIT * float(eps))  # at most 2 or 3 ulp a step
     assert jnp.array_equal(found.state[0], u)
     assert jnp.array_equal(found.state[-1], t)
-    assert int(found.steps) <= 300
-    if not bool(found.converged) and int(found.steps) < 300:  # stopped for want of a step, not of time
+    assert int(found.steps) <= LIMIT
+    if not bool(found.converged) and int(found.steps) < LIMIT:  # stopped for want of a step, not of time
         assert float(found.gradient_norm) <= rounding or activation is jax.nn.relu
 
 
@@ -297,10 +296,10 @@ def test_tolerance_steps_and_start():
     assert bool(tight.converged)
     assert float(tight.gradient_norm) <= 1e-12
     assert float(tight.loss) <= float(loose.loss)
-    short = clamped(net, u, t, 0.0, 1e-12, max_steps=3)
-    assert (int(short[0].steps), bool(short[0].converged)) == (3, False)
-    assert float(short[2]) > 1e-12
-    assert float(short[0].loss) < float(short[1])
+    short = jax.jit(lambda n: relax(n, u, t, tolerance=1e-12, max_steps=3))(net)
+    assert (int(short.steps), bool(short.converged)) == (3, False)
+    assert float(short.gradient_norm) > 1e-12
+    assert float(short.loss) < float(boundary_loss(net, net.propagate(u), t))
     begin = jax.jit(lambda n, s, v: relax(n, v, t, start=s, tolerance=1e-12))
     again = begin(net, tight.state, u)
     assert int(again.steps) == 0
@@ -371,10 +370,11 @@ def test_batched_call_equals_one_by_one():
     assert len(set(all_together.steps.tolist())) > 2
     assert all(jnp.array_equal(a, b) for a, b in ((all_together.state[0], u), (all_together.state[-1], t)))
     # the same samples in other company
-    pair = plain(net, u[2:4], t[2:4])
-    np.testing.assert_allclose(pair.loss, all_together.loss[2:4], rtol=0, atol=20 * 7 * EPS)
-    for a, b in zip(pair.state, all_together.state, strict=True):
-        np.testing.assert_allclose(a, b[2:4], rtol=0, atol=40 * np.sqrt(7) * ROOT)
+    order = [3, 3, 0, 2, 2]
+    others = plain(net, u[order], t[order])
+    np.testing.assert_allclose(others.loss, all_together.loss[np.array(order)], rtol=0, atol=20 * 7 * EPS)
+    for a, b in zip(others.state, all_together.state, strict=True):
+        np.testing.assert_allclose(a, b[np.array(order)], rtol=0, atol=40 * np.sqrt(7) * ROOT)
 
 
 def test_large_batches_keep_the_order_of_their_samples():
@@ -484,7 +484,7 @@ def test_other_potentials():
 
 def relaxed(net, u, t, m, tolerance=1e-11):
     return relaxed_bulk_loss(
-        net, net.propagate(u), t, potential=QuadraticPotential(m), tolerance=tolerance, max_steps=3000
+        net, net.propagate(u), t, potential=QuadraticPotential(m), tolerance=tolerance, max_steps=LIMIT
     )
 
 
@@ -493,7 +493,7 @@ envelope = jax.jit(jax.value_and_grad(relaxed, argnums=(0, 1, 2, 3)))
 
 @jax.jit
 def minimum(net, u, t, m):
-    return relax(net, u, t, potential=QuadraticPotential(m), tolerance=1e-11, max_steps=3000).loss
+    return relax(net, u, t, potential=QuadraticPotential(m), tolerance=1e-11, max_steps=LIMIT).loss
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -567,10 +567,8 @@ def test_relaxed_loss_starts_where_it_is_told_and_maps_over_samples():
     u, t = boundary(12, samples=(5,))
     values = jax.jit(jax.vmap(lambda v, w: relaxed_bulk_loss(net, net.propagate(v), w)))(u, t)
     np.testing.assert_allclose(values, plain(net, u, t).loss, rtol=0, atol=100 * EPS)  # |g|² / 2 λ_min
-    free = relaxed_bulk_loss(net, net.propagate(u[0]), None)
-    assert float(free) < 100 * EPS**2
     found = plain(net, u[0], t[0])
-    at_minimum = relaxed_bulk_loss(net, found.state, t[0], max_steps=1)
+    at_minimum = jax.jit(lambda s: relaxed_bulk_loss(net, s, t[0], max_steps=1))(found.state)
     np.testing.assert_allclose(at_minimum, found.loss, rtol=10 * EPS)
 
 
@@ -578,8 +576,8 @@ def test_gradient_is_lower_than_that_of_the_boundary_loss_it_approaches():
     """As the hidden errors vanish with the weights, H* → H_∂, and so do their gradients in the last bias."""
     net = layered(13, scale=1e-4)
     u, t = boundary(13)
-    bulk_gradient = jax.grad(lambda n: relaxed_bulk_loss(n, n.propagate(u), t))(net)
-    boundary_gradient = jax.grad(lambda n: boundary_loss(n, n.propagate(u), t))(net)
+    bulk_gradient = jax.jit(jax.grad(lambda n: relaxed_bulk_loss(n, n.propagate(u), t)))(net)
+    boundary_gradient = jax.jit(jax.grad(lambda n: boundary_loss(n, n.propagate(u), t)))(net)
     # corrections of order |W|² = 1e-8
     np.testing.assert_allclose(bulk_gradient.biases[-1], boundary_gradient.biases[-1], rtol=1e-6)
 
@@ -603,7 +601,7 @@ def test_float64_and_integer_data_take_the_dtype_of_the_network(kind):
     # Fails for graphs: their clamp mixes dtypes.
     net = layered(14, dtype=np.float32)
     net = net if kind == "layers" else net.to_septuple()
-    found = relax(net, [1, 0, 1], np.array([0.5, -0.5]))
+    found = plain(net, np.array([1, 0, 1]), np.array([0.5, -0.5]))
     assert {str(a.dtype) for a in (*jax.tree.leaves(found.state), found.loss)} == {"float32"}
 
 
