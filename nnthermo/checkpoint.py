@@ -68,15 +68,18 @@ class Checkpoint:
             ValueError: the checkpoint was made by a run with other settings; the message names the first that differs.
         """
         self._manager.reload()  # another process may have saved since
-        whole = [step for step in self._manager.all_steps() if all((self.folder / str(step) / i).is_dir() for i in ITEMS)]
-        if not whole:
+        saved = (
+            step for step in self._manager.all_steps() if all((self.folder / str(step) / i).is_dir() for i in ITEMS)
+        )
+        step = max(saved, default=None)
+        if step is None:
             return None
-        step = max(whole)
         about = self._manager.restore(step, args=self._args.Composite(about=self._args.JsonRestore()))["about"]
         for name, value in json.loads(json.dumps(settings)).items():
-            saved = about["settings"].get(name)
-            if saved != value:
-                refuse("checkpoint", f"come from the same run (in {self.folder})", f"another `{name}`: {saved}, not {value}")
+            there = about["settings"].get(name)
+            if there != value:
+                requirement = f"come from the same run (in {self.folder})"
+                refuse("checkpoint", requirement, f"another `{name}`: {there}, not {value}")
         args = self._args.Composite(state=self._args.StandardRestore(_stored(like)))
         state = self._manager.restore(step, args=args)["state"]
         leaves, structure = jax.tree.flatten(like)

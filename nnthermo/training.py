@@ -22,7 +22,7 @@ from nnthermo.network.flax import from_flax, like_flax
 from nnthermo.observables import Observer, thermodynamic_observer
 
 Loss = Callable[[Network, State, Array], Array]
-"""(network, feed-forward state of one sample, its target) -> scalar: `boundary_loss`, `relaxed_bulk_loss`, a mixture."""
+"""(network, feed-forward state of one sample, target) -> scalar: `boundary_loss`, `relaxed_bulk_loss`, a mixture."""
 
 Progress = Callable[[int, int], Any]
 """Told (epochs done, epochs in all)."""
@@ -137,18 +137,14 @@ def train(
     batch = samples if batch_size is None else _integer("batch_size", batch_size)
     check("batch_size", f"lie between 1 and the {samples} samples", 1 <= batch <= samples, batch)
     marks = log_spaced_epochs(epochs) if observe_at is None else _check_marks(observe_at, epochs)
-    optimizer = _default_optimizer() if optimizer is None else optimizer
-    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
-        raise TypeError(f"`optimizer` must be an Optax gradient transformation, but got {optimizer!r}")
+    optimizer = _check_optimizer(optimizer)
     _check_loss(loss, net, inputs, targets)
     observer = jax.jit(_as_observer(observe))
     follow = _follow(progress)
-    if not isinstance(checkpoint, Checkpoint | str | Path | None):
-        raise TypeError(f"`checkpoint` must be a folder or a Checkpoint, but got {type(checkpoint).__name__}")
-    store = Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
+    store = _open(checkpoint)
 
     state = jax.tree.map(jnp.copy, (net, optimizer.init(net)))  # the compiled loop takes its arguments' memory
-    links = jax.tree.map(lambda w: w != 0 if w.ndim == 2 else w == w, net) if isinstance(net, Septuple) else None
+    links = jax.tree.map(lambda w: (w != 0) | (w.ndim == 1), net) if isinstance(net, Septuple) else None
     advance = _compile(loss, optimizer, samples, batch)
     recorded = _check_observer(observer, net, inputs, targets)
     history = {name: np.zeros((len(marks), *a.shape), a.dtype) for name, a in recorded.items()}
@@ -168,8 +164,7 @@ def train(
             while sound and done < stop:
                 chunk = _chunk(stop - done, bool(progress), done)
                 state, report = advance(state, links, key, done, done + chunk, inputs, targets)
-                last_loss, reached, sound = (np.asarray(value) for value in report)
-                done, sound = int(reached), bool(sound)
+                last_loss, done, sound = np.asarray(report[0]), int(report[1]), bool(report[2])
                 tell(done, epochs)
             if sound and rows < len(marks) and marks[rows] == done:
                 for name, value in observer(state[0], inputs, targets).items():
@@ -186,7 +181,7 @@ def train(
 
 
 def _follow(progress: bool | Progress) -> Callable[[int, int], Any]:
-    """A function (epochs done, epochs in all) -> context that gives the function to call after each stretch of epochs."""
+    """A function (epochs done, epochs in all) -> context with the function to call after each stretch of epochs."""
     if not progress:
         return lambda _done, _total: nullcontext(lambda _now, _all: None)
     if callable(progress):
@@ -234,11 +229,25 @@ def _check_data(net: Network, data: tuple[Any, Any]) -> tuple[Array, Array]:
 
 def _check_key(key: Any) -> Array:
     dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
-    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and shape == ()
     if not typed and not (dtype == np.uint32 and shape == (2,)):
         got = type(key).__name__ if dtype is None else f"shape {shape} and dtype {dtype}"
         raise TypeError(f"`key` must be one JAX random key, as from jax.random.key(0), but got {got}")
     return key
+
+
+def _check_optimizer(optimizer: Any) -> optax.GradientTransformation:
+    if optimizer is None:
+        return _default_optimizer()
+    if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
+        raise TypeError(f"`optimizer` must be an Optax gradient transformation, but got {optimizer!r}")
+    return optimizer
+
+
+def _open(checkpoint: Any) -> Checkpoint | None:
+    if not isinstance(checkpoint, Checkpoint | str | Path | None):
+        raise TypeError(f"`checkpoint` must be a folder or a Checkpoint, but got {type(checkpoint).__name__}")
+    return Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
 
 
 def _check_marks(observe_at: Any, epochs: int) -> tuple[int, ...]:
@@ -258,7 +267,8 @@ def _check_loss(loss: Any, net: Network, inputs: Array, targets: Array) -> None:
     if shape is None:
         refuse("loss", "return a scalar for each sample", type(value).__name__)
     check("loss", "return a scalar for each sample", shape == (), f"shape {shape}")
-    check("loss", "return a real floating-point number", jnp.issubdtype(dtype, jnp.floating), f"dtype {dtype}")
+    is_real = dtype is not None and jnp.issubdtype(dtype, jnp.floating)
+    check("loss", "return a real floating-point number", is_real, f"dtype {dtype}")
 
 
 def _check_observer(observer: Observer, net: Network, inputs: Array, targets: Array) -> dict[str, jax.ShapeDtypeStruct]:
