@@ -1,0 +1,115 @@
+"""ΔF in the eigenvalues (8.10) by second derivatives, and the two-level model (9.3)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nnthermo as nt
+
+VALUES = np.array([2.0, 0.4, -0.9, -3.0])
+
+
+def free_energy_of(lam, beta, m):
+    """F of (5.14) as a function of the eigenvalues themselves, without its constant."""
+    return 0.5 * jnp.sum(jnp.log(1 - beta * m + beta * lam)) / beta
+
+
+@given(log_beta=st.floats(-3, 3), relative_m=st.floats(-1, 0.9), units=st.integers(0, 3))
+def test_eigenvalue_laplacian_is_the_trace_of_second_derivatives(log_beta, relative_m, units):
+    beta = 10.0**log_beta
+    lam = jnp.concatenate([jnp.exp(jnp.asarray(VALUES)), jnp.ones(3)])[: 4 + units]
+    m = relative_m * (np.exp(-3.0) + 1 / beta)
+    wanted = sum(second(lam, k, beta, m) for k in range(4 + units))
+    found = nt.eigenvalue_laplacian(nt.LogSpectrum(jnp.asarray(VALUES), units), beta, m=m)
+    assert abs(found - wanted) < 1e-12 * abs(wanted)  # condition of 1 - βm + βλ, at most 1e1 here
+    assert found < 0
+
+
+@jax.jit
+def second(lam, k, beta, m):
+    """∂²F/∂λ_k²."""
+    unit = jnp.arange(lam.size) == k
+    return jax.grad(jax.grad(lambda h: free_energy_of(lam + jnp.where(unit, h, 0.0), beta, m)))(0.0)
+
+
+def test_sign_depends_on_the_coordinates():
+    """In log λ the same sum is +Σ s(1-s)/2β, with s = βλ/(1+βλ): positive."""
+    beta = 1.7
+    hessian = jax.hessian(lambda v: free_energy_of(jnp.exp(v), beta, 0.0))(jnp.asarray(VALUES))
+    s = 1 / (1 + np.exp(-VALUES - np.log(beta)))
+    assert abs(jnp.trace(hessian) - np.sum(s * (1 - s)) / (2 * beta)) < 1e-14
+    assert nt.eigenvalue_laplacian(nt.LogSpectrum(jnp.asarray(VALUES)), beta) < 0 < jnp.trace(hessian)
+
+
+@pytest.mark.parametrize("gamma", [0.25, 0.5])
+@given(log_eigenvalue=st.floats(-6, 6), log_beta=st.floats(-2, 2))
+def test_two_level_model_is_the_laplacian_of_its_spectrum(gamma, log_eigenvalue, log_beta):
+    """γN eigenvalues λ and (1-γ)N at λ^{-γ/(1-γ)}: det Ĝ = 1, and (9.3) is -(8.10)."""
+    n, beta = 8, 10.0**log_beta
+    other = -log_eigenvalue * gamma / (1 - gamma)
+    values = [log_eigenvalue] * int(n * gamma) + [other] * int(n * (1 - gamma))
+    assert abs(sum(values)) < 1e-13 * (1 + abs(log_eigenvalue)) * n
+    spectrum = nt.LogSpectrum(jnp.asarray(sorted(values, reverse=True)))
+    wanted = -nt.eigenvalue_laplacian(spectrum, beta)
+    found = nt.two_level_laplacian(jnp.asarray(log_eigenvalue), beta, gamma=gamma, size=n)
+    assert abs(found - wanted) < 1e-13 * wanted
+
+
+@given(gamma=st.floats(0.01, 0.95), beta=st.floats(0.01, 50))
+def test_curvature_at_the_origin(gamma, beta):
+    """Second derivative of γ(1+βλ)⁻² + ... at log λ = 0 is -2γβ(1+k)(1-2β)/(1+β)⁴, k = γ/(1-γ)."""
+    k = gamma / (1 - gamma)
+    wanted = -2 * gamma * beta * (1 + k) * (1 - 2 * beta) / (1 + beta) ** 4
+    size = 2 * gamma * beta * (1 + k) * (1 + 2 * beta) / (1 + beta) ** 4
+    assert abs(curvature(beta, gamma) - wanted) < 1e-13 * size
+    # stationary: the slopes of the two levels cancel
+    assert abs(slope(beta, gamma)) < 1e-14 * size
+
+
+def reduced_curve(v, beta, gamma):
+    """-ΔF of (9.3) over Nβ/2."""
+    return nt.two_level_laplacian(v, beta, gamma=gamma, size=2) / beta
+
+
+curvature = jax.jit(lambda beta, gamma: jax.grad(jax.grad(reduced_curve))(0.0, beta, gamma))
+slope = jax.jit(lambda beta, gamma: jax.grad(reduced_curve)(0.0, beta, gamma))
+
+
+@pytest.mark.parametrize("gamma", [1 / 854, 1 / 3, 0.6])
+def test_plateau_and_origin(gamma):
+    """λ → 0: the plateau γ; log λ = 0: (1+β)⁻²; equal at β = γ^{-1/2} - 1, 0.732 for the figure's γ = 1/3."""
+    beta = gamma**-0.5 - 1
+    plateau = reduced_curve(-200.0, beta, gamma)
+    tail = (1 - gamma) * (1 + beta * np.exp(200 * gamma / (1 - gamma))) ** -2.0
+    assert abs(plateau - gamma - tail) < 1e-14
+    assert abs(reduced_curve(0.0, beta, gamma) - (1 + beta) ** -2) < 1e-15
+    assert abs(reduced_curve(0.0, beta, gamma) - gamma) < 1e-14
+    if gamma == 1 / 3:
+        assert abs(beta - 0.732) < 1e-3
+
+
+# Known defect: β becomes the default float, not the dtype of Ĝ or the spectrum.
+def test_shapes_and_dtypes():
+    levels = jnp.linspace(-4, 1, 6, dtype=jnp.float32).reshape(2, 3)
+    found = nt.two_level_laplacian(levels, 0.7, gamma=0.3, size=10)
+    assert found.shape == (2, 3)
+    assert found.dtype == jnp.float32
+    spectrum = nt.LogSpectrum(jnp.asarray([1.0, -1.0], jnp.float32), 3)
+    assert nt.eigenvalue_laplacian(spectrum, 0.7).dtype == jnp.float32
+    assert nt.eigenvalue_laplacian(spectrum, np.float32(0.7), m=0.1).dtype == jnp.float32
+
+
+def test_bad_arguments():
+    spectrum = nt.LogSpectrum(jnp.asarray(VALUES))
+    for beta in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="`beta` must be positive, but got"):
+            nt.eigenvalue_laplacian(spectrum, beta)
+        with pytest.raises(ValueError, match="`beta` must be positive, but got"):
+            nt.two_level_laplacian(jnp.asarray(-1.0), beta, gamma=0.3, size=3)
+    with pytest.raises(ValueError, match="`gamma` must be positive, but got"):
+        nt.two_level_laplacian(jnp.asarray(-1.0), 1.0, gamma=0.0, size=3)
+    with pytest.raises(ValueError, match="gamma` must be positive, but got"):
+        nt.two_level_laplacian(jnp.asarray(-1.0), 1.0, gamma=1.0, size=3)
