@@ -193,8 +193,8 @@ def _bulk_below_boundary(deep: Any) -> Statement:
             if unrelaxed
             else ", all of them converged."
         )
-        + " For a linearised network H*/H_∂ cannot be below λ_min(Ĝ), about 1/20 here, so orders of magnitude between "
-        "averages were not to be expected.",
+        + " For a linearised network H*/H_∂ cannot be below λ_min(Ĝ), about 1/20 to 1/40 here; and where outputs saturate "
+        "at their targets f' vanishes, the hidden neurons can take over none of the error, and H* tends to H_∂.",
     )
 
 
@@ -234,12 +234,12 @@ def _bulk_falls_on(deep: Any) -> Statement:
         "bulk falls on",
         "Fig. 3",
         "For about 10,000 epochs the boundary loss stands still while the bulk loss keeps falling.",
-        "Over some third of the run log U_∂ stays within 0.1 while log U falls by more than 0.1.",
+        "Over some third of the run log U_∂ stays within 0.1 while log U falls by more than 0.3.",
         [
             Number("fall of log U while log U_∂ stays within 0.1", None, falls),
             Number("fall of the log of the median bulk loss there", None, [f[3] for f in found]),
         ],
-        judge([f > 0.1 for f in falls]),
+        judge([f > 0.3 for f in falls]),
         where + " The averages are held up by the few samples that the network has wrong; the bulk loss of a typical "
         "sample, the median, keeps falling.",
     )
