@@ -253,7 +253,7 @@ SETTINGS = Settings(epochs=40, seeds=(0, 1), observations=4)
 
 def test_figures_are_written_to_the_same_bytes(tmp_path):
     data = histories(SETTINGS)
-    with mpl.rc_context({"lines.linewidth": 17, "font.size": 31, "svg.fonttype": "none"}):  # a user's own style
+    with mpl.rc_context({"axes.facecolor": "pink", "font.size": 31, "svg.fonttype": "none"}):  # a user's own style
         files = figures.draw(data, SETTINGS, tmp_path / "once")
         assert mpl.rcParams["font.size"] == 31
     assert [f.name for f in files] == [f"figure-{k}.{kind}" for k in range(1, 8) for kind in ("png", "svg")]
@@ -310,6 +310,8 @@ def test_the_papers_gaps_are_shown_at_the_papers_epochs_only():
     assert full.milestones() == MILESTONES
     panels = figures._spectra(histories(full)["deep"], full, "deep").axes
     assert [by_label(ax, "gap in the paper").get_xdata()[0] for ax in panels] == [-2.3, -2.5, -3.0]
-    for choice, name in ((SETTINGS, "deep"), (full, "shallow")):
+    tenth = Settings(epochs=1000, seeds=(0, 1), observations=3)
+    assert tenth.milestones()[1] == 100  # one of the paper's epochs, by accident
+    for choice, name in ((tenth, "deep"), (full, "shallow")):
         panels = figures._spectra(histories(choice)[name], choice, name).axes
         assert not [curve for ax in panels for curve in ax.lines if curve.get_label() == "gap in the paper"]
