@@ -35,6 +35,8 @@ def real_array(name: str, value: Any, *, ndim: int | None = None, shape: tuple[i
         ValueError: wrong rank or shape.
     """
     try:
+        if not is_concrete(value):  # a sequence of tracers, which NumPy cannot read
+            value = jnp.asarray(value)
         dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
     except ValueError:
         refuse(name, "be an array", "nested sequences of unequal length")

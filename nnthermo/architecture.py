@@ -17,6 +17,7 @@ def eigenvalue_laplacian(spectrum: LogSpectrum, beta: Scalar, *, m: Scalar = 0.0
         ValueError: β not positive.
     """
     positive("beta", beta)
+    beta, m = jnp.asarray(beta, spectrum.values.dtype), jnp.asarray(m, spectrum.values.dtype)
     shift = 1 - beta * m
     dynamical = jnp.sum((shift + beta * jnp.exp(spectrum.values)) ** -2)
     return -beta / 2 * (dynamical + spectrum.unit_count * (shift + beta) ** -2)

@@ -82,8 +82,9 @@ def boundary_loss(net: Network, x: State, target: Any) -> Array:
         ValueError: a target of the wrong shape, or a network without output neurons, whose boundary loss is always 0.
     """
     check("net", "have output neurons (the boundary loss of Section 2 is 0 without)", net.output_size > 0, 0)
-    target = real_array("target", target, shape=(net.output_size,))
-    return 0.5 * jnp.sum((net.outputs(x) - target) ** 2)
+    outputs = net.outputs(x)
+    target = real_array("target", target, shape=(net.output_size,)).astype(outputs.dtype)
+    return 0.5 * jnp.sum((outputs - target) ** 2)
 
 
 def bulk_loss(net: Network, x: State, *, inputs: Array | None = None, potential: Potential | None = None) -> Array:

@@ -36,6 +36,7 @@ _TOGETHER = 256
 class _Descent(NamedTuple):
     x: State
     loss: Array
+    size: Array
     gradient: State
     previous: State
     step: Array
@@ -109,6 +110,9 @@ def relax(
     if tolerance is None:
         tolerance = float(jnp.finfo(dtype).eps) ** 0.5
     positive("tolerance", tolerance)
+    check("tolerance", "be one number", jnp.ndim(tolerance) == 0, f"shape {jnp.shape(tolerance)}")
+    if start is not None:
+        start = _checked_start(net, start, dtype)
 
     def one(u: Array, t: Array | None = None) -> Relaxation:
         x = net.clamp(net.propagate(u) if start is None else start, u, t)
@@ -123,13 +127,32 @@ def relax(
     return jax.lax.map(lambda data: one(data[0], *data[1:]), pair, batch_size=_TOGETHER)
 
 
+def _checked_start(net: Network, start: State, dtype: Any) -> State:
+    like = jax.eval_shape(net.unravel, jax.ShapeDtypeStruct((net.size,), dtype))
+    leaves, shapes = jax.tree.leaves(start), jax.tree.leaves(like)
+    same = isinstance(start, tuple | list) == isinstance(like, tuple) and len(leaves) == len(shapes)
+    check("start", f"be a state of {len(shapes)} vectors", same, jax.tree.structure(start))
+    names = [f"start[{k}]" for k in range(len(shapes))] if isinstance(like, tuple) else ["start"]
+    arrays = [real_array(n, a, shape=s.shape).astype(dtype) for n, a, s in zip(names, leaves, shapes, strict=True)]
+    for name, array in zip(names, arrays, strict=True):
+        finite(name, array)
+    return jax.tree.unflatten(jax.tree.structure(like), arrays)
+
+
 def _minimise(
     net: Network, x: State, outputs_free: bool, potential: Potential | None, tolerance: Array, max_steps: int
 ) -> Relaxation:
-    def value_and_gradient(x: State) -> tuple[Array, State]:
-        loss, gradient = jax.value_and_grad(lambda s: bulk_loss(net, s, potential=potential))(x)
+    def terms(x: State) -> tuple[Array, Array]:
+        errors = bulk_loss(net, x)
+        local = jnp.zeros_like(errors) if potential is None else potential(x)
+        return errors + local, jnp.stack([errors, jnp.abs(local)])
+
+    def value_and_gradient(x: State) -> tuple[Array, Array, State]:
+        (loss, (errors, local)), gradient = jax.value_and_grad(terms, has_aux=True)(x)
+        # what H rounds by, over ε: its terms may cancel, and r = x - f carries the rounding of x into ½ |r|²
+        size = errors + jnp.sqrt(2 * errors * _dot(x, x)) + local
         clamped_out = None if outputs_free else jnp.zeros_like(net.outputs(x))
-        return loss, net.clamp(gradient, jnp.zeros_like(net.inputs(x)), clamped_out)
+        return loss, size, net.clamp(gradient, jnp.zeros_like(net.inputs(x)), clamped_out)
 
     def unfinished(s: _Descent) -> Array:
         norm = _largest(s.gradient)
@@ -139,12 +162,11 @@ def _minimise(
     def step(s: _Descent) -> _Descent:
         rate = (s.momentum - 1) / ((1 + jnp.sqrt(1 + 4 * s.momentum**2)) / 2)
         ahead = jax.tree.map(lambda u, v: u + rate * (u - v), s.x, s.previous)
-        loss, gradient = value_and_gradient(ahead)
+        loss, size, gradient = value_and_gradient(ahead)
         trial = _axpy(-s.step, gradient, ahead)
-        trial_loss, trial_gradient = value_and_gradient(trial)
-        slack = noise * (jnp.abs(loss) + jnp.abs(s.loss))
-        short_enough = trial_loss <= loss - 0.5 * s.step * _dot(gradient, gradient) + slack
-        lower = trial_loss <= s.loss + slack
+        trial_loss, trial_size, trial_gradient = value_and_gradient(trial)
+        short_enough = trial_loss <= loss - 0.5 * s.step * _dot(gradient, gradient) + noise * (size + s.size)
+        lower = trial_loss <= s.loss + noise * s.size
         accept = short_enough & lower
         fresh = s.momentum <= 1
 
@@ -154,6 +176,7 @@ def _minimise(
         return _Descent(
             x=pick(trial, s.x),
             loss=jnp.where(accept, trial_loss, s.loss),
+            size=jnp.where(accept, trial_size, s.size),
             gradient=pick(trial_gradient, s.gradient),
             previous=s.x,
             # too long a step is halved; one that works may grow; a rise from momentum alone restarts at the same step
@@ -162,10 +185,10 @@ def _minimise(
             steps=s.steps + 1,
         )
 
-    loss, gradient = value_and_gradient(x)
+    loss, size, gradient = value_and_gradient(x)
     noise = 2 * jnp.finfo(loss.dtype).eps
     tiny = jnp.finfo(loss.dtype).tiny ** 0.5
-    first = _Descent(x, loss, gradient, x, jnp.ones_like(loss), jnp.ones_like(loss), jnp.zeros((), jnp.int32))
+    first = _Descent(x, loss, size, gradient, x, jnp.ones_like(loss), jnp.ones_like(loss), jnp.zeros((), jnp.int32))
     last = jax.lax.while_loop(unfinished, step, jax.lax.stop_gradient(first))
     norm = _largest(last.gradient)
     return Relaxation(last.x, last.loss, norm, last.steps, norm <= tolerance)
@@ -182,8 +205,9 @@ def relaxed_bulk_loss(
 ) -> Array:
     """Bulk loss at its clamped minimum (3.2), shape (), differentiable in the network: what bulk training minimises.
 
-    By the envelope theorem dH*/dŵ and dH*/db are the explicit derivatives at the minimum, -f'_i r_i x_j and -f'_i r_i:
-    nothing is differentiated through the relaxation. Exact to the tolerance.
+    By the envelope theorem the derivatives are the explicit ones at the minimum, -f'_i r_i x_j in ŵ, -f'_i r_i in b,
+    P_∂(Bᵀr - mx) in the boundary data x_∂ and -|x|²/2 in m: nothing is differentiated through the relaxation. Exact to
+    the tolerance.
 
     Args:
         net: a network.
@@ -198,4 +222,6 @@ def relaxed_bulk_loss(
     found = relax(
         fixed, net.inputs(start), target, potential=potential, tolerance=tolerance, max_steps=max_steps, start=start
     )
-    return bulk_loss(net, jax.lax.stop_gradient(found.state), potential=potential)
+    state = jax.lax.stop_gradient(found.state)
+    data = None if target is None else real_array("target", target)
+    return bulk_loss(net, net.clamp(state, net.inputs(x), data), potential=potential)

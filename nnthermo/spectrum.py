@@ -59,9 +59,10 @@ class LogSpectrum:
 
     def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
         """log det((1 - βm)I + βĜ) over eigenvalues (5.14), O(n) for each β; NaN if not positive definite."""
+        beta, m = jnp.asarray(beta, self.values.dtype), jnp.asarray(m, self.values.dtype)
         shift = 1 - beta * m
         terms = shift + beta * jnp.exp(self.values)
-        unit = jnp.asarray(shift + beta, terms.dtype)
+        unit = shift + beta
         safe = jnp.where(terms > 0, jnp.log(jnp.where(terms > 0, terms, 1)), jnp.nan)
         ones = self.unit_count * jnp.where(unit > 0, jnp.log(jnp.where(unit > 0, unit, 1)), jnp.nan)
         return jnp.sum(safe) + (ones if self.unit_count else 0.0)
@@ -148,12 +149,15 @@ def complexity(spectrum: LogSpectrum, beta: Scalar | None = None, *, largest: in
 
 def thermodynamic_free_energy(spectrum: LogSpectrum, beta: Scalar) -> Array:
     """A = (N_>/2β) log β (6.8), the threshold form, in units of the loss."""
-    return displaced_count(spectrum, beta) / (2 * beta) * jnp.log(jnp.asarray(beta, spectrum.values.dtype))
+    count = displaced_count(spectrum, beta).astype(spectrum.values.dtype)
+    beta = jnp.asarray(beta, count.dtype)
+    return count / (2 * beta) * jnp.log(beta)
 
 
 def thermodynamic_entropy(spectrum: LogSpectrum, beta: Scalar) -> Array:
     """S₀ = (N_>/2)(1 - log β) (7.4), the threshold form, in nats."""
-    return displaced_count(spectrum, beta) / 2 * (1 - jnp.log(jnp.asarray(beta, spectrum.values.dtype)))
+    count = displaced_count(spectrum, beta).astype(spectrum.values.dtype)
+    return count / 2 * (1 - jnp.log(jnp.asarray(beta, count.dtype)))
 
 
 class Decomposition(NamedTuple):

@@ -1,5 +1,6 @@
 """Thermodynamic functions by differentiation of log Z in β (Sections 6-7)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,8 +10,13 @@ from nnthermo._typing import Array, Scalar, State
 from nnthermo.ensemble import log_partition
 
 
-def _as_float(beta: Scalar) -> Array:
-    return jnp.asarray(beta, jnp.result_type(float)) if not hasattr(beta, "dtype") else jnp.asarray(beta)
+def _in_dtype_of(G: Any, beta: Scalar) -> Array:
+    return jnp.asarray(beta, jnp.result_type(*jax.tree.leaves(G)))
+
+
+def _slope(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """d/dβ in forward mode: for one number as cheap as reverse, and half the code to compile when nested."""
+    return lambda beta: jax.jvp(function, (beta,), (jnp.ones_like(beta),))[1]
 
 
 def free_energy(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None = None) -> Array:
@@ -25,7 +31,7 @@ def free_energy(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None = N
     Raises:
         ValueError: as `log_partition`.
     """
-    return -log_partition(G, beta, m=m, mean=mean) / beta
+    return -log_partition(G, beta, m=m, mean=mean) / _in_dtype_of(G, beta)
 
 
 def average_loss(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None = None) -> Array:
@@ -35,7 +41,7 @@ def average_loss(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None = 
     With `mean` it is ⟨H⟩ of the quadratic loss about x̄ for m = 0.
     """
     log_partition(G, beta, m=m, mean=mean)  # inside grad the numbers are traced: refuse bad ones here
-    return -jax.grad(lambda b: log_partition(G, b, m=m, mean=mean))(_as_float(beta))
+    return -_slope(lambda b: log_partition(G, b, m=m, mean=mean))(_in_dtype_of(G, beta))
 
 
 def entropy(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None = None) -> Array:
@@ -44,7 +50,8 @@ def entropy(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None = None)
     The differential entropy of the states under the Boltzmann weight alone. The window of (5.8) adds ½⟨x·x⟩ to the
     entropy of the ensemble that (5.9) normalises: `gaussian_entropy`.
     """
-    return log_partition(G, beta, m=m, mean=mean) + beta * average_loss(G, beta, m=m, mean=mean)
+    u = average_loss(G, beta, m=m, mean=mean)
+    return log_partition(G, beta, m=m, mean=mean) + _in_dtype_of(G, beta) * u
 
 
 def gaussian_entropy(G: Any, beta: Scalar, *, m: Scalar = 0.0) -> Array:
@@ -58,5 +65,5 @@ def gaussian_entropy(G: Any, beta: Scalar, *, m: Scalar = 0.0) -> Array:
 def heat_capacity(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None = None) -> Array:
     """∂U/∂T = β² ∂² log Z/∂β², dimensionless: β² times the variance of the loss. Arguments as `free_energy`."""
     log_partition(G, beta, m=m, mean=mean)
-    beta = _as_float(beta)
-    return beta**2 * jax.grad(jax.grad(lambda b: log_partition(G, b, m=m, mean=mean)))(beta)
+    beta = _in_dtype_of(G, beta)
+    return beta**2 * _slope(_slope(lambda b: log_partition(G, b, m=m, mean=mean)))(beta)

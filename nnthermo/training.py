@@ -138,7 +138,7 @@ def train(
     check("batch_size", f"lie between 1 and the {samples} samples", 1 <= batch <= samples, batch)
     marks = log_spaced_epochs(epochs) if observe_at is None else _check_marks(observe_at, epochs)
     optimizer = _check_optimizer(optimizer)
-    _check_loss(loss, net, inputs, targets)
+    loss = _check_loss(loss, net, inputs, targets)
     observer = jax.jit(_as_observer(observe))
     follow = _follow(progress)
     store = _open(checkpoint)
@@ -259,7 +259,7 @@ def _check_marks(observe_at: Any, epochs: int) -> tuple[int, ...]:
     return marks
 
 
-def _check_loss(loss: Any, net: Network, inputs: Array, targets: Array) -> None:
+def _check_loss(loss: Any, net: Network, inputs: Array, targets: Array) -> Loss:
     if not callable(loss):
         raise TypeError(f"`loss` must be a function of (network, state, target), but got {loss!r}")
     value = jax.eval_shape(lambda n, u, t: loss(n, n.propagate(u), t), net, inputs[0], targets[0])
@@ -269,6 +269,11 @@ def _check_loss(loss: Any, net: Network, inputs: Array, targets: Array) -> None:
     check("loss", "return a scalar for each sample", shape == (), f"shape {shape}")
     is_real = dtype is not None and jnp.issubdtype(dtype, jnp.floating)
     check("loss", "return a real floating-point number", is_real, f"dtype {dtype}")
+    try:
+        hash(loss)
+    except TypeError:  # it cannot name a compiled program that others share
+        return partial(loss)
+    return loss
 
 
 def _check_observer(observer: Observer, net: Network, inputs: Array, targets: Array) -> dict[str, jax.ShapeDtypeStruct]:

@@ -13,7 +13,7 @@ from systems import EPS, condition, split_blocks, unreduced
 from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import cholesky
 
-SHAPES = [(6, 2, 3), (2, 5, 2), (2, 3, 6), (2, 4)]  # wide and narrow layers in every place
+SHAPES = [(6, 2, 3), (2, 5, 2), (2, 3, 6)]  # wide and narrow layers in every place
 
 
 def make(seed, sizes, scale=1.0, dtype=np.float64):
@@ -45,8 +45,8 @@ def values(blocks, c, beta, a):
 def dense(blocks, c, beta, a):
     """(log det, form, their gradients, the size of the terms these are differences of, cond M).
 
-    With M = cI + βG, P = M⁻¹, y = Pa: d log det = Tr P dc + Tr GP dβ - 2β (BP)·dA. The form is q = cβ aᵀGy, and with a - cy = βGy: dq/da = 2cβGy,
-    dq/dc = |βGy|², dq/dβ = c² yᵀGy, dq/dA = -2βc² (By)yᵀ.
+    With M = cI + βG, P = M⁻¹, y = Pa: d log det = Tr P dc + Tr GP dβ - 2β (BP)·dA. The form is q = cβ aᵀGy, and with
+    a - cy = βGy: dq/da = 2cβGy, dq/dc = |βGy|², dq/dβ = c² yᵀGy, dq/dA = -2βc² (By)yᵀ.
     """
     B, v = unreduced(blocks), np.concatenate([np.asarray(x, np.float64) for x in a])
     sizes = tuple(len(x) for x in a)
@@ -219,7 +219,7 @@ def test_sweep_has_finite_gradients_where_the_other_branch_breaks_down():
 @given(seed=st.integers(0, 10**6), log_beta=st.floats(-3, 3), scale=st.sampled_from([0.1, 1.0, 2.0]))
 def test_float32_keeps_rounding_times_condition(seed, log_beta, scale):
     """The float32 filter: absolute error of log det below 20 N ε cond(M) with ε = 1.2e-7, and float32 out."""
-    blocks, a = make(seed, (6, 2, 3), scale, np.float32)
+    blocks, a = make(seed, (4, 3), scale, np.float32)
     beta = np.float32(10.0**log_beta)
     assert {x.dtype for x in values(blocks, np.float32(1), beta, a)} == {np.dtype(np.float32)}
     check_against_dense(blocks, np.float32(1), beta, a, eps=float(np.finfo(np.float32).eps), gradient=False)

@@ -125,6 +125,9 @@ def test_tolerance_and_steps():
     assert 0 < int(loose.steps) < int(tight.steps)
     assert 1e-9 < float(loose.residual) <= 1e-3
     assert float(tight.residual) <= 1e-9
+    almost = from_start(net, u, zero, 1e-9, max_steps=int(tight.steps) - 1)
+    assert not bool(almost.converged)
+    assert 1e-9 < float(almost.residual) < 1e-8  # a contraction by more than 0.1 a step
     short = from_start(net, u, zero, 16 * EPS, max_steps=2)
     assert (int(short.steps), bool(short.converged)) == (2, False)
     assert float(short.residual) > 16 * EPS

@@ -133,12 +133,18 @@ def test_mean_state_and_mean_slopes_by_loops():
     np.testing.assert_allclose(G.to_dense(), dense.to_dense(), atol=1e-14)
 
 
+@jax.jit
+def state_and_spectrum(net, inputs):
+    """x̄ of an acyclic network and the spectrum there."""
+    x = net.propagate(inputs)
+    return x, nt.log_eigenvalues(nt.bulk_hessian(net, x))
+
+
 @given(seed=st.integers(0, 10**6), scale=st.floats(0, 3))
 def test_determinant_is_one_without_cycles(seed, scale):
     """(7.7), skip connections included; with cycles det Ĝ = det(I - f̂'ŵ)², far from 1 as a rule."""
     net = graph(seed, 6, scale=scale)
-    x = fixed_state(net, draw_inputs(seed, 2))
-    spectrum = nt.log_eigenvalues(nt.bulk_hessian(net, x))
+    x, spectrum = state_and_spectrum(net, draw_inputs(seed, 2))
     assert spectrum.unit_count == 0
     cond = np.exp((spectrum.values[0] - spectrum.values[-1]) / 2)
     assert abs(spectrum.moment(1)) < 100 * EPS * cond
@@ -168,11 +174,10 @@ def test_nilpotent_weights_with_a_cycle_are_not_feed_forward(slope):
 def test_two_layers_have_a_symmetric_spectrum(seed, scale):
     """(9.11): log λ = ±2 asinh(s/2) with the singular values s of A, and odd moments vanish."""
     net = network(seed, (5, 2), scale=scale)
-    x = net.propagate(draw_inputs(seed, 5))
+    x, spectrum = state_and_spectrum(net, draw_inputs(seed, 5))
     A = np.asarray(SLOPES[jnp.tanh](np.asarray(net.pre_activations(x)[0])))[:, None] * np.asarray(net.weights[0])
     s = np.linalg.svd(A, compute_uv=False)
     wanted = np.sort(np.concatenate([2 * np.arcsinh(s / 2), -2 * np.arcsinh(s / 2)]))[::-1]
-    spectrum = nt.log_eigenvalues(nt.bulk_hessian(net, x))
     assert spectrum.unit_count == 3
     rounding = 100 * EPS * (1 + s[0] ** 2)
     np.testing.assert_allclose(spectrum.values, wanted, atol=rounding)
@@ -245,9 +250,8 @@ def test_trace_series_of_the_moments():
 def test_deep_networks_are_skewed_exactly(seed, scale):
     """Σ 2 sinh(log λ) = -Σ_{k>=2} |A^k|², zero for one link and negative for more."""
     net = network(seed, (3, 4, 2), scale=scale)
-    x = net.propagate(draw_inputs(seed, 3))
+    x, spectrum = state_and_spectrum(net, draw_inputs(seed, 3))
     A = np.eye(9) - jacobian(net, x)
-    spectrum = nt.log_eigenvalues(nt.bulk_hessian(net, x))
     wanted = -(np.linalg.norm(A @ A) ** 2) - np.linalg.norm(A @ A @ A) ** 2
     size = np.exp(np.abs(spectrum.values).max())
     assert abs(jnp.sum(2 * jnp.sinh(spectrum.values)) - wanted) < 100 * EPS * size**2

@@ -174,13 +174,14 @@ def test_float32_in_float32_out():
 
 def test_observer_by_hand():
     """A linear network, whose clamped minimum is H* = ½eᵀS⁻¹e, S = I + W₂W₂ᵀ."""
-    net = network(2, (3, 4, 2), activation=identity, bias=0.5)
+    layers = network(2, (3, 4, 2), activation=identity, bias=0.5)
+    net = layers.to_septuple()
     rng = np.random.default_rng(2)
     inputs, targets = jnp.asarray(rng.normal(size=(5, 3))), jnp.asarray(rng.normal(size=(5, 2)))
     observer = jax.jit(nt.thermodynamic_observer(beta=1.7, m=0.05, relaxed_samples=3, max_steps=500))
     found = observer(net, inputs, targets)
-    w1, w2 = (np.asarray(w) for w in net.weights)
-    b1, b2 = (np.asarray(b) for b in net.biases)
+    w1, w2 = (np.asarray(w) for w in layers.weights)
+    b1, b2 = (np.asarray(b) for b in layers.biases)
     S = np.eye(2) + w2 @ w2.T
     losses, relaxed, right, states = [], [], 0, []
     for u, t in zip(np.asarray(inputs), np.asarray(targets), strict=True):

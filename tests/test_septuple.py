@@ -96,6 +96,7 @@ def test_update_is_synchronous():
         input_mask=[False, False, True],
         output_mask=[True, False, False],
     )
+    assert net.conditions() == (True, 3, True, True, None)
     x0 = jnp.array([0.0, 0.0, 1.0])
     first, second = np.tanh(1.5), np.tanh(1.5 * np.tanh(1.5))
     np.testing.assert_allclose(net.activate(x0), [0.0, first, 1.0], rtol=4 * EPS)  # tanh: within an ulp or two
@@ -125,6 +126,8 @@ def test_connections_into_inputs_carry_no_signal():
     u = jnp.array([0.2, 0.9])
     assert jnp.array_equal(fed.propagate(u), net.propagate(u))
     assert not fed.conditions().closed_inputs
+    assert jnp.array_equal(fed.signal_weight, net.weight)
+    assert jnp.array_equal(fed.pre_activations(jnp.ones(N))[:2], net.bias[:2])
     gradient = jax.grad(lambda n: jnp.sum(n.activate(n.propagate(u)) ** 2))(fed)
     assert not np.asarray(gradient.weight)[INPUTS].any()
 

@@ -512,6 +512,19 @@ def test_runs_that_share_functions_and_shapes_compile_once():
     assert len(traces) - first <= 1  # the check of its shape
 
 
+def test_a_loss_that_cannot_be_hashed():
+    class Doubled:
+        __hash__ = None
+
+        def __call__(self, net, x, target):
+            return 2 * nt.boundary_loss(net, x, target)
+
+    net, data, key = network(21), samples(21), jax.random.key(21)
+    options = {"key": key, "epochs": 1, **NOTHING}
+    result = nt.train(net, data, loss=Doubled(), optimizer=optax.sgd(0.15), **options)
+    assert_close(result.network, nt.train(net, data, optimizer=SGD, **options).network)
+
+
 def test_progress_bar(capsys, monkeypatch):
     import tqdm.auto
 

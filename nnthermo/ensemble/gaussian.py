@@ -3,6 +3,7 @@
 import math
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 
 from nnthermo._checks import finite, is_concrete, positive, refuse
@@ -48,8 +49,9 @@ def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None =
         log_det, form = G.log_det(beta, m), 0.0
     else:
         log_det, form = G.log_det_and_form(beta, m, mean)
-    if is_concrete(log_det, beta, m) and np.isnan(log_det):
-        finite("G", list(G))
+    if is_concrete(log_det, beta, m) and not np.isfinite(log_det):
+        for leaf in jax.tree.leaves(G):
+            finite("G", leaf)
         refuse(
             "m", "keep (1 - βm)I + βĜ positive definite, i.e. m < λ_min + 1/β", f"m = {float(m)} at β = {float(beta)}"
         )

@@ -63,7 +63,7 @@ class FeedForward:
         check("weights and biases", "share one dtype", len(dtypes) == 1, ", ".join(sorted(dtypes)))
         fs = as_tuple(activation, len(ws))
         for f, b in zip(fs, bs, strict=True):
-            check_elementwise(f, min(b.shape[0], 8))
+            check_elementwise(f, b.shape[0])
         for name, value in (("weights", ws), ("biases", bs), ("activations", fs)):
             object.__setattr__(self, name, value)
 
@@ -138,8 +138,10 @@ class FeedForward:
 
         The input neurons' error is x_0 - inputs, which (2.8) makes zero: it is zero when `inputs` is None.
         """
-        first = jnp.zeros_like(x[0]) if inputs is None else x[0] - inputs
-        return (first, *(s - v for s, v in zip(x[1:], self.activate(x)[1:], strict=True)))
+        later = tuple(s - v for s, v in zip(x[1:], self.activate(x)[1:], strict=True))
+        if inputs is None:
+            return (jnp.zeros_like(x[0]), *later)
+        return (x[0] - real_array("inputs", inputs, shape=(self.input_size,)).astype(x[0].dtype), *later)
 
     def propagate(self, inputs: Any) -> LayerStates:
         """The fixed state x̄ (2.9), reached from (2.4) by L - 1 steps of (2.5).
@@ -160,7 +162,9 @@ class FeedForward:
     def fixed_point(self, boundary: Any) -> FixedPoint:
         """x̄ (2.9) with the report that general graphs give: exact after L - 1 steps."""
         state = self.propagate(boundary)
-        return FixedPoint(state, jnp.zeros((), state[0].dtype), jnp.asarray(len(self.weights)), jnp.asarray(True))
+        finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(s)) for s in state]))
+        residual = jnp.where(finite, 0.0, jnp.nan).astype(state[0].dtype)
+        return FixedPoint(state, residual, jnp.asarray(len(self.weights), jnp.int32), finite)
 
     def inputs(self, x: LayerStates) -> Array:
         """P_in x, shape (n_0,)."""

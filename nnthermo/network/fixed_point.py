@@ -88,11 +88,12 @@ def solve_fixed_point(
     def solve(residual: Map, x: Array) -> tuple[Array, tuple[Array, Array]]:
         # f itself and not x - residual(x), which is f(x) but for rounding: layered networks are exact to the last bit
         x, steps = solver(f, x, bound, max_steps)
-        return x, (steps, jnp.max(jnp.abs(residual(x)), initial=0.0))
+        # steps as a float: `custom_root` gives auxiliary output a tangent of its own dtype, which integers cannot have
+        return x, (steps.astype(x.dtype), jnp.max(jnp.abs(residual(x)), initial=0.0))
 
     def tangent_solve(linear: Map, y: Array) -> Array:
         return jnp.linalg.solve(jax.jacfwd(linear)(jnp.zeros_like(y)), y)
 
     state, (steps, residual) = jax.lax.custom_root(lambda x: x - f(x), initial, solve, tangent_solve, has_aux=True)
-    residual = jax.lax.stop_gradient(residual)
-    return FixedPoint(state, residual, steps, residual <= bound)
+    residual, steps = jax.lax.stop_gradient((residual, steps))
+    return FixedPoint(state, residual, steps.astype(jnp.int32), residual <= bound)

@@ -63,7 +63,7 @@ def _alternate(layers: Sequence[Any], dense: type) -> tuple[list[Any], list[Acti
     found: list[Any] = []
     activations: list[Activation] = []
     for layer in layers:
-        if isinstance(layer, dense):
+        if type(layer) is dense:  # a subclass (LoRALinear) computes something else
             found.append(layer)
             activations.append(identity)
         elif isinstance(layer, nnx.Module | linen.Module) or not callable(layer):
@@ -114,17 +114,14 @@ def _fill_nnx(model: Any, net: FeedForward) -> Any:
     return model
 
 
-def _linen_layers(model: linen.Module, params: Any) -> tuple[list[str], list[Activation]]:
+def _linen_layers(model: linen.Module) -> tuple[list[str], list[Activation]]:
     if isinstance(model, LinenMLP):
         names = [f"Dense_{k}" for k in range(len(model.features))]
         return names, list(as_tuple(model.activation, len(names)))
     if isinstance(model, linen.Sequential):
-        layers, activations = _alternate(model.layers, linen.Dense)
-        position = [k for k, layer in enumerate(model.layers) if isinstance(layer, linen.Dense)]
-        names = [layer.name or f"layers_{k}" for layer, k in zip(layers, position, strict=True)]
-        for name in names:
-            check("model", f"have parameters for {name}", name in params, sorted(params))
-        return names, activations
+        _, activations = _alternate(model.layers, linen.Dense)
+        position = [k for k, layer in enumerate(model.layers) if type(layer) is linen.Dense]
+        return [f"layers_{k}" for k in position], activations
     raise TypeError(f"`model` must be a LinenMLP or a Sequential of dense layers, but got {type(model).__name__}")
 
 
@@ -135,9 +132,12 @@ def from_linen(model: linen.Module, variables: Any) -> FeedForward:
         TypeError: another kind of model.
         ValueError: other layers in it, missing parameters, or a dense layer without a bias.
     """
+    names, activations = _linen_layers(model)
+    check("variables", "hold `params`", "params" in variables, sorted(variables))
     params = variables["params"]
-    names, activations = _linen_layers(model, params)
     for name in names:
+        check("variables", f"have parameters for {name}", name in params, sorted(params))
+        check("variables", f"have a kernel for {name}", "kernel" in params[name], sorted(params[name]))
         check("model", "have a bias in every dense layer", "bias" in params[name], f"none in {name}")
     return FeedForward(
         [params[n]["kernel"].T for n in names], [params[n]["bias"] for n in names], activation=activations
@@ -151,8 +151,7 @@ def to_linen(net: FeedForward) -> tuple[LinenMLP, dict[str, Any]]:
 
 
 def _linen_variables(model: linen.Module, variables: Any, net: FeedForward) -> dict[str, Any]:
-    placeholder = {f"Dense_{k}": {} for k in range(len(net.weights))} if not variables else variables["params"]
-    names, _ = _linen_layers(model, placeholder)
+    names, _ = _linen_layers(model)
     params = {n: {"kernel": w.T, "bias": b} for n, w, b in zip(names, net.weights, net.biases, strict=True)}
     return {**variables, "params": params}
 

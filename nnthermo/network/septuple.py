@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, real_array, refuse
+from nnthermo._checks import check, is_concrete, positive, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Activation, Array, Scalar
 from nnthermo.network.activation import check_elementwise, slope
@@ -36,7 +36,7 @@ class Mask:
     """The diagonal of a projection: a boolean vector that can be part of a pytree's structure."""
 
     def __init__(self, values: Any) -> None:
-        self.values = np.asarray(values, dtype=bool)
+        self.values = np.array(values, dtype=bool)  # a copy: the caller's array stays the caller's
         self.values.setflags(write=False)
         self.index = np.flatnonzero(self.values)
         self._key = (self.values.size, self.values.tobytes())
@@ -50,7 +50,8 @@ class Mask:
 
 def inputs_agree(size: int, inputs: Any) -> bool:
     """Whether inputs have the shape (size,) and are finite: then clamping imposes (2.8) exactly."""
-    values = np.asarray(real_array("inputs", inputs, shape=(size,)))
+    with jax.ensure_compile_time_eval():
+        values = np.asarray(real_array("inputs", inputs, shape=(size,)))
     return bool(np.isfinite(values).all())
 
 
@@ -152,7 +153,10 @@ class Septuple:
         An input neuron's error is x_i - inputs_i, which (2.8) makes zero: it is zero when `inputs` is None.
         """
         r = x - self.activate(x)
-        return r if inputs is None else r.at[self._inputs.index].set(self.inputs(x) - inputs)
+        if inputs is None:
+            return r
+        data = real_array("inputs", inputs, shape=(self.input_size,)).astype(x.dtype)
+        return r.at[self._inputs.index].set(self.inputs(x) - data)
 
     def propagate(self, inputs: Any, *, steps: int | None = None) -> Array:
         """x(t) after `steps` steps of (2.5) from x(0) = P_in x_∂ (2.4), shape (N,).
@@ -164,7 +168,9 @@ class Septuple:
         """
         inputs = real_array("inputs", inputs, shape=(self.input_size,)).astype(self.weight.dtype)
         if steps is None:
-            layers = _longest_path(np.asarray(self.signal_weight) != 0) if is_concrete(self.weight) else None
+            layers = None
+            if is_concrete(self.weight):  # in NumPy: under `jit` even an operation on known weights gives a tracer
+                layers = _longest_path((np.asarray(self.weight) != 0) & ~self.input_mask[:, None])
             steps = self.size if layers is None else layers  # L - 1, and one for hidden neurons that nothing feeds
         start = self.clamp(jnp.zeros_like(self.bias), inputs)
         return jax.lax.scan(lambda x, _: (self.activate(x), None), start, None, length=steps)[0]
@@ -193,6 +199,8 @@ class Septuple:
         """
         inputs = real_array("boundary", boundary, shape=(self.input_size,)).astype(self.weight.dtype)
         check("max_steps", "be positive", max_steps > 0, max_steps)
+        if tolerance is not None:
+            positive("tolerance", tolerance)
         start = jnp.zeros_like(self.bias) if initial is None else real_array("initial", initial, shape=(self.size,))
         start = self.clamp(start.astype(self.weight.dtype), inputs)
         return solve_fixed_point(
@@ -215,7 +223,7 @@ class Septuple:
         """The state with its input and output neurons replaced where data are given: (P_in + P_out) x = x_∂ (3.2)."""
         for mask, data in ((self._inputs, inputs), (self._outputs, targets)):
             if data is not None:
-                x = x.at[mask.index].set(data)
+                x = x.at[mask.index].set(jnp.asarray(data).astype(x.dtype))
         return x
 
     def absorb_inputs(self, x: Array) -> tuple["Septuple", Array]:
@@ -246,8 +254,8 @@ class Septuple:
         layers = _longest_path(links)
         bias_holds = None
         if inputs is not None:
-            data = np.asarray(real_array("inputs", inputs, shape=(self.input_size,)))
             with jax.ensure_compile_time_eval():
+                data = np.asarray(real_array("inputs", inputs, shape=(self.input_size,)))
                 imposed = np.asarray(self.activation(self.bias))[self._inputs.index]
             rounding = 16 * np.finfo(imposed.dtype).eps  # f(f⁻¹(x)) returns x within a few ulp
             bias_holds = bool(np.all(np.abs(imposed - data) <= rounding * np.maximum(1, np.abs(data))))
