@@ -71,7 +71,7 @@ def reproduce_command(typer: Any) -> Any:
         workers: Annotated[int | None, option(help="Processes; default one a core.")] = None,
         sensitivity_epochs: Annotated[
             int | None,
-            option(help="Epochs of each run with one setting changed; 0 for none (default 3,000; quick: 0)."),
+            option(help="Epochs of each run with one setting changed; 0 for none (default 1,000; quick: 0)."),
         ] = None,
     ) -> None:
         """Train the paper's two networks on real digits: figures 1-7, every quoted number beside ours, one report."""
@@ -84,7 +84,7 @@ def reproduce_command(typer: Any) -> Any:
         with _friendly_errors():
             if seeds is not None:
                 chosen["seeds"] = _numbers(seeds)
-            short = 0 if quick else 3000
+            short = 0 if quick else 1000
             _reproduce(
                 output,
                 chosen,

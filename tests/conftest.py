@@ -1,4 +1,4 @@
-"""float64, strict dtype promotion and no silent rank promotion for every test; a compile cache for the test processes."""
+"""float64, strict dtype promotion, no silent rank promotion, and a compile cache, for every test."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,11 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 hypothesis.settings.register_profile(
-    "nnthermo", max_examples=40, deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "nnthermo",
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("nnthermo")
 

@@ -194,7 +194,7 @@ def _bulk_below_boundary(deep: Any) -> Statement:
             else ", all of them converged."
         )
         + " For a linearised network H*/H_∂ cannot be below λ_min(Ĝ), about 1/20 to 1/40 here; and where outputs saturate "
-        "at their targets f' vanishes, the hidden neurons can take over none of the error, and H* tends to H_∂.",
+        "at their targets f' vanishes, hidden neurons take over none of the error, and H* tends to H_∂.",
     )
 
 
@@ -282,7 +282,7 @@ def _near_zero(deep: Any, shallow: Any, epoch: int) -> Statement:
         "More than half of the dynamical eigenvalues have |log λ| < ½ (partly: more than half of all 854).",
         numbers,
         "agrees" if min(*of_dynamical[0], *of_dynamical[1]) > 0.5 else "partly" if all_most else "disagrees",
-        "Of all 854 most are exactly 1 by architecture: 744 in the deep network, 724 in the shallow one. "
+        "Of all 854 most are exactly 1 by architecture: 744 in the deep network, 724 in the shallow. "
         f"Of the dynamical ones {np.mean(of_dynamical[0]):.0%} (deep) and {np.mean(of_dynamical[1]):.0%} (shallow) stay "
         "near 0.",
     )
