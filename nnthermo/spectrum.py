@@ -16,13 +16,13 @@ class Gap(NamedTuple):
     Attributes:
         lower: log λ at its lower end, shape ().
         upper: log λ at its upper end, shape ().
-        count: eigenvalues below it, shape ().
+        below: how many eigenvalues lie below it, shape ().
         contrast: its width over the median spacing of the negative log λ, shape (); near 1 there is no gap to speak of.
     """
 
     lower: Array
     upper: Array
-    count: Array
+    below: Array
     contrast: Array
 
     @property

@@ -246,7 +246,7 @@ def test_decomposition_gradients_by_finite_differences():
 
 def gap_of(values, units=0):
     gap = make(values, units).gap()
-    return [float(v) for v in (gap.lower, gap.upper, gap.count, gap.contrast)], gap
+    return [float(v) for v in (gap.lower, gap.upper, gap.below, gap.contrast)], gap
 
 
 def test_clear_gap():

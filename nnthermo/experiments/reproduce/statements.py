@@ -193,7 +193,7 @@ def _bulk_below_boundary(deep: Any) -> Statement:
             if unrelaxed
             else ", all of them converged."
         )
-        + " For a linearised network H*/H_∂ cannot be below λ_min(Ĝ), about 1/20 to 1/40 here; and where outputs saturate "
+        + " For a linearised network H*/H_∂ cannot be below λ_min(Ĝ), about 1/20 to 1/40 here; where outputs saturate "
         "at their targets f' vanishes, hidden neurons take over none of the error, and H* tends to H_∂.",
     )
 
@@ -283,8 +283,8 @@ def _near_zero(deep: Any, shallow: Any, epoch: int) -> Statement:
         numbers,
         "agrees" if min(*of_dynamical[0], *of_dynamical[1]) > 0.5 else "partly" if all_most else "disagrees",
         "Of all 854 most are exactly 1 by architecture: 744 in the deep network, 724 in the shallow. "
-        f"Of the dynamical ones {np.mean(of_dynamical[0]):.0%} (deep) and {np.mean(of_dynamical[1]):.0%} (shallow) stay "
-        "near 0.",
+        f"Of the dynamical ones {np.mean(of_dynamical[0]):.0%} (deep) and {np.mean(of_dynamical[1]):.0%} (shallow) "
+        "stay near 0.",
     )
 
 
@@ -359,7 +359,7 @@ def _gap(deep: Any, marks: tuple[int, ...]) -> Statement:
     paper = (-2.3, -2.5, -3.0)
     centres = [per_seed(deep, gap_centre, e) for e in marks]
     contrast = per_seed(deep, lambda run: float(gap_at(run, marks[-1]).contrast))
-    counts = per_seed(deep, lambda run: float(gap_at(run, marks[-1]).count))
+    counts = per_seed(deep, lambda run: float(gap_at(run, marks[-1]).below))
     results = [contrast[k] > 3 and centres[2][k] < centres[1][k] < centres[0][k] for k in range(len(contrast))]
     numbers = [Number(f"centre of the gap, epoch {e}", p, c) for e, p, c in zip(marks, paper, centres, strict=True)]
     return Statement(
