@@ -7,12 +7,13 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from nnthermo import _checks
+from nnthermo import __version__, _checks
 from nnthermo.data import load
 from nnthermo.experiments.reproduce import sensitivity
 from nnthermo.experiments.reproduce.figures import draw
@@ -158,7 +159,5 @@ def _about(job: Job) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    packages = ("nnthermo", "jax", "jaxlib", "flax", "optax", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    others = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")}
+    return {"python": platform.python_version(), "nnthermo": __version__, **others}
