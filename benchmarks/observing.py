@@ -14,6 +14,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # see README.md: before NumPy or jaxlib load it
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable
 
@@ -92,7 +93,7 @@ def split(runs: list[list[tuple[int, float, float]]], column: int, marks: tuple[
     A run is told at every stop, before it observes; so an interval that starts at a mark holds an observation and its
     epochs, any other its epochs only. Medians over the intervals: a busy moment spoils one of them, not the result.
     """
-    intervals = [(a[0], b[0] - a[0], b[column] - a[column]) for run in runs for a, b in zip(run, run[1:], strict=False)]
+    intervals = [(a[0], b[0] - a[0], b[column] - a[column]) for run in runs for a, b in itertools.pairwise(run)]
     epoch = float(np.median([seconds / epochs for start, epochs, seconds in intervals if start not in marks]))
     extra = [seconds - epochs * epoch for start, epochs, seconds in intervals if start in marks]
     return epoch, float(np.mean(np.sort(extra)[len(extra) // 20 : len(extra) - len(extra) // 20]))
