@@ -301,7 +301,8 @@ def test_tolerance_steps_and_start():
     limit = int(tight.steps) - 1
     almost = jax.jit(lambda n: relax(n, u, t, tolerance=1e-12, max_steps=limit))(net)
     assert (int(almost.steps), bool(almost.converged)) == (limit, False)
-    assert 1e-12 < float(almost.gradient_norm) < 1e-11
+    # one step earlier: not yet there, and a step cannot shorten the gradient by more than its condition allows
+    assert 1e-12 < float(almost.gradient_norm) < 1e-10
     begin = jax.jit(lambda n, s, v: relax(n, v, t, start=s, tolerance=1e-12))
     again = begin(net, tight.state, u)
     assert int(again.steps) == 0
