@@ -26,7 +26,7 @@ from _timing import Timing, machine, table, take_turns
 import nnthermo as nt
 from nnthermo.data import load
 
-SIZES, BATCH, COUNT, RELAXED = (784, 40, 20, 10), 100, 100, 256
+SIZES, BATCH, COUNT, RELAXED = (784, 40, 20, 10), 100, 100, 128
 
 
 def main() -> None:

@@ -118,7 +118,7 @@ def thermodynamic_observer(
     *,
     beta: Scalar = 1.0,
     m: Scalar = 0.0,
-    relaxed_samples: int = 256,
+    relaxed_samples: int = 128,
     max_steps: int = 2000,
     slopes_of_mean: bool = True,
     dtype: Any = None,

@@ -194,7 +194,6 @@ def test_fixed_point_reports_what_propagate_finds():
 
 
 def test_overflow_is_not_a_fixed_point():
-    # Fails: `converged` is True whatever the state.
     net = FeedForward([np.full((2, 2), 1e200)] * 2, [np.zeros(2)] * 2, activation=linear)
     found = net.fixed_point([1.0, 1.0])
     assert not np.isfinite(found.state[-1]).any()
@@ -342,7 +341,6 @@ def test_float32_stays_float32():
 
 
 def test_activation_with_a_number_for_each_neuron():
-    # Fails: the activation is tried on at most eight neurons.
     gains = np.linspace(0.5, 1.5, 12)
     net = FeedForward([np.ones((12, 1))], [np.zeros(12)], activation=lambda y: gains * jnp.tanh(y))
     np.testing.assert_allclose(net.propagate([0.3])[-1], gains * np.tanh(0.3), rtol=4 * EPS)
@@ -420,7 +418,6 @@ def zeros(*sizes):
             ValueError,
             r"`x` must have layer shapes \(\(3,\), \(4,\), \(2,\)\), but got \(\(3,\), \(5,\), \(2,\)\)",
         ),
-        # Fails: one number is broadcast over three inputs.
         (
             lambda net: net.residual(zeros(3, 4, 2), jnp.zeros(1)),
             ValueError,

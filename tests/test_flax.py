@@ -112,7 +112,6 @@ def test_sequential_linen():
 
 
 def test_sequential_linen_with_named_layers():
-    # Fails: inside a Sequential, Flax names parameters by position whatever the layer's name.
     model, variables = sequential_linen(name="first")
     outputs_agree(from_linen(model, variables), lambda u: model.apply(variables, u), np.float32)
 
@@ -183,7 +182,6 @@ class Subclass(nnx.Linear):
         ([], "`model` must have at least one dense layer, but got 0"),
         ([linear(3, 2), jax.nn.softmax], "`activation` must act on each neuron separately"),
         ([linear(3, 2), linear(3, 2)], r"`weights\[1\]` must take the 2 neurons of the layer before, but got"),
-        # Fails: the layer counts as the plain one it extends, and the rest of it is dropped.
         ([Subclass(3, 2, rngs=RNGS)], "`model` must consist of dense layers and activations, but got Subclass"),
         (
             [nnx.LoRALinear(3, 2, lora_rank=1, rngs=RNGS)],
@@ -225,7 +223,6 @@ def test_missing_parameters():
     model, variables = sequential_linen()
     with pytest.raises(ValueError, match=r"must have parameters for layers_0, but got \[\]"):
         from_linen(model, {"params": {}})
-    # Fails: a KeyError that names no argument.
     model, variables = to_linen(layered())
     one = {"params": {"Dense_0": variables["params"]["Dense_0"]}}
     with pytest.raises(ValueError, match=r"must have parameters for Dense_1, but got \['Dense_0'\]"):

@@ -315,7 +315,6 @@ def test_float32_stays_float32():
 
 
 def test_float64_and_integer_data_take_the_dtype_of_the_network():
-    # Fails: `propagate` casts its inputs, the losses do not.
     for net in (layered(0, dtype=np.float32), layered(0, dtype=np.float32).to_septuple()):
         x = net.propagate([0.0, 0.1, 0.2])
         assert boundary_loss(net, x, [1, 0]).dtype == jnp.float32
@@ -342,13 +341,11 @@ def test_float64_and_integer_data_take_the_dtype_of_the_network():
             ValueError,
             r"`coupling` must be 9 × 9, as many as the neurons, but got shape \(4, 4\)",
         ),
-        # Fails: one number is broadcast over three inputs.
         (
             lambda net, x: bulk_loss(net, x, inputs=jnp.zeros(1)),
             ValueError,
             r"`inputs` must have shape \(3,\), but got shape \(1,\)",
         ),
-        # Fails: refused by an operation, not by name.
         (
             lambda net, x: bulk_loss(net, x, inputs=jnp.zeros(2)),
             ValueError,

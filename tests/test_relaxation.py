@@ -326,8 +326,7 @@ def test_loss_never_rises_on_the_way():
 @given(seed=st.integers(0, 10**6))
 def test_small_tolerances_are_reached(m, seed):
     """Moderate weights: descent goes on where H no longer falls by more than its rounding, down to |g| of 1e-12."""
-    # Fails: the rounding of H is judged by its sum, but its terms cancel (½ |r|² and V, x and f in r), and steps that
-    # are right are refused until the step is too short to do anything; with m > 0 at the default tolerance too.
+    # the terms of H cancel (½ |r|² and V, x and f in r), so a step is judged by the rounding of the terms, not of H
     found, _, norm, _ = clamped(layered(seed, scale=0.8), *boundary(seed), m, 1e-12)
     assert bool(found.converged)
     assert float(norm) <= 1e-12 + 100 * EPS
@@ -453,7 +452,6 @@ def test_graph_in_a_batch():
 
 @pytest.mark.parametrize("samples", [1, 2])
 def test_known_graph(samples):
-    # Fails: both under `jit` and in the compiled loop over a batch the path is sought in a traced copy of the weights.
     net = cyclic(2)
     u, t = jnp.array([0.1, 0.2]), jnp.array([0.5])
     expected = on_graph(net, u, t, 0.0)[0].loss
@@ -540,7 +538,6 @@ def test_envelope_gradients_of_the_network(seed, m):
 @pytest.mark.parametrize("m", [0.0, 0.4])
 def test_envelope_gradients_of_the_boundary(seed, m):
     """In inputs and targets: P_∂ (Bᵀ r - m x)."""
-    # Fails: the relaxed state is taken as constant, its boundary neurons with it, and both gradients are 0.
     net = layered(seed)
     u, t = boundary(seed)
     _, (_, along_u, along_t, _) = envelope(net, u, t, m)
@@ -611,7 +608,6 @@ def test_float32_stays_float32(kind):
 
 @pytest.mark.parametrize("kind", ["layers", "graph"])
 def test_float64_and_integer_data_take_the_dtype_of_the_network(kind):
-    # Fails for graphs: their clamp mixes dtypes.
     net = layered(14, dtype=np.float32)
     net = net if kind == "layers" else net.to_septuple()
     found = plain(net, np.array([1, 0, 1]), np.array([0.5, -0.5]))
@@ -667,13 +663,11 @@ U, T = np.zeros(3), np.zeros(2)
             ValueError,
             r"`targets` must have shape \(2,\), but got shape \(5,\)",
         ),
-        # Fails: a vector of tolerances reaches the loop.
         (
             lambda n: relax(n, U, T, tolerance=np.ones(2)),
             ValueError,
             r"`tolerance` must be one number, but got shape \(2",
         ),
-        # Fails: refused by an operation, not by name.
         (lambda n: relax(n, U, T, start=jnp.zeros(12)), ValueError, "`start` must be a state of 4 vectors, but got"),
         (lambda n: relax(n, U, T, start=n.propagate(U)[:2]), ValueError, "`start` must be a state of 4 vectors, but"),
         (
@@ -681,7 +675,6 @@ U, T = np.zeros(3), np.zeros(2)
             ValueError,
             r"`start\[1\]` must have shape \(4,\), but got shape \(5,\)",
         ),
-        # Fails: not checked.
         (
             lambda n: relax(n, U, T, start=tuple(jnp.full(k, jnp.nan) for k in SIZES)),
             ValueError,
@@ -695,7 +688,6 @@ def test_bad_arguments_are_refused(call, error, sentence):
 
 
 def test_start_of_a_graph():
-    # Fails: a NumPy array has no `at`, and another structure is refused by an operation, not by name.
     net = cyclic(0)
     found = relax(net, np.zeros(2), np.zeros(1), start=np.zeros(6))
     assert bool(found.converged)

@@ -318,13 +318,11 @@ def test_conditions_need_known_weights():
 
 
 def test_propagate_of_a_known_network_inside_jit():
-    # Fails: the longest path is sought with `jnp.where`, whose result is a tracer under `jit` even for known weights.
     net, u = graph(0), jnp.array([0.4, -0.8])
     np.testing.assert_allclose(jax.jit(net.propagate)(u), net.propagate(u), rtol=0, atol=N * EPS)
 
 
 def test_conditions_of_a_known_network_inside_jit():
-    # Fails: NumPy inputs become tracers under `jit` before they are read.
     net, found = graph(0), []
     jax.jit(lambda v: found.append(net.conditions(np.zeros(2))) or v)(1.0)
     assert found[0].input_bias is True
@@ -334,7 +332,6 @@ def test_conditions_of_a_known_network_inside_jit():
 
 
 def test_masks_belong_to_the_network_alone():
-    # Fails: the network keeps the caller's own array and makes it read-only.
     mine = INPUTS.copy()
     net = Septuple(np.zeros((N, N)), np.zeros(N), activation=jnp.tanh, input_mask=mine, output_mask=OUTPUTS)
     assert mine.flags.writeable
@@ -443,7 +440,6 @@ def test_float32_stays_float32():
 
 
 def test_float64_data_take_the_dtype_of_the_network():
-    # Fails: `clamp` and `residual` mix dtypes where `propagate` casts.
     net = cast(graph(0), jnp.float32)
     u = np.array([0.1, 0.2])
     x = net.propagate(u)
@@ -452,7 +448,6 @@ def test_float64_data_take_the_dtype_of_the_network():
 
 
 def test_a_list_of_traced_numbers_is_an_input():
-    # Fails: the dtype of a sequence is asked of NumPy, which cannot read tracers.
     net = graph(0)
     derivative = jax.grad(lambda a: jnp.sum(net.propagate([a, 2 * a], steps=0)))(0.3)
     assert derivative == 3.0
@@ -521,9 +516,7 @@ def test_bad_septuples_are_refused(changes, error, sentence):
             ValueError,
             r"`initial` must have shape \(6,\), but got shape \(2,\)",
         ),
-        # Fails: not checked.
         (lambda net: net.fixed_point([0, 0], tolerance=-1.0), ValueError, "`tolerance` must be positive, but got -1"),
-        # Fails: one number is broadcast over two inputs.
         (
             lambda net: net.residual(jnp.zeros(6), jnp.zeros(1)),
             ValueError,
