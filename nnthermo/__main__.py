@@ -147,7 +147,8 @@ def _reproduce(
             sensitivity_epochs=sensitivity_epochs, command=command, report=report, stage=console.print,
         )  # fmt: skip
     for statement in results["statements"]:
-        console.print(f"{statement['verdict']:>10}  {statement['where']:<16} {statement['claim']}", highlight=False, soft_wrap=True)
+        line = f"{statement['verdict']:>10}  {statement['where']:<16} {statement['claim']}"
+        console.print(line, highlight=False, soft_wrap=True)
     console.print(f"{results['seconds']:.0f} s. Open {output / 'report.html'}", highlight=False)
 
 

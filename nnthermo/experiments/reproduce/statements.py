@@ -49,7 +49,7 @@ class Number:
             "paper": self.paper,
             "mean": self.mean,
             "spread": self.spread,
-            "per_seed": self.ours,
+            "per_seed": [v if math.isfinite(v) else None for v in self.ours],
         }
         return {k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in row.items()}
 
@@ -189,7 +189,7 @@ def _bulk_below_boundary(deep: Any) -> Statement:
         f"Factor {10 ** np.mean(means):.3g} between the averages, {10 ** np.mean(medians):.3g} between the losses of "
         "typical samples. U is the clamped minimum (3.2) averaged over samples"
         + (
-            f"; at most {unrelaxed:.1%} of them had not converged in a record."
+            f"; at most {unrelaxed:.2%} of them had not converged in a record."
             if unrelaxed
             else ", all of them converged."
         )
@@ -360,13 +360,14 @@ def _gap(deep: Any, marks: tuple[int, ...]) -> Statement:
     centres = [per_seed(deep, gap_centre, e) for e in marks]
     contrast = per_seed(deep, lambda run: float(gap_at(run, marks[-1]).contrast))
     counts = per_seed(deep, lambda run: float(gap_at(run, marks[-1]).below))
-    results = [contrast[k] > 3 and centres[2][k] < centres[1][k] < centres[0][k] for k in range(len(contrast))]
+    moved = [last < middle < first for first, middle, last in zip(*centres, strict=True)]
+    results = [c > 3 and n >= 2 and down for c, n, down in zip(contrast, counts, moved, strict=True)]
     numbers = [Number(f"centre of the gap, epoch {e}", p, c) for e, p, c in zip(marks, paper, centres, strict=True)]
     return Statement(
         "gap",
         "Fig. 5",
         "A gap opens between the smallest eigenvalues and the rest, and moves to smaller values.",
-        f"At epoch {marks[-1]} it is over three times the median spacing, and its centre moved down at each milestone.",
+        f"At epoch {marks[-1]} two or more lie below it, it is over three times the median spacing, and moved down.",
         [
             *numbers,
             Number(f"width over median spacing, epoch {marks[-1]}", None, contrast),
