@@ -160,6 +160,21 @@ def test_determinant_with_cycles():
     assert abs(nt.log_eigenvalues(nt.bulk_hessian(net, x)).moment(1) - expected) < 1e-13
 
 
+def test_connections_into_clamped_inputs_carry_no_signal():
+    """(2.2) forbids them; where they are given all the same, the inputs' rows of B are those of the identity."""
+    net = graph(3, 4)
+    crossed = nt.Septuple(
+        net.weight.at[0, 2].set(0.7),
+        net.bias,
+        activation=jnp.tanh,
+        input_mask=net.input_mask,
+        output_mask=net.output_mask,
+    )
+    x = jnp.asarray([0.1, 0.2, 0.3, 0.4])
+    np.testing.assert_array_equal(nt.bulk_hessian(crossed, x).jacobian, nt.bulk_hessian(net, x).jacobian)
+    np.testing.assert_array_equal(nt.bulk_hessian(crossed, x).jacobian[:2], np.eye(4)[:2])
+
+
 @pytest.mark.parametrize("slope", [(0.5, 0.8), (1.0, 1.0)])
 def test_nilpotent_weights_with_a_cycle_are_not_feed_forward(slope):
     """[[1, -1], [1, -1]] squares to zero as (2.1) asks, yet (f̂'ŵ)² ≠ 0: det Ĝ = (1 - f'_1 + f'_2)²."""
