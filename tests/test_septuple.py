@@ -431,10 +431,16 @@ def test_pickle_and_copy():
 def test_float32_stays_float32():
     net = cast(graph(0, activation=MIXED), jnp.float32)
     u = np.array([0.1, 0.2])  # float64: data take the network's dtype
-    x = net.propagate(u)
-    values = [x, net.activate(x), net.residual(x), net.slopes(x), net.clamp(x, x[:2], x[:2]), net.fixed_point(u).state]
-    values += [net.fixed_point(u).residual, net.propagate([1, 0])]
-    values += jax.tree.leaves(jax.grad(lambda n: jnp.sum(n.propagate(u)))(net))
+
+    @jax.jit
+    def everything(n, v):
+        x = n.propagate(v)
+        found = n.fixed_point(v)
+        gradient = jax.grad(lambda k: jnp.sum(k.propagate(v)))(n)
+        return x, n.activate(x), n.residual(x), n.slopes(x), n.clamp(x, v, v), found.state, found.residual, gradient
+
+    values = jax.tree.leaves(everything(net, u))
+    x = values[0]
     assert {str(v.dtype) for v in values} == {"float32"}
     np.testing.assert_allclose(x, graph(0, activation=MIXED).propagate(u), rtol=0, atol=1e-5)  # 100 ulp of float32
 
