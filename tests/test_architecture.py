@@ -91,7 +91,6 @@ def test_plateau_and_origin(gamma):
         assert abs(beta - 0.732) < 1e-3
 
 
-# Known defect: β becomes the default float, not the dtype of Ĝ or the spectrum.
 def test_shapes_and_dtypes():
     levels = jnp.linspace(-4, 1, 6, dtype=jnp.float32).reshape(2, 3)
     found = nt.two_level_laplacian(levels, 0.7, gamma=0.3, size=10)

@@ -159,7 +159,6 @@ def test_potential_beyond_the_spectrum_is_refused():
         nt.measure(net, x, 0.0)
 
 
-# Known defect: β becomes the default float, not the dtype of Ĝ or the spectrum.
 def test_float32_in_float32_out():
     """Every field but the count, with β a Python number in a process whose default is float64."""
     net, x = system("cycles")

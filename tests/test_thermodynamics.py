@@ -389,7 +389,6 @@ def test_new_numbers_do_not_retrace():
     assert len(traces) == 1
 
 
-# Known defect: β becomes the default float, not the dtype of Ĝ or the spectrum.
 @pytest.mark.parametrize("function", [*FOUR, nt.gaussian_entropy])
 @pytest.mark.parametrize("kind", ["dense", "spectrum"])
 def test_float32_in_float32_out(function, kind):
