@@ -34,6 +34,12 @@ SLOPES: dict[Any, Callable[[Vector], Vector]] = {
 """f' of each activation used in the tests, by hand."""
 
 
+def jit(function: Callable) -> Callable:
+    """`jax.jit` that takes every number as a Python float, so that NumPy's floats do not compile a second time."""
+    compiled = jax.jit(function)
+    return lambda *arguments: compiled(*(float(v) if isinstance(v, float | np.floating) else v for v in arguments))
+
+
 def network(
     seed: int,
     sizes: tuple[int, ...],
@@ -219,7 +225,7 @@ def bulk_exponent(vector: Any, net: Any, inputs: Any, beta: Any, m: Any) -> Any:
     return -beta * loss - 0.5 * jnp.vdot(vector, vector)
 
 
-_on_grid = jax.jit(jax.vmap(bulk_exponent, in_axes=(0, None, None, None, None)))
+_on_grid = jit(jax.vmap(bulk_exponent, in_axes=(0, None, None, None, None)))
 
 
 def log_integral(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from systems import EPS, condition, split_blocks, unreduced
+from systems import EPS, condition, jit, split_blocks, unreduced
 
 from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import cholesky
@@ -31,7 +31,7 @@ def weighted(blocks, c, beta, a, weights):
     return jnp.vdot(jnp.stack(found), weights), found
 
 
-compiled = jax.jit(jax.grad(weighted, argnums=(0, 1, 2, 3), has_aux=True))  # one compilation a shape
+compiled = jit(jax.grad(weighted, argnums=(0, 1, 2, 3), has_aux=True))  # one compilation a shape
 
 
 def gradients(blocks, c, beta, a, weights):

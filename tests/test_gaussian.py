@@ -19,6 +19,7 @@ from systems import (
     graph,
     identity,
     jacobian,
+    jit,
     linear_log_z,
     log_integral,
     network,
@@ -28,7 +29,7 @@ from systems import (
 import nnthermo as nt
 
 
-@jax.jit
+@jit
 def both_forms(G, beta, m, a):
     """(5.9) and (5.14)."""
     return nt.log_partition(G, beta, m=m, mean=a), nt.log_partition(G, beta, m=m)

@@ -17,6 +17,7 @@ from systems import (
     graph,
     identity,
     jacobian,
+    jit,
     network,
     shifted,
     trace_word,
@@ -28,7 +29,7 @@ import nnthermo as nt
 LAYERS = [(3, 4, 2), (5, 2)]
 
 
-@jax.jit
+@jit
 def structured(G, beta, m, v):
     log_det, form = G.log_det_and_form(beta, m, v)
     return G.log_det(beta, m), log_det, form, G.matvec(v), G.to_dense()

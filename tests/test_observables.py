@@ -6,11 +6,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from systems import Gaussian, condition, draw_inputs, fixed_state, flat, graph, identity, jacobian, network, shifted
+from systems import (
+    Gaussian,
+    condition,
+    draw_inputs,
+    fixed_state,
+    flat,
+    graph,
+    identity,
+    jacobian,
+    jit,
+    network,
+    shifted,
+)
 
 import nnthermo as nt
 
-measured = jax.jit(nt.measure)
+measured = jit(lambda net, x, beta, m: nt.measure(net, x, beta, m=m))
 with_slopes = jax.jit(lambda net, x, beta, slopes: nt.measure(net, x, beta, slopes=slopes))
 
 
@@ -95,7 +107,7 @@ def test_fields_by_hand(kind, beta, m):
     net, x = system(kind)
     # rounding × condition², the square for second derivatives; cond < 1e2 here
     compare(
-        measured(net, x, beta, m=m),
+        measured(net, x, beta, m),
         by_hand(net, x, beta, m),
         1e-14 * condition(shifted(jacobian(net, x), beta, m)) ** 2,
     )
@@ -105,7 +117,7 @@ def test_fields_equal_the_separate_functions():
     net, x = system("cycles")
     G = nt.bulk_hessian(net, x)
     wanted = jax.jit(separately)(G, x, 1.4, 0.1)
-    compare(measured(net, x, 1.4, m=0.1), wanted, 1e-12)
+    compare(measured(net, x, 1.4, 0.1), wanted, 1e-12)
 
 
 def test_given_slopes_replace_those_of_the_state():
@@ -121,7 +133,7 @@ def test_batch_of_states_equals_the_loop():
     states = jnp.stack([x, 0.5 * x, x + 0.3])
     batch = jax.jit(jax.vmap(nt.measure, in_axes=(None, 0, None)))(net, states, 1.4)
     for k in range(3):
-        compare(jax.tree.map(lambda leaf, k=k: leaf[k], batch), measured(net, states[k], 1.4)._asdict(), 1e-12)
+        compare(jax.tree.map(lambda leaf, k=k: leaf[k], batch), measured(net, states[k], 1.4, 0.0)._asdict(), 1e-12)
 
 
 def test_gradients_of_the_smooth_fields():
@@ -154,7 +166,7 @@ def test_potential_beyond_the_spectrum_is_refused():
     net, x = system("cycles")
     with pytest.raises(ValueError, match="`m` must keep .* positive definite"):
         nt.measure(net, x, 1.4, m=20.0)
-    assert np.isnan(measured(net, x, 1.4, m=20.0).log_partition)
+    assert np.isnan(measured(net, x, 1.4, 20.0).log_partition)
     with pytest.raises(ValueError, match="`beta` must be positive, but got"):
         nt.measure(net, x, 0.0)
 
@@ -163,7 +175,7 @@ def test_float32_in_float32_out():
     """Every field but the count, with β a Python number in a process whose default is float64."""
     net, x = system("cycles")
     narrow = jax.tree.map(lambda a: a.astype(jnp.float32), (net, x))
-    found = measured(*narrow, 1.4)
+    found = measured(*narrow, 1.4, 0.0)
     for name in found._fields:
         wanted = jnp.integer if name == "displaced_count" else jnp.float32
         assert jnp.issubdtype(getattr(found, name).dtype, wanted), name

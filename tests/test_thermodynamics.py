@@ -19,6 +19,7 @@ from systems import (
     graph,
     identity,
     jacobian,
+    jit,
     network,
     shifted,
     split_blocks,
@@ -29,7 +30,7 @@ import nnthermo as nt
 FOUR = (nt.free_energy, nt.average_loss, nt.entropy, nt.heat_capacity)
 
 
-@jax.jit
+@jit
 def functions(G, beta, m, mean):
     """F, U, S, C with the mean term and without, and the Shannon entropy."""
     with_mean = [f(G, beta, m=m, mean=mean) for f in FOUR]
@@ -77,7 +78,7 @@ def test_equals_gaussian_moments(seed, log_beta, relative_m, cyclic):
     assert abs(shannon - with_mean[2] - 0.5 * (np.trace(covariance) + about.mean @ about.mean)) < tolerance
 
 
-@jax.jit
+@jit
 def layered_functions(G, beta, m, mean):
     return jnp.stack([nt.average_loss(G, beta, m=m, mean=mean), nt.heat_capacity(G, beta, m=m, mean=mean)])
 
@@ -134,7 +135,7 @@ def linear_averages(net, u, beta, m):
     return {"weight": -rx, "bias": -r, "m": -0.5 * np.trace(second), "loss": loss, "fixed": fixed}
 
 
-@jax.jit
+@jit
 def force_of(net, u, beta, m):
     """F of the network with x̄, its gradients in all that it depends on, and U."""
 
@@ -176,7 +177,7 @@ def test_free_energy_gradient_is_the_average_force(kind, beta, relative_m):
     assert abs(beta**2 * d_beta - beta * (force["loss"] - free_energy)) < tolerance
 
 
-@jax.jit
+@jit
 def state_functions(net, u, beta, m):
     x = net.propagate(u)
     G = nt.bulk_hessian(net, x)
@@ -212,7 +213,7 @@ def test_first_law_along_a_path(m):
     assert abs(d_energy - d_entropy / beta - work) < 1e-8  # h² × third derivatives of order 10, and eps/h
 
 
-energy_slopes = jax.jit(jax.grad(lambda G, beta, m, a: nt.average_loss(G, beta, m=m, mean=a), argnums=(0, 1, 2, 3)))
+energy_slopes = jit(jax.grad(lambda G, beta, m, a: nt.average_loss(G, beta, m=m, mean=a), argnums=(0, 1, 2, 3)))
 
 
 @pytest.mark.parametrize("sign", [1, -1], ids=["c > 0", "c < 0"])
@@ -247,12 +248,12 @@ def test_layered_gradients_of_the_average_loss(sign):
         np.testing.assert_allclose(np.asarray(got) * np.asarray(f), rows, atol=1e-12)  # both scale the rows of A
 
 
-dense_slopes = jax.jit(
+dense_slopes = jit(
     jax.jacrev(
         lambda B, beta, m, a: jnp.stack([f(nt.DenseHessian(B), beta, m=m, mean=a) for f in FOUR]), argnums=(0, 1, 2, 3)
     )
 )
-forward_slopes = jax.jit(
+forward_slopes = jit(
     jax.jacfwd(
         lambda beta, m, a, B: jnp.stack([f(nt.DenseHessian(B), beta, m=m, mean=a) for f in FOUR]), argnums=(0, 1, 2)
     )
@@ -332,7 +333,7 @@ def test_two_layers_are_self_dual(seed, scale):
     assert abs(2 * 3 * energies[1] + 2 / 3 * energies[2] - 7) < 1000 * EPS * cond
 
 
-energy = jax.jit(nt.average_loss)
+energy = jit(nt.average_loss)
 
 
 def test_three_layers_are_not():
