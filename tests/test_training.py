@@ -457,6 +457,15 @@ def test_a_loss_that_is_not_a_number_from_the_start():
     assert (result.finite, result.epochs, result.history["epoch"].tolist()) == (False, 1, [0])
 
 
+def test_weights_that_overflow_in_the_last_step_are_seen():
+    net, (inputs, targets) = network(14), samples(14)
+    data = inputs, 100 * targets
+    result = nt.train(net, data, key=jax.random.key(1), epochs=1, optimizer=optax.sgd(1.7e308), observe=WATCH)
+    by_hand = jax.grad(squares)(net, *map(jnp.asarray, data))
+    assert max(np.abs(g).max() for g in leaves(by_hand)) > 1.1  # which 1.7e308 takes over the largest double
+    assert (result.finite, result.epochs, result.history["epoch"].tolist()) == (False, 1, [0])
+
+
 def not_a_number(net, x, target):
     return jnp.log(-jnp.sum(x[-1] ** 2) - 1)
 
