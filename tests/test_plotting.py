@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from nnthermo import LogSpectrum, plotting, two_level_laplacian
 from nnthermo.experiments.reproduce import figures
 from nnthermo.experiments.reproduce.settings import MILESTONES, Settings
-from nnthermo.experiments.reproduce.statements import fixed_count_complexity, late, line
+from nnthermo.experiments.reproduce.statements.laws import line
+from nnthermo.experiments.reproduce.statements.record import fixed_count_complexity, late
 
 xarray = pytest.importorskip("xarray")
 

@@ -16,8 +16,11 @@ import pytest
 import xarray
 
 from nnthermo.experiments.reproduce import QUICK, Settings, reproduce, sensitivity
-from nnthermo.experiments.reproduce import statements as claims
 from nnthermo.experiments.reproduce.settings import NETWORKS
+from nnthermo.experiments.reproduce.statements import CLAIMS, Number, statements
+from nnthermo.experiments.reproduce.statements.laws import line
+from nnthermo.experiments.reproduce.statements.losses import plateau
+from nnthermo.experiments.reproduce.statements.record import EVERYTHING, fixed_count_complexity
 
 TINY = Settings(
     samples=200, epochs=60, learning_rate=0.05, batch_size=50, seeds=(3,), observations=3, relaxed_samples=50
@@ -112,8 +115,8 @@ def made_histories():
         low = -depth - np.array([0.2, 0.25, 0.3])
         high = np.full(9, -(low.sum() + near.sum()) / 9)
         deep.append(np.concatenate([near, low, high]))
-    values = np.linspace(0.01, 1.5, 60)
-    shallow = np.tile(np.concatenate([values**3, -(values**3)]), (6, 1))
+    values = np.concatenate([np.linspace(0.01, 0.45, 40), np.linspace(0.5, 1.5, 20)])
+    shallow = np.tile(np.concatenate([values, -values]), (6, 1))
     bulk = np.exp([0.0, -2, -3, -5, -5.5, -6])
     boundary = np.exp([1.0, 0, -1, -2.0, -2.02, -2.05])
     return {
@@ -123,7 +126,7 @@ def made_histories():
 
 
 def by_key(histories, settings=None):
-    return {s.key: s for s in claims.statements(histories, settings or Settings(seeds=(0,)))}
+    return {s.key: s for s in statements(histories, settings or Settings(seeds=(0,)))}
 
 
 def test_a_network_that_does_what_the_paper_says_gets_agreement():
@@ -156,7 +159,7 @@ def test_numbers_by_hand():
     assert ratio.ours[0] == pytest.approx((6 - 2.05) / math.log(10))  # logs to base 10 of exp(3.95)
     assert found["bulk below boundary"].numbers[1].ours[0] == pytest.approx(ratio.ours[0] + 1)
     centre = found["gap"].numbers[2]
-    assert centre.paper == -3.0
+    assert centre.paper == "-3.0"
     assert centre.ours[0] == pytest.approx((-3.2 - 0.2) / 2)
     cubes = found["deep skewed"].numbers
     spectrum = made_histories()["deep"].log_eigenvalues.sel(epoch=10_000, seed=0).values
@@ -164,7 +167,50 @@ def test_numbers_by_hand():
     assert cubes[1].ours[0] == pytest.approx(np.sum(spectrum**3))
     assert math.isnan(ratio.spread)
     assert ratio.to_json()["spread"] is None
-    assert claims.Number("x", None, [1.0, 3.0]).spread == pytest.approx(math.sqrt(2))
+    assert Number("x", None, [1.0, 3.0]).spread == pytest.approx(math.sqrt(2))
+
+
+def test_a_shallow_gap_counts_against_the_claim_that_there_is_none():
+    histories = made_histories()
+    assert by_key(histories)["no gap in the shallow"].verdict == "agrees"
+    values = histories["shallow"].log_eigenvalues.values.copy()
+    values[values < -1] -= 0.3  # a gap of its own, much narrower than the deep network's 2.8
+    with_gap = histories["shallow"].assign(log_eigenvalues=(("seed", "epoch", "eigenvalue"), values))
+    assert by_key({**histories, "shallow": with_gap})["no gap in the shallow"].verdict == "partly"
+    swapped = {"deep": histories["shallow"], "shallow": histories["deep"]}
+    assert by_key(swapped)["no gap in the shallow"].verdict == "disagrees"
+
+
+def diverged(one, seed, after):
+    """The same records with another seed, NaN after an epoch, as the outer join of runs of different length gives."""
+    lost = one.where(one.epoch <= after).assign_coords(seed=[seed])
+    return xarray.concat([one, lost], dim="seed")
+
+
+def test_a_seed_that_diverged_is_left_out_and_named():
+    alone, histories = by_key(made_histories()), made_histories()
+    histories["deep"] = diverged(histories["deep"], 5, after=1000)
+    histories["shallow"] = xarray.concat(
+        [histories["shallow"], histories["shallow"].assign_coords(seed=[5])], dim="seed"
+    )
+    found = by_key(histories, Settings(seeds=(0, 5)))
+    needs = {claim.key: claim.networks for claim in CLAIMS}
+    for key, statement in found.items():
+        assert statement.verdict == alone[key].verdict
+        left_out = "deep" in needs[key]
+        assert ("training diverged: seed 5." in statement.comment) == left_out
+        if left_out:
+            assert statement.numbers == alone[key].numbers
+
+
+def test_what_no_run_can_tell_is_not_tested():
+    histories = made_histories()
+    histories["deep"] = histories["deep"].sel(epoch=slice(0, 1000))  # as a single seed is that diverged
+    found = by_key(histories)
+    verdicts = {claim.key: found[claim.key].verdict for claim in CLAIMS}
+    assert {v for key, v in verdicts.items() if key != "shallow symmetric"} == {"not tested"}
+    assert verdicts["shallow symmetric"] == "agrees"
+    assert json.dumps([s.to_json() for s in found.values()], allow_nan=False)
 
 
 def test_fixed_count_complexity_counts_the_exact_eigenvalues_as_zeros():
@@ -173,18 +219,20 @@ def test_fixed_count_complexity_counts_the_exact_eigenvalues_as_zeros():
     everything = np.sort(np.concatenate([spectrum, np.zeros(854 - spectrum.size)]))[::-1]
     for n in (1, 20, 60, 400, 834, 854):
         expected = 854 / 2 * math.log(2 * math.pi) - everything[:n].sum() / 2
-        assert claims.fixed_count_complexity(run, n)[3] == pytest.approx(expected, abs=1e-9)  # sums of 854 float64
-    assert claims.fixed_count_complexity(run, 854)[3] == pytest.approx(claims.EVERYTHING, abs=1e-9)
+        assert fixed_count_complexity(run, n)[3] == pytest.approx(expected, abs=1e-9)  # sums of 854 float64
+    assert fixed_count_complexity(run, 854)[3] == pytest.approx(EVERYTHING, abs=1e-9)
 
 
 def test_plateau_and_line():
     epochs = np.array([0.0, 10, 20, 30, 40, 50, 60])
     boundary = np.array([3.0, 2.0, 1.0, 1.01, 0.99, 1.0, 0.0])
     bulk = np.array([5.0, 4, 3, 2.5, 2, 1.5, -9])
-    assert claims.plateau(epochs, boundary, bulk) == (1.5, 20.0, 50.0)
-    assert claims.plateau(epochs, 10 * epochs, bulk) == (0.0, 0.0, 0.0)
-    slope, intercept, quality = claims.line(np.array([0.0, 1, 2]), np.array([1.0, 3, 5]))
+    assert plateau(epochs, boundary, bulk) == (1.5, 20.0, 50.0)
+    assert plateau(epochs, 10 * epochs, bulk) == (0.0, 0.0, 0.0)
+    slope, intercept, quality = line(np.array([0.0, 1, 2]), np.array([1.0, 3, 5]))
     assert (slope, intercept, quality) == pytest.approx((2, 1, 1))
+    assert line(np.array([0.0, 1, -np.inf, 2]), np.array([1.0, 3, 9, 5])) == pytest.approx((2, 1, 1))
+    assert np.isnan(line(np.array([0.0, np.nan]), np.array([1.0, 3]))).all()
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +270,14 @@ def test_folder_of_results(finished):
     weights = np.load(folder / "runs" / "deep-3.npz")
     assert [weights[f"weight_{k}"].shape for k in range(3)] == [(40, 784), (20, 40), (10, 20)]
     assert not (folder / "runs" / "deep-3").exists(), "checkpoints of a finished run should be gone"
+
+
+@pytest.mark.slow
+def test_runs_that_diverge_are_reported_and_not_judged(tmp_path):
+    results = reproduce(dataclasses.replace(TINY, learning_rate=1e9), tmp_path / "out", workers=2)
+    assert [run["finite"] for run in results["runs"]] == [False, False]
+    assert {s["verdict"] for s in results["statements"]} == {"not tested"}
+    assert "could not be tested" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.slow

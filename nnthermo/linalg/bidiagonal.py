@@ -59,6 +59,7 @@ def multiply_transposed(blocks: Blocks, v: Sequence[Array]) -> tuple[Array, ...]
     return (*(v[k] - matmul(a.T, v[k + 1]) for k, a in enumerate(blocks)), v[-1])
 
 
+@jax.jit  # `lax.cond` would otherwise compile its branches anew at every eager call
 def log_det_and_form(
     blocks: Blocks, shift: Scalar, scale: Scalar, vector: Sequence[Array], first_gram: Array
 ) -> tuple[Array, Array]:

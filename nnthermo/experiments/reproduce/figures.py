@@ -11,13 +11,15 @@ import numpy as np
 from nnthermo import plotting
 from nnthermo._checks import extra
 from nnthermo.experiments.reproduce.settings import MILESTONES, Settings
-from nnthermo.experiments.reproduce.statements import Histories, fixed_count_complexity, late, plateau
+from nnthermo.experiments.reproduce.statements.losses import plateau
+from nnthermo.experiments.reproduce.statements.record import Histories, fixed_count_complexity, late
+from nnthermo.experiments.reproduce.statements.spectra import PAPER_GAPS
 
 PAPER_LINES = {20: (1.25, 769.0), 834: (1.41, 772.0)}
 """Slope and intercept of C_n against log U (Fig. 7)."""
 
-PAPER_GAPS = dict(zip(MILESTONES, (-2.3, -2.5, -3.0), strict=True))
-"""Log λ of the gaps that the paper marks (Fig. 5)."""
+GAPS = dict(zip(MILESTONES, map(float, PAPER_GAPS), strict=True))
+"""Log λ of the gaps that the paper marks (Fig. 5), by epoch."""
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -133,7 +135,7 @@ def _spectra(dataset: Any, settings: Settings, name: str) -> Any:
     everything = np.abs(np.concatenate([s.ravel() for s in spectra]))
     limit = math.ceil(2 * float(everything[np.isfinite(everything)].max(initial=0.5)) + 1) / 2
     for ax, mark, values in zip(panels, marks, spectra, strict=True):
-        paper = PAPER_GAPS.get(mark) if name == "deep" and marks == MILESTONES else None
+        paper = GAPS.get(mark) if name == "deep" and marks == MILESTONES else None
         plotting.eigenvalue_histogram(values, limit=limit, paper=paper, title=f"epoch {mark:,}", ax=ax)
         if ax is not panels[-1]:
             ax.set_xlabel("")

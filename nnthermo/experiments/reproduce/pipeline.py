@@ -21,6 +21,7 @@ from nnthermo.experiments.reproduce.report import write_report
 from nnthermo.experiments.reproduce.runs import Job, Report, load_histories, run_all, training_data
 from nnthermo.experiments.reproduce.settings import NETWORKS, Settings
 from nnthermo.experiments.reproduce.statements import statements
+from nnthermo.experiments.reproduce.statements.record import or_none
 
 QUICK = Settings(epochs=300, learning_rate=0.1, seeds=(0,), observations=12, relaxed_samples=500)
 """Real data and the paper's networks in under a minute: ten times the learning rate for a hundredth of the epochs."""
@@ -154,7 +155,7 @@ def _about(job: Job) -> dict[str, Any]:
     with xarray.open_dataset(job.file, engine="h5netcdf") as run:
         seconds, finite = float(run.attrs["seconds_of_last_process"]), bool(run.attrs["finite"])
         last = run.isel(epoch=-1)
-        losses = {name: float(last[name]) for name in ("boundary_loss", "bulk_loss", "accuracy")}
+        losses = {name: or_none(float(last[name])) for name in ("boundary_loss", "bulk_loss", "accuracy")}
     return {"network": job.network, "seed": job.seed, "seconds": seconds, "finite": finite, **losses}
 
 

@@ -124,12 +124,12 @@ def number(value: Any, digits: int = 3) -> str:
     return text.replace("-", _MINUS)
 
 
-def quoted(value: float | None) -> str:
-    """A number of the paper with the digits that it has there, four at most."""
-    if value is None or not math.isfinite(value):
-        return number(value)
-    digits = next((d for d in range(1, 4) if float(f"{value:.{d - 1}e}") == value), 4)
-    return number(value, digits)
+def quoted(printed: str | None) -> str:
+    """A number of the paper, printed there as "1.40" or "-2.7e-10", with the digits that it has there."""
+    if printed is None:
+        return DASH
+    mantissa, _, power = printed.partition("e")
+    return (mantissa + (f" × 10{power.translate(_SUPERSCRIPTS)}" if power else "")).replace("-", _MINUS)
 
 
 def with_spread(mean: float | None, spread: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from nnthermo.experiments.reproduce.runs import Job, load_histories
 from nnthermo.experiments.reproduce.settings import NETWORKS, Settings
 from nnthermo.experiments.reproduce.statements import statements
+from nnthermo.experiments.reproduce.statements.record import or_none
 
 VARIANTS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "pixels 0 to 255": lambda _base: {"pixel_high": 255.0},
@@ -23,8 +24,10 @@ VARIANTS: dict[str, Callable[[Settings], dict[str, Any]]] = {
 """Name, and the settings that it changes."""
 
 KEY_NUMBERS = (
-    "mean (log λ)³",
-    "mean (log λ)²",
+    "mean (log λ)³ deep,",
+    "mean (log λ)³ shallow,",
+    "mean (log λ)² deep,",
+    "mean (log λ)² shallow,",
     "log10 U_∂/U, averages",
     "slope of C_20",
     "slope of C_834",
@@ -59,7 +62,7 @@ def summary(by_variant: dict[str, list[Job]], epochs: int) -> dict[str, Any]:
         found = statements(load_histories(runs), runs[0].settings)
         numbers = {n.label: n.to_json()["mean"] for s in found for n in s.numbers if n.label.startswith(KEY_NUMBERS)}
         last = load_histories(runs)["deep"].isel(epoch=-1, seed=0)
-        numbers["accuracy on the training samples"] = float(last.accuracy)
+        numbers["accuracy on the training samples"] = or_none(float(last.accuracy))
         rows.append(
             {
                 "name": name,
