@@ -115,7 +115,7 @@ def made_histories():
         low = -depth - np.array([0.2, 0.25, 0.3])
         high = np.full(9, -(low.sum() + near.sum()) / 9)
         deep.append(np.concatenate([near, low, high]))
-    values = np.concatenate([np.linspace(0.01, 0.45, 40), np.linspace(0.5, 1.5, 20)])
+    values = np.linspace(0.01, 0.9, 60)
     shallow = np.tile(np.concatenate([values, -values]), (6, 1))
     bulk = np.exp([0.0, -2, -3, -5, -5.5, -6])
     boundary = np.exp([1.0, 0, -1, -2.0, -2.02, -2.05])
@@ -174,7 +174,7 @@ def test_a_shallow_gap_counts_against_the_claim_that_there_is_none():
     histories = made_histories()
     assert by_key(histories)["no gap in the shallow"].verdict == "agrees"
     values = histories["shallow"].log_eigenvalues.values.copy()
-    values[values < -1] -= 0.3  # a gap of its own, much narrower than the deep network's 2.8
+    values[values < -0.7] -= 0.3  # a gap of its own, much narrower than the deep network's 2.8
     with_gap = histories["shallow"].assign(log_eigenvalues=(("seed", "epoch", "eigenvalue"), values))
     assert by_key({**histories, "shallow": with_gap})["no gap in the shallow"].verdict == "partly"
     swapped = {"deep": histories["shallow"], "shallow": histories["deep"]}
