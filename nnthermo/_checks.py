@@ -1,6 +1,7 @@
 """Checks at trace time, all with one sentence: "`name` must ..., but got ..."."""
 
 import importlib
+import operator
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -70,6 +71,20 @@ def positive(name: str, value: Any) -> None:
         raise TypeError(f"`{name}` must be a real number, but got {value!r}")
     if not (array > 0).all():
         refuse(name, "be positive", float(array.min()) if array.ndim else float(array))
+
+
+def integer(name: str, value: Any) -> int:
+    """`value` as an int, from whatever is one: NumPy's integers too, but no booleans and no floats such as 3.0.
+
+    Raises:
+        TypeError: anything else.
+    """
+    try:
+        if not isinstance(value, bool | np.bool_):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise TypeError(f"`{name}` must be an integer, but got {value!r}")
 
 
 def extra(module: str, extra_name: str) -> ModuleType:

@@ -1,7 +1,6 @@
 """Checkpoints of long runs: written whole or not at all, and refused by a run they do not belong to."""
 
 import json
-import operator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, extra, refuse
+from nnthermo._checks import check, extra, integer, refuse
 
 ITEMS = ("state", "about")
 
@@ -33,14 +32,12 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | Path, *, every: int = 1000, keep: int = 2) -> None:
+        every, keep = integer("every", every), integer("keep", keep)
         for name, value in (("every", every), ("keep", keep)):
-            try:
-                check(name, "be positive", operator.index(value) >= 1, value)
-            except TypeError:
-                raise TypeError(f"`{name}` must be an integer, but got {value!r}") from None
+            check(name, "be positive", value >= 1, value)
         if not isinstance(folder, str | Path):
             raise TypeError(f"`folder` must be a path, but got {type(folder).__name__}")
-        self.folder, self.every = Path(folder).absolute(), operator.index(every)
+        self.folder, self.every = Path(folder).absolute(), every
         orbax = extra("orbax.checkpoint", "checkpoint")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +47,7 @@ class Checkpoint:
         except OSError as error:
             raise OSError(f"`checkpoint` must be a folder that can be written, but got {folder}: {error}") from error
         options = orbax.CheckpointManagerOptions(
-            max_to_keep=operator.index(keep), enable_async_checkpointing=False, cleanup_tmp_directories=True
+            max_to_keep=keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
         )
         self._args = orbax.args
         self._manager = orbax.CheckpointManager(self.folder, options=options, item_names=ITEMS)

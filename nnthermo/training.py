@@ -1,7 +1,6 @@
 """Training with Optax as one compiled loop, with observables recorded inside the run, checkpoints and exact resume."""
 
 import hashlib
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache, partial
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nnthermo._checks import check, extra, finite, real_array, refuse
+from nnthermo._checks import check, extra, finite, integer, real_array, refuse
 from nnthermo._typing import Array, State
 from nnthermo.checkpoint import Checkpoint
 from nnthermo.loss import Network, boundary_loss
@@ -56,7 +55,7 @@ def log_spaced_epochs(epochs: int, count: int = 100) -> tuple[int, ...]:
         ValueError: negative epochs, or a count below 2.
         TypeError: numbers that are not integers.
     """
-    epochs, count = _integer("epochs", epochs), _integer("count", count)
+    epochs, count = integer("epochs", epochs), integer("count", count)
     check("epochs", "not be negative", epochs >= 0, epochs)
     check("count", "be at least 2", count >= 2, count)
     if epochs == 0:
@@ -132,9 +131,9 @@ def train(
     inputs, targets = _check_data(net, data)
     samples = inputs.shape[0]
     key = _check_key(key)
-    epochs = _integer("epochs", epochs)
+    epochs = integer("epochs", epochs)
     check("epochs", "not be negative", epochs >= 0, epochs)
-    batch = samples if batch_size is None else _integer("batch_size", batch_size)
+    batch = samples if batch_size is None else integer("batch_size", batch_size)
     check("batch_size", f"lie between 1 and the {samples} samples", 1 <= batch <= samples, batch)
     marks = log_spaced_epochs(epochs) if observe_at is None else _check_marks(observe_at, epochs)
     optimizer = _check_optimizer(optimizer)
@@ -201,13 +200,6 @@ def _chunk(remaining: int, visible: bool, done: int) -> int:
     return min(remaining, max(1, done // 20, 10)) if visible else remaining
 
 
-def _integer(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"`{name}` must be an integer, but got {value!r}") from None
-
-
 def _check_data(net: Network, data: tuple[Any, Any]) -> tuple[Array, Array]:
     if not isinstance(data, tuple | list) or len(data) != 2:
         kind = f"{type(data).__name__} of {len(data)}" if isinstance(data, tuple | list) else type(data).__name__
@@ -253,7 +245,7 @@ def _open(checkpoint: Any) -> Checkpoint | None:
 def _check_marks(observe_at: Any, epochs: int) -> tuple[int, ...]:
     if not isinstance(observe_at, Iterable):
         raise TypeError(f"`observe_at` must be a sequence of epochs, but got {observe_at!r}")
-    marks = tuple(sorted({_integer("observe_at", e) for e in observe_at}))
+    marks = tuple(sorted({integer("observe_at", e) for e in observe_at}))
     outside = [e for e in marks if not 0 <= e <= epochs]
     check("observe_at", f"lie between 0 and {epochs}", not outside, outside[:10])
     return marks

@@ -3,13 +3,14 @@
 import copy
 import dataclasses
 import pickle
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nnthermo._checks import check, extra, finite, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, extra, finite, integer, is_concrete, positive, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo.network.activation import Layerwise, as_tuple, check_elementwise, is_bounded, slope
 
@@ -112,6 +113,19 @@ def test_positive(value):
 def test_not_positive(value, error, sentence):
     with pytest.raises(error, match=sentence):
         positive("a", value)
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), np.array(3), jnp.asarray(3)])
+def test_integers(value):
+    found = integer("a", value)
+    assert found == 3
+    assert type(found) is int
+
+
+@pytest.mark.parametrize("value", [2.7, 3.0, np.float32(3.0), jnp.asarray(3.0), "3", None, True, np.True_, [3]])
+def test_what_is_no_integer(value):
+    with pytest.raises(TypeError, match=f"^{re.escape(f'`a` must be an integer, but got {value!r}')}$"):
+        integer("a", value)
 
 
 def test_missing_package_names_its_extra():

@@ -2,13 +2,12 @@
 
 import dataclasses
 import math
-import operator
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from nnthermo._checks import check, finite, refuse
+from nnthermo._checks import check, finite, integer, refuse
 
 
 def permutation(n: int, seed: int) -> np.ndarray:
@@ -41,7 +40,7 @@ def one_hot(
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.integer):
         raise TypeError(f"`labels` must be integers, but got dtype {labels.dtype}")
-    classes = _integer("classes", classes)
+    classes = integer("classes", classes)
     check("classes", "be positive", classes > 0, classes)
     outside = labels[(labels < 0) | (labels >= classes)]
     if outside.size:
@@ -138,7 +137,7 @@ class Dataset:
             TypeError: `samples` or `seed` that is not an integer.
             ValueError: `samples` outside 1..n, or a negative seed.
         """
-        samples = _integer("samples", samples)
+        samples = integer("samples", samples)
         check("samples", f"lie in 1..{len(self)}", 1 <= samples <= len(self), samples)
         return self._at(self._balanced(samples, seed))
 
@@ -160,7 +159,7 @@ class Dataset:
         if isinstance(held_out, float | np.floating):
             check("held_out", "lie between 0 and 1 if it is a fraction", 0 < held_out < 1, held_out)
             count = round(len(self) * float(held_out))
-        count = _integer("held_out", count)
+        count = integer("held_out", count)
         check("held_out", f"leave 1..{len(self) - 1} of {len(self)} images", 1 <= count < len(self), held_out)
         held = self._balanced(count, seed)
         rest = np.delete(np.arange(len(self)), held)
@@ -171,7 +170,7 @@ class Dataset:
 
     def _balanced(self, samples: int, seed: int) -> np.ndarray:
         """Indices of a balanced subset, (samples,)."""
-        seed = _integer("seed", seed)
+        seed = integer("seed", seed)
         check("seed", "be non-negative", seed >= 0, seed)
         order = permutation(len(self), seed)
         turn = np.empty(len(self), np.int64)  # how many of the same class come before it in `order`
@@ -180,13 +179,6 @@ class Dataset:
             turn[members] = np.arange(len(members))
         chosen = order[np.argsort(turn[order], kind="stable")[:samples]]
         return chosen[permutation(samples, seed)]
-
-
-def _integer(name: str, value: SupportsIndex) -> int:
-    """`value` as an int; refuse floats, booleans and the like."""
-    if not isinstance(value, bool | np.bool_) and hasattr(value, "__index__"):
-        return operator.index(value)
-    raise TypeError(f"`{name}` must be an integer, but got {value!r}")
 
 
 def _levels(count: int, dtype: DTypeLike, **ends: float) -> np.ndarray:
