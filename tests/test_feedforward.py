@@ -4,6 +4,7 @@ import copy
 import functools
 import itertools
 import pickle
+import re
 
 import jax
 import jax.numpy as jnp
@@ -255,7 +256,60 @@ def test_init_is_glorot_uniform():
         FeedForward.init(jax.random.key(3), (3, 0, 2), activation=jnp.tanh)
 
 
+def test_init_takes_the_integers_of_numpy():
+    net = FeedForward.init(jax.random.key(3), np.array([3, 2], np.uint8), activation=jnp.tanh)
+    assert net.sizes == (3, 2)
+
+
+@pytest.mark.parametrize(("place", "size"), [(1, 2.7), (0, 2.0), (2, np.float32(4.0)), (0, "3"), (1, True), (2, None)])
+def test_init_refuses_sizes_that_are_not_integers(place, size):
+    sizes = [3, 4, 2]
+    sizes[place] = size
+    sentence = f"`sizes[{place}]` must be an integer, but got {size!r}"
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        FeedForward.init(jax.random.key(3), sizes, activation=jnp.tanh)
+
+
 # Structure.
+
+
+def test_replace_changes_what_is_named_and_keeps_the_rest():
+    net, other = layered(0, (3, 4, 2)), layered(1, (3, 4, 2))
+    assert jax.tree.structure(net.replace()) == jax.tree.structure(net)
+    weights = net.replace(weights=other.weights)
+    assert isinstance(weights, FeedForward)
+    for found, expected in zip(weights.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    for found, expected in zip(weights.biases, net.biases, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert weights.activations == net.activations
+    biases = net.replace(biases=other.biases)
+    np.testing.assert_array_equal(biases.biases[1], other.biases[1])
+    np.testing.assert_array_equal(biases.weights[1], net.weights[1])
+    assert net.replace(activation=linear).activations == (linear, linear)
+    assert net.replace(activation=(linear, jnp.tanh)).activations == (linear, jnp.tanh)
+    both = net.replace(weights=other.weights, biases=other.biases)
+    u = np.array([0.1, 0.2, 0.3])
+    np.testing.assert_array_equal(both.propagate(u)[-1], other.propagate(u)[-1])
+    np.testing.assert_array_equal(net.weights[0], layered(0, (3, 4, 2)).weights[0])  # the given one is unchanged
+
+
+def test_replace_inside_grad():
+    net, u = layered(0, (3, 4, 2)), np.array([0.1, 0.2, 0.3])
+    found = jax.grad(lambda w: jnp.sum(net.replace(weights=w).propagate(u)[-1]))(net.weights)
+    expected = jax.grad(lambda n: jnp.sum(n.propagate(u)[-1]))(net).weights
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_replace_checks_as_the_constructor():
+    net = layered(0, (3, 4, 2))
+    with pytest.raises(ValueError, match=r"`biases\[1\]` must have shape \(2,\), but got shape \(3,\)"):
+        net.replace(biases=[np.zeros(4), np.zeros(3)])
+    with pytest.raises(ValueError, match="`activation` must be one map or 1 of them, one a layer, but got 2"):
+        net.replace(weights=net.weights[:1], biases=net.biases[:1])
+    with pytest.raises(TypeError, match="unexpected keyword argument 'weight'"):
+        net.replace(weight=net.weights)
 
 
 def test_pytree_round_trip_keeps_everything():
@@ -422,6 +476,32 @@ def zeros(*sizes):
             ValueError,
             r"`inputs` must have shape \(3,\), but got shape \(1,\)",
         ),
+        (
+            lambda net: net.clamp(zeros(3, 4, 2), jnp.zeros(1)),
+            ValueError,
+            r"`inputs` must have shape \(3,\), but got shape \(1,\)",
+        ),
+        (
+            lambda net: net.clamp(zeros(3, 4, 2), 0.5),
+            ValueError,
+            r"`inputs` must have shape \(3,\), but got shape \(\)",
+        ),
+        (
+            lambda net: net.clamp(zeros(3, 4, 2), None, jnp.zeros(1)),
+            ValueError,
+            r"`targets` must have shape \(2,\), but got shape \(1,\)",
+        ),
+        (
+            lambda net: net.clamp(zeros(3, 4, 2), None, 0.5),
+            ValueError,
+            r"`targets` must have shape \(2,\), but got shape \(\)",
+        ),
+        (
+            lambda net: net.clamp(zeros(3, 4, 2), np.ones(3) * 1j),
+            TypeError,
+            "`inputs` must be real, but got dtype complex128",
+        ),
+        (lambda net: net.clamp(zeros(3, 4)), ValueError, "`x` must be a tuple of 3 layer vectors, but got 2"),
     ],
 )
 def test_bad_arguments_are_refused(call, error, sentence):

@@ -420,6 +420,35 @@ def test_networks_are_frozen():
         graph(0).bias = jnp.zeros(N)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("weight", np.eye(N, k=-1), lambda net: net.weight),
+        ("bias", np.arange(6.0), lambda net: net.bias),
+        ("activation", logistic, lambda net: net.activation),
+        ("input_mask", np.array([False, True, False, False, False, False]), lambda net: net.input_mask),
+        ("output_mask", np.array([False, False, False, True, False, False]), lambda net: net.output_mask),
+    ],
+)
+def test_replace_changes_what_is_named_and_keeps_the_rest(name, value, read):
+    net = graph(0)
+    found = net.replace(**{name: value})
+    assert isinstance(found, Septuple)
+    np.testing.assert_array_equal(read(found), value)
+    for other in {"weight", "bias", "activation", "input_mask", "output_mask"} - {name}:
+        np.testing.assert_array_equal(getattr(found, other), getattr(net, other))
+    back = found.replace(**{name: read(net)})
+    assert jax.tree.structure(back) == jax.tree.structure(net)
+
+
+def test_replace_checks_as_the_constructor():
+    net = graph(0)
+    with pytest.raises(ValueError, match=r"`bias` must have shape \(6,\), but got shape \(5,\)"):
+        net.replace(bias=np.zeros(5))
+    with pytest.raises(ValueError, match=r"must not overlap, but got neurons \[0, 1\] in both"):
+        net.replace(output_mask=INPUTS)
+
+
 def test_pickle_and_copy():
     """With an activation that pickles (one defined in a module; `jnp.tanh` of JAX 0.9 does not)."""
     net = graph(0, activation=logistic)
@@ -528,6 +557,29 @@ def test_bad_septuples_are_refused(changes, error, sentence):
             ValueError,
             r"`inputs` must have shape \(2,\), but got shape \(1,\)",
         ),
+        (
+            lambda net: net.clamp(jnp.zeros(6), jnp.zeros(1)),
+            ValueError,
+            r"`inputs` must have shape \(2,\), but got shape \(1,\)",
+        ),
+        (
+            lambda net: net.clamp(jnp.zeros(6), 0.5),
+            ValueError,
+            r"`inputs` must have shape \(2,\), but got shape \(\)",
+        ),
+        (
+            lambda net: net.clamp(jnp.zeros(6), None, jnp.zeros(1)),
+            ValueError,
+            r"`targets` must have shape \(2,\), but got shape \(1,\)",
+        ),
+        (
+            lambda net: net.clamp(jnp.zeros(6), None, ["a", "b"]),
+            TypeError,
+            "`targets` must be real, but got dtype <U1",
+        ),
+        (lambda net: net.clamp(jnp.zeros(5)), ValueError, r"`x` must have shape \(6,\), but got shape \(5,\)"),
+        (lambda net: net.activate((jnp.zeros(2), jnp.zeros(4))), ValueError, "`x` must be one vector, but got tuple"),
+        (lambda net: net.residual([0.0] * 6), ValueError, "`x` must be one vector, but got list"),
     ],
 )
 def test_bad_arguments_are_refused(call, error, sentence):

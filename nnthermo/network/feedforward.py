@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, real_array, refuse
+from nnthermo._checks import check, integer, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Activation, Array
 from nnthermo.network.activation import Layerwise, as_tuple, check_elementwise, slope
@@ -88,8 +88,9 @@ class FeedForward:
 
         Raises:
             ValueError: fewer than two layers or an empty one.
+            TypeError: a size that is not an integer.
         """
-        sizes = tuple(int(n) for n in sizes)
+        sizes = tuple(integer(f"sizes[{k}]", n) for k, n in enumerate(sizes))
         check("sizes", "name at least two layers", len(sizes) >= 2, sizes)
         check("sizes", "be positive", min(sizes) > 0, sizes)
         dtype = jnp.result_type(float) if dtype is None else dtype
@@ -98,6 +99,26 @@ class FeedForward:
         pairs = list(pairwise(sizes))
         weights = [jnp.asarray(scale, dtype) * glorot(k, (b, a), dtype) for k, (a, b) in zip(keys, pairs, strict=True)]
         return cls(weights, [jnp.zeros((b,), dtype) for _, b in pairs], activation=activation)
+
+    def replace(
+        self,
+        *,
+        weights: Sequence[Any] | None = None,
+        biases: Sequence[Any] | None = None,
+        activation: Activation | Sequence[Activation] | None = None,
+    ) -> "FeedForward":
+        """A network with the given arguments in place of its own, checked as by the constructor.
+
+        Unlike `dataclasses.replace`, which would pass `activations` to a constructor that takes `activation`.
+
+        Raises:
+            ValueError, TypeError: as the constructor.
+        """
+        return FeedForward(
+            self.weights if weights is None else weights,
+            self.biases if biases is None else biases,
+            activation=self.activations if activation is None else activation,
+        )
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -121,7 +142,7 @@ class FeedForward:
 
     def pre_activations(self, x: LayerStates) -> LayerStates:
         """(W_l x_l + b_l) for each layer after the input: the argument of f in (2.5)."""
-        self._check_state(x)
+        self.check_state(x)
         return tuple(w @ s + b for w, b, s in zip(self.weights, self.biases, x[:-1], strict=True))
 
     def activate(self, x: LayerStates) -> LayerStates:
@@ -175,9 +196,23 @@ class FeedForward:
         return x[-1]
 
     def clamp(self, x: LayerStates, inputs: Array | None = None, targets: Array | None = None) -> LayerStates:
-        """The state with its input and output neurons replaced where data are given: (P_in + P_out) x = x_∂ (3.2)."""
-        first = x[0] if inputs is None else jnp.broadcast_to(inputs, x[0].shape).astype(x[0].dtype)
-        last = x[-1] if targets is None else jnp.broadcast_to(targets, x[-1].shape).astype(x[-1].dtype)
+        """The state with its input and output neurons replaced where data are given: (P_in + P_out) x = x_∂ (3.2).
+
+        Args:
+            x: a state.
+            inputs: (n_0,).
+            targets: (n_{L-1},).
+
+        Raises:
+            ValueError: wrong shapes; nothing is broadcast.
+            TypeError: data that are not real.
+        """
+        self.check_state(x)
+        first, last = x[0], x[-1]
+        if inputs is not None:
+            first = real_array("inputs", inputs, shape=(self.input_size,)).astype(first.dtype)
+        if targets is not None:
+            last = real_array("targets", targets, shape=(self.output_size,)).astype(last.dtype)
         return (first, *x[1:-1], last)
 
     def absorb_inputs(self, x: LayerStates) -> tuple["FeedForward", LayerStates]:
@@ -224,7 +259,12 @@ class FeedForward:
             acyclic=True, layers=len(self.sizes), closed_inputs=True, terminal_outputs=True, input_bias=agrees
         )
 
-    def _check_state(self, x: LayerStates) -> None:
+    def check_state(self, x: LayerStates) -> None:
+        """Refuse what is no state of this network.
+
+        Raises:
+            ValueError: not a tuple of as many vectors as layers, or vectors of other lengths.
+        """
         if not isinstance(x, tuple | list) or len(x) != len(self.sizes):
             refuse(
                 "x",

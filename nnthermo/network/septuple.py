@@ -104,6 +104,30 @@ class Septuple:
         for field, value in fields:
             object.__setattr__(self, field, value)
 
+    def replace(
+        self,
+        *,
+        weight: Any = None,
+        bias: Any = None,
+        activation: Activation | None = None,
+        input_mask: Any = None,
+        output_mask: Any = None,
+    ) -> "Septuple":
+        """A network with the given arguments in place of its own, checked as by the constructor.
+
+        Unlike `dataclasses.replace`, which would pass fields that the constructor does not take.
+
+        Raises:
+            ValueError, TypeError: as the constructor.
+        """
+        return Septuple(
+            self.weight if weight is None else weight,
+            self.bias if bias is None else bias,
+            activation=self.activation if activation is None else activation,
+            input_mask=self.input_mask if input_mask is None else input_mask,
+            output_mask=self.output_mask if output_mask is None else output_mask,
+        )
+
     @property
     def input_mask(self) -> np.ndarray:
         """Diagonal of P_in, (N,) booleans."""
@@ -136,7 +160,7 @@ class Septuple:
 
     def pre_activations(self, x: Array) -> Array:
         """ŵx + b, shape (N,)."""
-        check("x", f"have shape {(self.size,)}", jnp.shape(x) == (self.size,), f"shape {jnp.shape(x)}")
+        self.check_state(x)
         return self.signal_weight @ x + self.bias
 
     def activate(self, x: Array) -> Array:
@@ -220,10 +244,21 @@ class Septuple:
         return x[self._outputs.index]
 
     def clamp(self, x: Array, inputs: Array | None = None, targets: Array | None = None) -> Array:
-        """The state with its input and output neurons replaced where data are given: (P_in + P_out) x = x_∂ (3.2)."""
-        for mask, data in ((self._inputs, inputs), (self._outputs, targets)):
+        """The state with its input and output neurons replaced where data are given: (P_in + P_out) x = x_∂ (3.2).
+
+        Args:
+            x: a state, (N,).
+            inputs: (input_size,).
+            targets: (output_size,).
+
+        Raises:
+            ValueError: wrong shapes; nothing is broadcast.
+            TypeError: data that are not real.
+        """
+        self.check_state(x)
+        for name, mask, data in (("inputs", self._inputs, inputs), ("targets", self._outputs, targets)):
             if data is not None:
-                x = x.at[mask.index].set(jnp.asarray(data).astype(x.dtype))
+                x = x.at[mask.index].set(real_array(name, data, shape=mask.index.shape).astype(x.dtype))
         return x
 
     def absorb_inputs(self, x: Array) -> tuple["Septuple", Array]:
@@ -266,6 +301,16 @@ class Septuple:
             terminal_outputs=not links[:, self.output_mask].any(),
             input_bias=bias_holds,
         )
+
+    def check_state(self, x: Array) -> None:
+        """Refuse what is no state of this network.
+
+        Raises:
+            ValueError: not one vector (the layers of a `FeedForward` are a tuple), or of another length.
+        """
+        if not hasattr(x, "shape"):
+            refuse("x", "be one vector", type(x).__name__)
+        check("x", f"have shape {(self.size,)}", x.shape == (self.size,), f"shape {x.shape}")
 
 
 def _longest_path(links: np.ndarray) -> int | None:
