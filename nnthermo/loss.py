@@ -34,9 +34,16 @@ class QuadraticPotential:
 
     Args:
         m: its curvature, in units of the loss per squared state.
+
+    Raises:
+        ValueError: m not one number.
+        TypeError: m not real.
     """
 
     m: Scalar
+
+    def __post_init__(self) -> None:
+        real_array("m", self.m, shape=())
 
     def __call__(self, x: State) -> Array:
         """V(x), shape ()."""
@@ -79,8 +86,12 @@ def boundary_loss(net: Network, x: State, target: Any) -> Array:
         target: P_out x_∂, shape (n_out,).
 
     Raises:
-        ValueError: a target of the wrong shape, or a network without output neurons, whose boundary loss is always 0.
+        ValueError: a state or target of the wrong shape, or a network without output neurons, whose boundary loss is
+            always 0.
+        TypeError: a target that is not real.
     """
+    if isinstance(net, FeedForward | Septuple):
+        net.check_state(x)
     check("net", "have output neurons (the boundary loss of Section 2 is 0 without)", net.output_size > 0, 0)
     outputs = net.outputs(x)
     target = real_array("target", target, shape=(net.output_size,)).astype(outputs.dtype)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from nnthermo._checks import check, is_concrete, positive, refuse
+from nnthermo._checks import check, is_concrete, positive, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar
 
@@ -18,6 +18,7 @@ class Gap(NamedTuple):
         upper: log λ at its upper end, shape ().
         below: how many eigenvalues lie below it, shape ().
         contrast: its width over the median spacing of the negative log λ, shape (); near 1 there is no gap to speak of.
+            Exactly 1 where that median is 0 or does not exist.
     """
 
     lower: Array
@@ -58,8 +59,13 @@ class LogSpectrum:
         return self.values.shape[-1] + self.unit_count
 
     def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
-        """log det((1 - βm)I + βĜ) over eigenvalues (5.14), O(n) for each β; NaN if not positive definite."""
-        beta, m = jnp.asarray(beta, self.values.dtype), jnp.asarray(m, self.values.dtype)
+        """log det((1 - βm)I + βĜ) over eigenvalues (5.14), O(n) for each β; NaN if not positive definite.
+
+        Raises:
+            ValueError: β or m not one number; `jax.vmap` takes many.
+            TypeError: β or m not real.
+        """
+        beta, m = (real_array(name, v, shape=()).astype(self.values.dtype) for name, v in (("beta", beta), ("m", m)))
         shift = 1 - beta * m
         terms = shift + beta * jnp.exp(self.values)
         unit = shift + beta
@@ -82,8 +88,10 @@ class LogSpectrum:
     def gap(self) -> Gap:
         """The widest interval without eigenvalues among those below the median of the negative ones.
 
-        The paper marks it by eye. Needs at least two dynamical eigenvalues; where fewer than three are negative the
-        contrast is 1 by construction.
+        The paper marks it by eye. Where fewer than three eigenvalues are negative the contrast is 1 by construction.
+
+        Raises:
+            ValueError: fewer than two dynamical eigenvalues.
         """
         check("values", "hold at least two eigenvalues to have a gap", self.values.shape[-1] > 1, self.values.shape[-1])
         upper, lower = self.values[:-1], self.values[1:]
@@ -95,7 +103,8 @@ class LogSpectrum:
         widest = jnp.argmax(jnp.where(candidate, spacing, -jnp.inf))
         typical = jnp.nanmedian(jnp.where(upper < 0, spacing, jnp.nan))
         typical = jnp.where(jnp.isfinite(typical) & (typical > 0), typical, spacing[widest])
-        return Gap(lower[widest], upper[widest], below[widest], spacing[widest] / jnp.where(typical > 0, typical, 1))
+        contrast = jnp.where(typical == 0, 1, spacing[widest] / jnp.where(typical == 0, 1, typical))  # all equal: 0 / 0
+        return Gap(lower[widest], upper[widest], below[widest], contrast)
 
     def largest_sum(self, n: int) -> Array:
         """Sum of log λ over the n largest of all N eigenvalues, the exact ones included."""

@@ -276,11 +276,19 @@ def test_two_eigenvalues():
     assert (lower, upper, count, contrast) == (-2.5, 1.5, 1, 1)
 
 
-@pytest.mark.parametrize("values", [[3.0, 2.0, 1.5], [0.0, 0.0, 0.0]])
-def test_without_negative_eigenvalues_there_is_no_gap_to_speak_of(values):
+@pytest.mark.parametrize(
+    "values",
+    [[3.0, 2.0, 1.5], [0.0, 0.0], [0.0, 0.0, 0.0], [1.0, -1.0, -1.0], [0.5, 0.5, -0.5], [2.0, 1.0, -1.0, -4.0]],
+)
+def test_with_fewer_than_three_negative_eigenvalues_the_contrast_is_one(values):
     (_, _, _, contrast), gap = gap_of(values)
-    assert contrast <= 1
+    assert contrast == 1
     assert np.isfinite([gap.centre, gap.width]).all()
+
+
+def test_equal_eigenvalues_have_no_gap_and_unknown_ones_no_contrast():
+    assert gap_of([-1.0] * 4)[0] == [-1.0, -1.0, 2, 1.0]
+    assert np.isnan(gap_of([np.nan] * 4)[0][3])
 
 
 def test_gap_works_traced_and_refuses_one_eigenvalue():
@@ -379,6 +387,19 @@ def test_bad_arguments():
         nt.LogSpectrum(jnp.zeros((2, 2)))
     with pytest.raises(ValueError, match="`unit_count` must not be negative, but got -1"):
         nt.LogSpectrum(jnp.zeros(2), -1)
+    for wrong in (np.zeros(1), jnp.zeros(2), jnp.zeros(3)):
+        sentence = rf"`m` must have shape \(\), but got shape \({wrong.size},\)"
+        with pytest.raises(ValueError, match=sentence):
+            spectrum.log_det(1.0, wrong)
+        with pytest.raises(ValueError, match=sentence):
+            jax.jit(spectrum.log_det)(1.0, wrong)
+        for function in (nt.log_partition, nt.free_energy, nt.average_loss, nt.entropy, nt.heat_capacity):
+            with pytest.raises(ValueError, match=sentence):
+                function(spectrum, 1.0, m=wrong)
+        with pytest.raises(ValueError, match=rf"`beta` must have shape \(\), but got shape \({wrong.size},\)"):
+            spectrum.log_det(1.0 + wrong)
+    with pytest.raises(TypeError, match="`m` must be real, but got dtype object"):
+        spectrum.log_det(1.0, None)
 
 
 @pytest.mark.parametrize(
