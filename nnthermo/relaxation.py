@@ -79,8 +79,10 @@ def relax(
         inputs: data of the input neurons, (n_in,), or (samples, n_in): then every field gets that leading axis.
         targets: data of the output neurons, (n_out,) or (samples, n_out); None leaves them free.
         potential: V of (3.3), a function of the state.
-        tolerance: on the largest component of the gradient; default √ε of the dtype (3e-4 in float32, 1.5e-8 in
-            float64), which puts the loss within about ε/λ_min of its minimum.
+        tolerance: on the largest component of the gradient, absolute and not relative to H; default √ε of the dtype
+            (3e-4 in float32, 1.5e-8 in float64), which puts the loss within about nε/2λ_min of its minimum, n the free
+            neurons. Losses far below 1e-6 in float32 (1e-15 in float64) are not resolved: their gradient is that small
+            from the start, which comes back unrelaxed and `converged`. Pass a smaller tolerance for them.
         max_steps: bound on the steps.
         start: where to begin, in the structure of the network (no sample axis); default the feed-forward state, or for
             general graphs N steps of (2.5).

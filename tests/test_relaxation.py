@@ -351,6 +351,21 @@ def test_default_tolerance_is_the_root_of_the_rounding():
         assert float(default.gradient_norm) <= root
 
 
+def test_default_tolerance_is_absolute():
+    """Errors of 1e-4 at the outputs, H_∂ of 1e-8, are below √ε of float32: the start is returned, and as converged."""
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape).astype(np.float32) for shape in ((4, 3), (2, 4))]
+    net = FeedForward(weights, [np.zeros(4, np.float32), np.zeros(2, np.float32)], activation=jnp.tanh)
+    u = np.array([0.1, 0.2, 0.3], np.float32)
+    t = net.propagate(u)[-1] + np.float32(1e-4)
+    start = boundary_loss(net, net.propagate(u), t)
+    default, small = plain(net, u, t), plain(net, u, t, tolerance=1e-6)
+    assert (int(default.steps), bool(default.converged)) == (0, True)
+    assert abs(float(default.loss) / float(start) - 1) < 1e-2  # outputs round by 1e-7 of their errors' 1e-4, squared
+    assert bool(small.converged)
+    assert float(small.loss) < 0.5 * float(start)  # 0.281: the hidden neurons take over most of the error
+
+
 def test_local_minimum_reached_depends_on_the_start():
     """Row 3.2: two strict minima of a chain 1-1-1 of steep neurons, far apart, each found from its own side."""
     net = FeedForward(
