@@ -5,11 +5,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, real_array, refuse
+from nnthermo._checks import check, is_concrete, real_array, refuse
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import cholesky, gram, matmul
 from nnthermo.linalg.reduction import log_singular_values, unit_count
+from nnthermo.linalg.shifted_gram import First, log_det_and_form
 from nnthermo.network import FeedForward, Network, Septuple
 
 
@@ -98,8 +99,10 @@ class LayeredHessian(NamedTuple):
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
         shared = matmul(self.weights[0], self.weights[0].T)
         first_gram = self.slopes[0][:, None] * shared * self.slopes[0][None, :]
-        beta, m = jnp.asarray(beta, shared.dtype), jnp.asarray(m, shared.dtype)
-        return bidiagonal.log_det_and_form(self.blocks, 1 - beta * m, beta, a, first_gram)
+        beta = jnp.asarray(beta, shared.dtype)
+        shift = 1.0 if is_concrete(m) and float(m) == 0 else 1 - beta * jnp.asarray(m, shared.dtype)
+        first = First(first_gram, self.slopes[0] * matmul(self.weights[0], a[0]))
+        return log_det_and_form(self.blocks, shift, beta, a, first)
 
     def log_eigenvalues(self) -> tuple[Array, int]:
         """Log λ of the coupled directions, descending, and how many eigenvalues are exactly 1 besides."""

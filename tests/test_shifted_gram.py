@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from systems import EPS, condition, jit, split_blocks, unreduced
 
-from nnthermo.linalg import bidiagonal
+from nnthermo.linalg import bidiagonal, shifted_gram
 from nnthermo.linalg.dense import cholesky
+from nnthermo.linalg.shifted_gram import First, log_det_and_form
 
 SHAPES = [(6, 2, 3), (2, 5, 2), (2, 3, 6)]  # wide and narrow layers in every place
 
@@ -23,7 +24,7 @@ def make(seed, sizes, scale=1.0, dtype=np.float64):
 
 
 def both(blocks, c, beta, a):
-    return bidiagonal.log_det_and_form(blocks, c, beta, a, blocks[0] @ blocks[0].T)
+    return log_det_and_form(blocks, c, beta, a, First(blocks[0] @ blocks[0].T, blocks[0] @ a[0]))
 
 
 def weighted(blocks, c, beta, a, weights):
@@ -205,7 +206,8 @@ def test_sweep_has_finite_gradients_where_the_other_branch_breaks_down():
     """float32 and cond(M) > 1/ε: block Cholesky of M itself fails, which the filter must not notice in either order."""
     blocks, a = make(2, (2, 3, 6), scale=100.0, dtype=np.float32)
     one, beta = jnp.float32(1), jnp.asarray([1.0, 1e4, 1e8], jnp.float32)
-    schur = jax.jit(lambda b, c, beta, a: bidiagonal._schur(b, c, beta, a, b[0] @ b[0].T)[0])
+    first = First(blocks[0] @ blocks[0].T, blocks[0] @ a[0])
+    schur = jax.jit(lambda b, c, beta, a: shifted_gram._schur(b, c, beta, a, first, None)[0])
     assert np.isnan(schur(blocks, one, beta[2], a))
 
     def total(blocks, c, beta, a):
