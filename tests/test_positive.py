@@ -60,7 +60,7 @@ def test_large_ones_are_taken_one_by_one(monkeypatch):
 
 def scalar(pair, matrix):
     inverse, log_det = pair(matrix)
-    return jnp.sum(inverse**2 * jnp.arange(matrix.shape[-1], dtype=matrix.dtype)) + log_det**2
+    return jnp.sum(inverse**2 * jnp.arange(inverse.size, dtype=matrix.dtype).reshape(inverse.shape)) + log_det**2
 
 
 def numpys(matrix):
