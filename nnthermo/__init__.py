@@ -11,10 +11,13 @@ from nnthermo.architecture import eigenvalue_laplacian as eigenvalue_laplacian
 from nnthermo.architecture import two_level_laplacian as two_level_laplacian
 from nnthermo.ensemble import DenseHessian as DenseHessian
 from nnthermo.ensemble import LayeredHessian as LayeredHessian
+from nnthermo.ensemble import RestrictedHessian as RestrictedHessian
 from nnthermo.ensemble import bulk_hessian as bulk_hessian
+from nnthermo.ensemble import hidden_neurons as hidden_neurons
 from nnthermo.ensemble import log_partition as log_partition
 from nnthermo.ensemble import mean_slopes as mean_slopes
 from nnthermo.ensemble import mean_state as mean_state
+from nnthermo.ensemble import restrict as restrict
 from nnthermo.loss import QuadraticPotential as QuadraticPotential
 from nnthermo.loss import UnboundedLossWarning as UnboundedLossWarning
 from nnthermo.loss import boundary_loss as boundary_loss

@@ -99,6 +99,7 @@ def history(spectra, boundary, bulk, epochs):
             "entropy": ("epoch", -np.arange(len(epochs), dtype=float)),
             "displaced_count": ("epoch", np.full(len(epochs), count + 700.0)),
             "unrelaxed": ("epoch", np.zeros(len(epochs))),
+            "loss": ("epoch", np.where(np.asarray(epochs) > 0, boundary, np.nan)),
         },
         coords={"epoch": np.asarray(epochs)},
     ).expand_dims(seed=[0])
@@ -252,6 +253,7 @@ def test_folder_of_results(finished):
         ("shallow", 3, True),
     ]
     assert len(results["statements"]) == len({s["key"] for s in results["statements"]}) >= 15
+    assert "not tested" not in {s["verdict"] for s in results["statements"]}
     for number in range(1, 8):
         for kind in ("png", "svg"):
             assert (folder / "figures" / f"figure-{number}.{kind}").stat().st_size > 1000

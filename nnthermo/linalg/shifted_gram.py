@@ -58,7 +58,7 @@ class First(NamedTuple):
     """What the first block enters through if it is not tall: given, so that what matrices share is computed once.
 
     Attributes:
-        gram: A_1A_1ᵀ, (n_1, n_1).
+        gram: A_1A_1ᵀ of the columns that are kept, (n_1, n_1).
         product: A_1a_0, (n_1,).
     """
 
@@ -168,8 +168,7 @@ def general_filter(
     sums = _Sums(a[0].size * jnp.log(kappa), jnp.vdot(a[0], a[0]) / kappa, zero)
     known = first_gram
     if known is not None and kept is not None:
-        here = np.asarray(kept[1], int)
-        known = known[jnp.ix_(here, here)] if len(kept[0]) == blocks[0].shape[1] else None
+        known = known[jnp.ix_(*2 * (np.asarray(kept[1], int),))]
     k = 0
     while k < len(rows):
         belief, sums = _advance(c, beta, rows[k], a[k + 1], belief, sums, None if k else known)
@@ -279,6 +278,10 @@ def _schur(
     for k, coupling in enumerate(couplings):
         size = coupling.shape[0]
         last = k == len(rows)
+        if not size:
+            height = 0 if last else rows[k].free.shape[0]
+            carried, product = jnp.zeros((height,), dtype), jnp.zeros((height, height), dtype)
+            continue
         if k == 0 and kept is None and size > first.gram.shape[0]:
             # S_0 = κI + βA_1ᵀA_1 through A_1A_1ᵀ: det S_0 = κ^n_0 det(I + βA_1A_1ᵀ/κ)
             identity = jnp.eye(first.gram.shape[0], dtype=dtype)
@@ -290,14 +293,13 @@ def _schur(
             continue
         diagonal = kappa * jnp.eye(size, dtype=dtype) - beta**2 * (product + product.T) / 2
         if not last:
-            fixed = rows[k].fixed
-            diagonal = diagonal + beta * gram(rows[k].free) + (0 if fixed is None else beta * gram(fixed))
+            following, fixed = rows[k]
+            diagonal = diagonal + beta * gram(following) + (0 if fixed is None else beta * gram(fixed))
         inverse, term = inverse_and_log_det(diagonal)
         right = a[k] + beta * carried
         solved = matmul(inverse, right)
         log_det, form = log_det + term, form + jnp.vdot(right, solved)
         if not last:
-            following = rows[k].free
             carried = matmul(following, solved)
             product = matmul(matmul(following, inverse), following.T)  # A S⁻¹ Aᵀ
     norm = sum((jnp.vdot(v, v) for v in a), jnp.zeros((), dtype))

@@ -43,11 +43,12 @@ def _judged(claim: Claim, histories: Histories, settings: Settings, sound: dict[
 
 
 def _sound_seeds(history: Any, settings: Settings) -> list[int]:
-    """Seeds whose run reached the last epoch, with finite numbers in every record."""
+    """Seeds whose run reached the last epoch, with finite numbers in every record of training."""
     if settings.epochs not in history.epoch.values:
         return []
+    trained = history.sel(epoch=history.epoch > 0)  # before training there is no loss of training
     return [
         int(seed)
-        for seed in history.seed.values
-        if all(np.isfinite(values.sel(seed=seed)).all() for values in history.data_vars.values())
+        for seed in trained.seed.values
+        if all(np.isfinite(values.sel(seed=seed)).all() for values in trained.data_vars.values())
     ]

@@ -1,0 +1,148 @@
+"""Ĝ of some of the neurons, the others held fixed: ensembles with a clamped boundary (3.2), or of any part."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnthermo._checks import check, is_concrete
+from nnthermo._pytree import pytree
+from nnthermo._typing import Array, Scalar, State
+from nnthermo.ensemble.hessian import DenseHessian, Hessian, LayeredHessian
+from nnthermo.linalg import bidiagonal, shifted_gram
+from nnthermo.linalg.dense import matmul
+from nnthermo.network import Network
+
+
+@pytree(static=("kept",))
+class RestrictedHessian:
+    """Rows and columns of Ĝ that belong to the neurons that are free; made by `restrict`.
+
+    Its log det costs no more than that of all neurons: a clamped neuron is one observation more in the same recursion.
+    States and vectors are those of the whole network where a network gives them (`log_det_and_form`, `select`), and
+    tuples of layer vectors, or one vector for a general graph, of free neurons else.
+
+    Attributes:
+        hessian: of all neurons.
+        kept: indices of free neurons, by layer; one tuple for a general graph.
+    """
+
+    hessian: Hessian
+    kept: tuple[tuple[int, ...], ...]
+
+    @property
+    def size(self) -> int:
+        """Number of free neurons."""
+        return sum(map(len, self.kept))
+
+    def select(self, x: State) -> State:
+        """The free neurons of a state of the whole network."""
+        if isinstance(self.hessian, DenseHessian):
+            return x[self._index(0)]
+        return tuple(v[self._index(k)] for k, v in enumerate(x))
+
+    def embed(self, v: State) -> State:
+        """A state of the whole network with the free neurons given and the others zero; the transpose of `select`."""
+        if isinstance(self.hessian, DenseHessian):
+            return jnp.zeros((self.hessian.size,), v.dtype).at[self._index(0)].set(v)
+        sizes = bidiagonal.block_sizes(self.hessian.weights)
+        pairs = enumerate(zip(sizes, v, strict=True))
+        return tuple(jnp.zeros((n,), u.dtype).at[self._index(k)].set(u) for k, (n, u) in pairs)
+
+    def to_dense(self) -> Array:
+        """The rows and columns of Ĝ, shape (size, size)."""
+        whole = self.hessian.to_dense()
+        flat = self._flat()
+        return whole[jnp.ix_(flat, flat)]
+
+    def matvec(self, v: State) -> State:
+        """The restricted Ĝ times v."""
+        return self.select(self.hessian.matvec(self.embed(v)))
+
+    def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
+        """log det((1 - βm) I + βĜ) over free neurons; NaN if not positive definite."""
+        if isinstance(self.hessian, DenseHessian):
+            return self._columns().log_det(beta, m)
+        dtype = self.hessian.weights[0].dtype
+        return self._layered(beta, m, tuple(jnp.zeros((len(k),), dtype) for k in self.kept))[0]
+
+    def log_det_and_form(self, beta: Scalar, m: Scalar, a: State) -> tuple[Array, Array]:
+        """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9); a is a state of the whole network."""
+        if isinstance(self.hessian, DenseHessian):
+            return self._columns().log_det_and_form(beta, m, self.select(a))
+        return self._layered(beta, m, self.select(a))
+
+    def log_eigenvalues(self) -> tuple[Array, int]:
+        """Every log λ, descending, and 0. They need not sum to zero: Σ log λ = 0 (7.8) is a property of the whole.
+
+        From singular values of the columns of B, at the cost of the free neurons' number cubed: not reduced further.
+        """
+        if isinstance(self.hessian, DenseHessian):
+            return self._columns().log_eigenvalues()
+        columns = bidiagonal.to_dense(self.hessian.blocks)[:, self._flat()]
+        sizes = bidiagonal.block_sizes(self.hessian.weights)
+        # rows of a layer without free neurons in it or before it are zero
+        seen = [bool(self.kept[k]) or (k > 0 and bool(self.kept[k - 1])) for k in range(len(sizes))]
+        return DenseHessian(columns[np.repeat(seen, sizes)]).log_eigenvalues()
+
+    def _index(self, k: int) -> np.ndarray:
+        return np.asarray(self.kept[k], int)
+
+    def _flat(self) -> np.ndarray:
+        if isinstance(self.hessian, DenseHessian):
+            return self._index(0)
+        starts = np.cumsum((0, *bidiagonal.block_sizes(self.hessian.weights)))
+        return np.concatenate([starts[k] + self._index(k) for k in range(len(self.kept))])
+
+    def _columns(self) -> DenseHessian:
+        assert isinstance(self.hessian, DenseHessian)
+        return DenseHessian(self.hessian.jacobian[:, self._index(0)])
+
+    def _layered(self, beta: Scalar, m: Scalar, a: tuple[Array, ...]) -> tuple[Array, Array]:
+        G = self.hessian
+        assert isinstance(G, LayeredHessian)
+        dtype = G.weights[0].dtype
+        # A_1 of the free inputs; its Gram matrix is shared between states as long as the slopes are kept apart
+        first = G.weights[0][:, self._index(0)]
+        gram = G.slopes[0][:, None] * matmul(first, first.T) * G.slopes[0][None, :]
+        product = G.slopes[0] * matmul(first, a[0])
+        beta = jnp.asarray(beta, dtype)
+        shift = 1.0 if is_concrete(m) and float(m) == 0 else 1 - beta * jnp.asarray(m, dtype)
+        return shifted_gram.log_det_and_form(G.blocks, shift, beta, a, shifted_gram.First(gram, product), self.kept)
+
+
+def restrict(G: Hessian, free: State) -> RestrictedHessian:
+    """Ĝ of the neurons that are free, every other one held fixed.
+
+    The exponent of the ensemble is then -βH* - (β/2) δᵀĜδ - (1-βm)/2 |x̄ + δ|² over free neurons; `log_partition` and
+    what follows from it leave out H*, the loss at the state itself, which is zero for a state that nothing clamps. Ĝ
+    is the Hessian of the clamped loss as far as the residuals there vanish or the activations are linear.
+
+    Args:
+        G: Hessian of all neurons, from `bulk_hessian`.
+        free: booleans in the structure of a state, True where a neuron is free; NumPy arrays, as they decide shapes.
+            `hidden_neurons` gives those of a clamped boundary.
+
+    Raises:
+        ValueError: another structure, or no neuron free.
+        TypeError: not booleans, or traced.
+    """
+    sizes = (G.size,) if isinstance(G, DenseHessian) else bidiagonal.block_sizes(G.weights)
+    layers = tuple(jax.tree.leaves(free))
+    check("free", f"have {len(sizes)} arrays, one a layer", len(layers) == len(sizes), len(layers))
+    for size, layer in zip(sizes, layers, strict=True):
+        if not is_concrete(layer) or np.asarray(layer).dtype != bool:
+            raise TypeError(f"`free` must be booleans known before compilation, but got {layer!r}")
+        check("free", f"have shape ({size},)", np.shape(layer) == (size,), np.shape(layer))
+    kept = tuple(tuple(np.flatnonzero(layer).tolist()) for layer in layers)
+    check("free", "leave at least one neuron free", any(kept), "none")
+    return RestrictedHessian(G, kept)
+
+
+def hidden_neurons(net: Network) -> Any:
+    """Booleans in the structure of a state, NumPy, True for the neurons that neither inputs nor targets clamp (3.2)."""
+    with jax.ensure_compile_time_eval():
+        marked = net.unravel(jnp.ones((net.size,)))
+        free = net.clamp(marked, jnp.zeros((net.input_size,)), jnp.zeros((net.output_size,)))
+        return jax.tree.map(lambda v: np.asarray(v) > 0, free)

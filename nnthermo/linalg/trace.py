@@ -1,0 +1,189 @@
+r"""Trace functions Tr φ(BᵀB) = Σ φ(σ²) with first and second derivatives in B that hold at any degeneracy.
+
+With B = U diag(σ) Vᵀ and G = BᵀB, d Tr φ(G) = 2⟨K, dB⟩ for the generalised matrix function
+
+    K = B φ'(G) = U diag(σφ'(λ)) Vᵀ,   λ = σ².
+
+Its own derivative, from dK = dB φ'(G) + B dφ'(G) and the formula of Daleckii and Krein for dφ'(G), with E = UᵀdB V and
+f[a, b] the divided difference (f(a) - f(b)) / (a - b), f'(a) for a = b, is
+
+    dK = U [p ∘ E + q ∘ Eᵀ] Vᵀ,   p_ij = (λφ')[λ_i, λ_j],   q_ij = σ_iσ_j φ'[λ_i, λ_j].
+
+In terms of ψ(σ) = σφ'(σ²), p ± q are the quotients (ψ_i ∓ ψ_j) / (σ_i ∓ σ_j) that weigh E ± Eᵀ. K and dK do not depend
+on the choice of vectors within a degenerate space. Everything starts from singular values of B, so that a small λ keeps
+a relative error of 2 × rounding × cond(B), where the eigenvalues of BᵀB would have the square of cond(B).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+
+from nnthermo._typing import Array, Scalar
+from nnthermo.linalg.dense import matmul
+from nnthermo.linalg.divided_difference import InParameter, ScalarFunction, divided_difference, elementwise, slope
+
+Parameters = tuple[Array, ...]
+
+
+class Factors(NamedTuple):
+    """Singular value decomposition left diag(sigma) right, shapes (n, n), (n,), (n, n)."""
+
+    left: Array
+    sigma: Array
+    right: Array
+
+
+class Structure(NamedTuple):
+    """How the trace of a kind of matrix is found; the matrix is a pytree of arrays M, and so are its tangents.
+
+    Attributes:
+        values: M to σ (n,) and the number of further σ that are exactly 1.
+        factors: M to whatever the next two need, never differentiated.
+        trace_and_slopes: (φ, M, factors, parameters) to the trace and its gradient in M.
+        curvature: (φ, M, factors, parameters, dM) to the change of that gradient.
+    """
+
+    values: Callable[[Any], tuple[Array, int]]
+    factors: Callable[[Any], Any]
+    trace_and_slopes: Callable[[ScalarFunction, Any, Any, Parameters], tuple[Array, Any]]
+    curvature: Callable[[ScalarFunction, Any, Any, Parameters, Any], Any]
+
+
+def trace_function(phi: ScalarFunction, matrix: Array, *parameters: Scalar) -> Array:
+    """Tr φ(BᵀB) = Σ_i φ(σ_i², *parameters), shape ().
+
+    Differentiable twice in B in any mode, as often as φ is in the parameters, and both in turn. A third derivative in B
+    raises; the SVD's own would be wrong at degenerate values without a word.
+
+    Args:
+        phi: φ(λ, *parameters), of numbers to a number in the dtype of λ; smooth near every eigenvalue. A static
+            argument: pass what varies as a parameter, and the same function each time.
+        matrix: B, (n, n).
+        parameters: numbers.
+
+    Raises:
+        NotImplementedError: third derivatives in B.
+    """
+    return structured_trace(phi, DENSE, matrix, tuple(jnp.asarray(p, matrix.dtype) for p in parameters))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def structured_trace(phi: ScalarFunction, structure: Structure, matrix: Any, parameters: Parameters) -> Array:
+    """Tr φ(BᵀB) for a matrix of any structure, with the derivatives of `trace_function`."""
+    return sum_of_values(phi, *structure.values(matrix), parameters)
+
+
+@partial(structured_trace.defjvp, symbolic_zeros=True)
+def _structured_trace_jvp(
+    phi: ScalarFunction, structure: Structure, primals: tuple, tangents: tuple
+) -> tuple[Array, Array]:
+    (trace, _), (dot, _) = _jvp(phi, structure, primals, tangents, second=False)
+    return trace, dot
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _trace_and_slopes(
+    phi: ScalarFunction, structure: Structure, matrix: Any, parameters: Parameters
+) -> tuple[Array, Any]:
+    return structure.trace_and_slopes(phi, matrix, _factors(structure, matrix), parameters)
+
+
+@partial(_trace_and_slopes.defjvp, symbolic_zeros=True)
+def _trace_and_slopes_jvp(
+    phi: ScalarFunction, structure: Structure, primals: tuple, tangents: tuple
+) -> tuple[tuple[Array, Any], tuple[Array, Any]]:
+    return _jvp(phi, structure, primals, tangents, second=True)
+
+
+def _jvp(
+    phi: ScalarFunction, structure: Structure, primals: tuple, tangents: tuple, *, second: bool
+) -> tuple[tuple[Array, Any], tuple[Array, Any]]:
+    """Trace and slopes, and their tangents; with `second` False those of the slopes are left at 0."""
+    (matrix, parameters), (d_matrix, d_parameters) = primals, tangents
+    trace, slopes = _trace_and_slopes(phi, structure, matrix, parameters)
+    d_trace, d_slopes = jnp.zeros_like(trace), jax.tree.map(jnp.zeros_like, slopes)
+    leaves, tree = jax.tree.flatten(d_matrix, is_leaf=_is_zero)
+    if not all(_is_zero(leaf) for leaf in leaves):
+        dots = tree.unflatten([jnp.zeros(leaf.shape, leaf.dtype) if _is_zero(leaf) else leaf for leaf in leaves])
+        products = jax.tree.map(lambda s, d: jnp.sum(s * d), slopes, dots)
+        d_trace = sum(jax.tree.leaves(products), d_trace)
+        if second:
+            d_slopes = structure.curvature(phi, matrix, _factors(structure, matrix), parameters, dots)
+    for k, dot in enumerate(d_parameters):
+        if not _is_zero(dot):
+            of_trace, of_slopes = _trace_and_slopes(InParameter(phi, k), structure, matrix, parameters)
+            d_trace = d_trace + of_trace * dot
+            d_slopes = jax.tree.map(lambda d, s, dot=dot: d + s * dot, d_slopes, of_slopes)
+    return (trace, slopes), (d_trace, d_slopes)
+
+
+def _is_zero(tangent: Any) -> bool:
+    return isinstance(tangent, SymbolicZero)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _factors(structure: Structure, matrix: Any) -> Any:
+    """Reached by a tangent only in a third derivative: the rules above use the factors as they are."""
+    return structure.factors(matrix)
+
+
+@_factors.defjvp
+def _factors_jvp(_structure: Structure, _primals: tuple, _tangents: tuple) -> tuple[Any, Any]:
+    raise NotImplementedError("trace functions have first and second derivatives in the matrix, but no third")
+
+
+def decompose(matrix: Array) -> Factors:
+    """Singular value decomposition of a square matrix."""
+    return Factors(*jnp.linalg.svd(matrix))
+
+
+def sum_of_values(phi: ScalarFunction, sigma: Array, unit_count: int, parameters: Parameters) -> Array:
+    """Σ φ(σ²) + unit_count φ(1)."""
+    total = jnp.sum(elementwise(phi, sigma**2, parameters))
+    return total + unit_count * phi(jnp.ones((), sigma.dtype), *parameters) if unit_count else total
+
+
+def generalised_function(phi: ScalarFunction, factors: Factors, parameters: Parameters) -> Array:
+    """K = U diag(σφ'(σ²)) Vᵀ, (n, n)."""
+    psi = factors.sigma * elementwise(slope(phi), factors.sigma**2, parameters)
+    return matmul(factors.left * psi[None, :], factors.right)
+
+
+def weights(phi: ScalarFunction, a: Array, b: Array, parameters: Parameters) -> tuple[Array, Array]:
+    """The weights p and q for singular values a and b, arrays of one shape."""
+    first = slope(phi)
+    p = divided_difference(lambda x, *numbers: x * first(x, *numbers), a**2, b**2, parameters)
+    return p, a * b * divided_difference(first, a**2, b**2, parameters)
+
+
+def generalised_derivative(phi: ScalarFunction, factors: Factors, parameters: Parameters, dot: Array) -> Array:
+    """The change of K for dB = `dot`, both (n, n)."""
+    left, sigma, right = factors
+    inner = matmul(matmul(left.T, dot), right.T)
+    p, q = weights(phi, *jnp.broadcast_arrays(sigma[:, None], sigma[None, :]), parameters)
+    return matmul(matmul(left, p * inner + q * inner.T), right)
+
+
+def _dense_trace_and_slopes(
+    phi: ScalarFunction, _matrix: Array, factors: Factors, parameters: Parameters
+) -> tuple[Array, Array]:
+    return sum_of_values(phi, factors.sigma, 0, parameters), 2 * generalised_function(phi, factors, parameters)
+
+
+def _dense_curvature(
+    phi: ScalarFunction, _matrix: Array, factors: Factors, parameters: Parameters, dot: Array
+) -> Array:
+    return 2 * generalised_derivative(phi, factors, parameters, dot)
+
+
+DENSE = Structure(
+    values=lambda matrix: (jnp.linalg.svd(matrix, compute_uv=False), 0),
+    factors=decompose,
+    trace_and_slopes=_dense_trace_and_slopes,
+    curvature=_dense_curvature,
+)
+"""One square matrix."""
