@@ -1,5 +1,7 @@
 """The README's examples run as written, in a fresh interpreter with JAX's defaults."""
 
+import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -27,3 +29,12 @@ def test_readme_shows_files_that_exist():
     local = [link for link in shown if "://" not in link]
     assert local
     assert [link for link in local if not (ROOT / link).exists()] == []
+
+
+def test_the_table_of_the_readme_is_that_of_the_results():
+    folder = ROOT / "docs" / "reproduction"
+    spec = importlib.util.spec_from_file_location("summary", folder / "summary.py")
+    summary = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(summary)
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert summary.table(results) in (ROOT / "README.md").read_text(encoding="utf-8")
