@@ -32,6 +32,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
+    """Put the table into the README in place of the one that is there."""
     results = json.loads((HERE / "results.json").read_text(encoding="utf-8"))
     text = README.read_text(encoding="utf-8")
     found = re.search(r"\| statement of Section 10 .*?(?=\n\n)", text, re.DOTALL)

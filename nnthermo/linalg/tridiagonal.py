@@ -15,9 +15,8 @@ not need: relative errors are a few N ε cond(M). Derivatives of any order; comp
 of runs of blocks of one size, but for the slices of their results.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +25,7 @@ import numpy as np
 
 from nnthermo._checks import check
 from nnthermo._typing import Array
-from nnthermo.linalg.dense import cholesky, matmul
+from nnthermo.linalg.dense import matmul
 from nnthermo.linalg.positive import inverse_and_log_det
 
 LONG = 4
@@ -48,53 +47,54 @@ class Selected(NamedTuple):
     lower: tuple[Array, ...]
 
 
+class Link(NamedTuple):
+    """What elimination leaves of `count` layers in a row that are alike, with a leading axis over them.
+
+    Attributes:
+        inverse: S_l⁻¹, (count, n_l, n_l).
+        gain: K_l = E_l S_l⁻¹, (count, n_{l+1}, n_l).
+    """
+
+    inverse: Array
+    gain: Array
+
+
 class Elimination(NamedTuple):
     """M = L diag(S_l) Lᵀ, from `eliminate`.
 
     Attributes:
-        inverses: S_l⁻¹, shapes (n_l, n_l).
-        gains: K_l = E_l S_l⁻¹, shapes (n_{l+1}, n_l).
+        links: of all layers but the last.
+        last: S⁻¹ of the last layer.
         log_det: log det M; NaN, never the log of |det|, if M is not positive definite, and then nothing else holds.
     """
 
-    inverses: tuple[Array, ...]
-    gains: tuple[Array, ...]
+    links: tuple[Link, ...]
+    last: Array
     log_det: Array
 
     def solve(self, right: BlockVector) -> tuple[Array, ...]:
         """M⁻¹ times block vectors (n_l,), or several at once, (n_l, k)."""
 
         def forward(y: Array, layer: tuple[Array, Array]) -> tuple[Array, Array]:
-            gain, b = layer
-            y = b - matmul(gain, y)
-            return y, y
+            gain, following = layer
+            return following - matmul(gain, y), y
 
-        def back(x: Array, layer: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-            inverse, gain, y = layer
-            x = matmul(inverse, y) - matmul(gain.T, x)
-            return x, x
-
-        _, later = _run(forward, right[0], zip(self.gains, right[1:], strict=True))
-        halfway = (right[0], *later)
-        last = matmul(self.inverses[-1], halfway[-1])
-        layers = zip(self.inverses[:-1], self.gains, halfway[:-1], strict=True)
-        _, earlier = _run(back, last, reversed(tuple(layers)))
-        return (*reversed(earlier), last)
+        gains = [link.gain for link in self.links]
+        y, halfway = _run(forward, right[0], zip(gains, self._stack(right[1:]), strict=True))
+        start = [_each(link.inverse, v) for link, v in zip(self.links, halfway, strict=True)]
+        return self._back(start, matmul(self.last, y))
 
     def selected_inverse(self) -> Selected:
         """The blocks of M⁻¹ on the diagonal and below it, at the cost of the elimination."""
 
-        def back(p: Array, layer: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
-            inverse, gain = layer
-            below = -matmul(p, gain)
-            p = inverse - matmul(gain.T, below)
+        def back(p: Array, layer: Link) -> tuple[Array, tuple[Array, Array]]:
+            below = -matmul(p, layer.gain)
+            p = layer.inverse - matmul(layer.gain.T, below)
             p = (p + p.T) / 2
             return p, (p, below)
 
-        last = self.inverses[-1]
-        _, found = _run(back, last, reversed(tuple(zip(self.inverses[:-1], self.gains, strict=True))))
-        found.reverse()
-        return Selected((*(p for p, _ in found), last), tuple(below for _, below in found))
+        _, found = _run(back, self.last, self.links, reverse=True)
+        return Selected((*_unstack([p for p, _ in found]), self.last), _unstack([below for _, below in found]))
 
     def sample(self, key: Array, mean: BlockVector) -> tuple[Array, ...]:
         """A draw from N(mean, M⁻¹), exact up to rounding.
@@ -104,19 +104,27 @@ class Elimination(NamedTuple):
             mean: block vectors (n_l,); or (n_l, k), around each of whose columns one independent vector is drawn.
         """
         ends = np.cumsum([len(mu) for mu in mean])
-        drawn = jax.random.normal(key, (ends[-1], *mean[0].shape[1:]), mean[0].dtype)  # at once: short to compile
+        drawn = jax.random.normal(key, (int(ends[-1]), *mean[0].shape[1:]), self.last.dtype)  # at once: compiles fast
         noise = jnp.split(drawn, ends[:-1])
+        earlier = zip(self.links, self._stack(noise[:-1]), strict=True)
+        coloured = [_each(_root(link.inverse), z) for link, z in earlier]
+        deviation = self._back(coloured, matmul(_root(self.last), noise[-1]))
+        return tuple(mu + x for mu, x in zip(mean, deviation, strict=True))
 
-        def back(x: Array, layer: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-            inverse, gain, z = layer
-            x = _coloured(inverse, z) - matmul(gain.T, x)
+    def _back(self, start: list[Array], last: Array) -> tuple[Array, ...]:
+        """x_l = start_l - K_lᵀ x_{l+1}."""
+
+        def step(x: Array, layer: tuple[Array, Array]) -> tuple[Array, Array]:
+            gain, own = layer
+            x = own - matmul(gain.T, x)
             return x, x
 
-        last = _coloured(self.inverses[-1], noise[-1])
-        layers = zip(self.inverses[:-1], self.gains, noise[:-1], strict=True)
-        _, earlier = _run(back, last, reversed(tuple(layers)))
-        deviation = (*reversed(earlier), last)
-        return tuple(mu + x for mu, x in zip(mean, deviation, strict=True))
+        gains = [link.gain for link in self.links]
+        _, found = _run(step, last, zip(gains, start, strict=True), reverse=True)
+        return (*_unstack(found), last)
+
+    def _stack(self, blocks: Sequence[Array]) -> list[Array]:
+        return _stack(blocks, [len(link.gain) for link in self.links])
 
 
 def eliminate(diagonal: Sequence[Array], lower: Sequence[Array]) -> Elimination:
@@ -128,20 +136,22 @@ def eliminate(diagonal: Sequence[Array], lower: Sequence[Array]) -> Elimination:
     check("diagonal", "hold at least one block", len(diagonal) > 0, len(diagonal))
     check("lower", "hold one block fewer than `diagonal`", len(lower) == len(diagonal) - 1, len(lower))
     sizes = [d.shape[-1] for d in diagonal]
-    check("diagonal", "hold square blocks", all(d.shape == (n, n) for d, n in zip(diagonal, sizes, strict=True)), sizes)
+    shapes, expected = [d.shape for d in diagonal], [(n, n) for n in sizes]
+    check("diagonal", "hold square blocks", shapes == expected, shapes)
     shapes, expected = [e.shape for e in lower], [(after, before) for before, after in pairwise(sizes)]
     check("lower", f"have shapes {expected}", shapes == expected, shapes)
 
-    def step(carry: tuple[Array, Array], layer: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        (before, log_det), (block, below) = carry, layer
-        gain = matmul(below, before)
-        inverse, term = inverse_and_log_det(block - matmul(gain, below.T))
-        return (inverse, log_det + term), (inverse, gain)
+    def step(carry: tuple[Array, Array], layer: tuple[Array, Array]) -> tuple[tuple[Array, Array], Link]:
+        (inverse, log_det), (below, following) = carry, layer
+        gain = matmul(below, inverse)
+        after, term = inverse_and_log_det(following - matmul(gain, below.T))
+        return (after, log_det + term), Link(inverse, gain)
 
-    first, log_det = inverse_and_log_det(diagonal[0])
-    (_, log_det), found = _run(step, (first, log_det), zip(diagonal[1:], lower, strict=True))
+    counts = _runs(shapes)
+    layers = zip(_stack(lower, counts), _stack(diagonal[1:], counts), strict=True)
+    (last, log_det), links = _run(step, inverse_and_log_det(diagonal[0]), layers)
     log_det = jnp.where(jnp.isfinite(log_det), log_det, jnp.nan)  # a pivot of exactly 0 leaves -∞
-    return Elimination((first, *(inverse for inverse, _ in found)), tuple(gain for _, gain in found), log_det)
+    return Elimination(tuple(links), last, log_det)
 
 
 def multiply(diagonal: Sequence[Array], lower: Sequence[Array], v: BlockVector) -> tuple[Array, ...]:
@@ -163,29 +173,43 @@ def to_dense(diagonal: Sequence[Array], lower: Sequence[Array]) -> Array:
     return jnp.block(rows)
 
 
-def _coloured(covariance: Array, noise: Array) -> Array:
-    return matmul(cholesky((covariance + covariance.T) / 2).lower, noise)
+_each = jax.vmap(matmul)
+"""Products of stacked matrices with stacked (n,) or (n, k)."""
 
 
-def _run(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, layers: Any) -> tuple[Any, list[Any]]:
-    """`step` over the layers, runs of equal shapes by a scan; the last carry and what each step gave besides.
+def _root(covariance: Array) -> Array:
+    """Lower Cholesky factors of (count, n, n) or (n, n)."""
+    return jnp.linalg.cholesky(covariance, symmetrize_input=True)
 
-    Two blocks of one shape in a row are square, so that the carry keeps its shape over such a run.
+
+def _runs(shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    """Lengths of the runs to scan, and 1 for each block that is in none.
+
+    E_l of one shape in a row are square, so that whatever goes from layer to layer keeps its shape in a run.
     """
-    layers, given = list(layers), []
-    shapes = [[leaf.shape for leaf in layer] for layer in layers]
-    start = 0
-    while start < len(layers):
-        end = start
-        while end < len(layers) and shapes[end] == shapes[start]:
-            end += 1
-        if end - start < LONG:
-            carry, out = step(carry, layers[start])
+    lengths = [len(list(same)) for _, same in groupby(shapes)]
+    return [count for n in lengths for count in ([n] if n >= LONG else [1] * n)]
+
+
+def _stack(blocks: Sequence[Array], counts: Sequence[int]) -> list[Array]:
+    ends = np.cumsum(counts)
+    return [jnp.stack(blocks[end - count : end]) for end, count in zip(ends, counts, strict=True)]
+
+
+def _unstack(stacks: Sequence[Array]) -> tuple[Array, ...]:
+    return tuple(jax.lax.index_in_dim(stack, k, keepdims=False) for stack in stacks for k in range(len(stack)))
+
+
+def _run(
+    step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, layers: Iterable[Any], *, reverse: bool = False
+) -> tuple[Any, list[Any]]:
+    """`step` over stacked layers: the last carry, and stacked what each step gave besides, both as `jax.lax.scan`."""
+    given = []
+    for stack in reversed(list(layers)) if reverse else layers:
+        if len(jax.tree.leaves(stack)[0]) == 1:
+            carry, out = step(carry, jax.tree.map(lambda leaf: leaf[0], stack))
+            given.append(jax.tree.map(lambda leaf: leaf[None], out))
+        else:
+            carry, out = jax.lax.scan(step, carry, stack, reverse=reverse)
             given.append(out)
-            start += 1
-            continue
-        stacked = tuple(jnp.stack(leaves) for leaves in zip(*layers[start:end], strict=True))
-        carry, out = jax.lax.scan(step, carry, stacked)
-        given += [jax.tree.map(partial(jax.lax.index_in_dim, index=k, keepdims=False), out) for k in range(end - start)]
-        start = end
-    return carry, given
+    return carry, given[::-1] if reverse else given
