@@ -18,21 +18,30 @@ import itertools
 
 import jax.numpy as jnp
 
+from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar
-from nnthermo.linalg import trace
 from nnthermo.linalg.bidiagonal import Blocks, block_sizes, to_dense
 from nnthermo.linalg.dense import matmul
 from nnthermo.linalg.divided_difference import ScalarFunction
-from nnthermo.linalg.reduction import reduce_blocks, unit_count
-
-Bases = tuple[Array | None, ...]
+from nnthermo.linalg.reduction import reduce_blocks
+from nnthermo.linalg.trace import (
+    Factors,
+    Parameters,
+    Structure,
+    decompose,
+    generalised_derivative,
+    generalised_function,
+    structured_trace,
+    sum_of_values,
+    weights,
+)
 
 
 def layered_trace_function(phi: ScalarFunction, blocks: Blocks, *parameters: Scalar) -> Array:
-    """Tr φ(BᵀB) of the B of these blocks, shape (); arguments and derivatives as `trace.trace_function`.
+    """Tr φ(BᵀB) of the B of these blocks, shape (); derivatives as those of `trace_function`.
 
     Args:
-        phi: φ(λ, *parameters); smooth near λ = 1 too.
+        phi: φ(λ, *parameters), as for `trace_function`; smooth near λ = 1 too.
         blocks: A_l, shapes (n_l, n_{l-1}).
         parameters: numbers.
 
@@ -40,96 +49,99 @@ def layered_trace_function(phi: ScalarFunction, blocks: Blocks, *parameters: Sca
         NotImplementedError: third derivatives in the blocks.
     """
     numbers = tuple(jnp.asarray(p, blocks[0].dtype) for p in parameters)
-    return trace.structured_trace(phi, LAYERED, tuple(blocks), numbers)
+    return structured_trace(phi, LAYERED, tuple(blocks), numbers)
+
+
+@pytree(static=("sizes",))
+class _Coupled:
+    """The coupled part, and what joins it to the whole.
+
+    Attributes:
+        factors: of B̃.
+        bases: for each layer Q_l (n_l, k_l), None where it is the identity.
+        sizes: n_l.
+    """
+
+    factors: Factors
+    bases: tuple[Array | None, ...]
+    sizes: tuple[int, ...]
+
+    def block(self, matrix: Array, row: int, column: int) -> Array:
+        """That of a matrix of the coupled part."""
+        kept = [n if q is None else q.shape[1] for n, q in zip(self.sizes, self.bases, strict=True)]
+        edges = (0, *itertools.accumulate(kept))
+        return matrix[edges[row] : edges[row + 1], edges[column] : edges[column + 1]]
+
+    def project(self, layer: int, x: Array) -> Array:
+        """Qᵀx."""
+        basis = self.bases[layer]
+        return x if basis is None else matmul(basis.T, x)
+
+    def lift(self, layer: int, x: Array) -> Array:
+        """Qx."""
+        basis = self.bases[layer]
+        return x if basis is None else matmul(basis, x)
+
+    def rest(self, layer: int, x: Array) -> Array:
+        """Px of a layer that was reduced."""
+        return x - self.lift(layer, self.project(layer, x))
+
+    def lift_blocks(self, matrix: Array) -> list[Array]:
+        """Q_{l+1} X_{l+1,l} Q_lᵀ of a matrix X of the coupled part."""
+        layers = range(len(self.sizes) - 1)
+        return [self.lift(k + 1, self.lift(k, self.block(matrix, k + 1, k).T).T) for k in layers]
+
+
+def _factors(blocks: Blocks) -> _Coupled:
+    reduced, bases = reduce_blocks(blocks)
+    return _Coupled(decompose(to_dense(reduced)), bases, block_sizes(blocks))
 
 
 def _values(blocks: Blocks) -> tuple[Array, int]:
     reduced, _ = reduce_blocks(blocks)
-    return jnp.linalg.svd(to_dense(reduced), compute_uv=False), unit_count(block_sizes(blocks))
+    sigma = jnp.linalg.svd(to_dense(reduced), compute_uv=False)
+    return sigma, sum(block_sizes(blocks)) - sigma.size
 
 
-def _factors(blocks: Blocks) -> tuple[trace.Factors, Bases]:
-    reduced, bases = reduce_blocks(blocks)
-    return trace.decompose(to_dense(reduced)), bases
+def _trace(phi: ScalarFunction, coupled: _Coupled, parameters: Parameters) -> Array:
+    sigma = coupled.factors.sigma
+    return sum_of_values(phi, sigma, sum(coupled.sizes) - sigma.size, parameters)
 
 
-def _trace_and_slopes(
-    phi: ScalarFunction, blocks: Blocks, found: tuple[trace.Factors, Bases], parameters: trace.Parameters
-) -> tuple[Array, tuple[Array, ...]]:
-    factors, bases = found
-    total = trace.sum_of_values(phi, factors.sigma, unit_count(block_sizes(blocks)), parameters)
-    inner = _Grid(trace.generalised_function(phi, factors, parameters), blocks, bases)
-    slopes = [-2 * _lift(bases[k + 1], _lift(bases[k], inner.block(k + 1, k).T).T) for k in range(len(blocks))]
-    return total, tuple(slopes)
+def _slopes(phi: ScalarFunction, coupled: _Coupled, parameters: Parameters) -> tuple[Array, ...]:
+    # 2⟨K, dB⟩ with dB = -dA
+    return tuple(-2 * k for k in coupled.lift_blocks(generalised_function(phi, coupled.factors, parameters)))
 
 
-def _curvature(
-    phi: ScalarFunction,
-    blocks: Blocks,
-    found: tuple[trace.Factors, Bases],
-    parameters: trace.Parameters,
-    dots: Blocks,
-) -> tuple[Array, ...]:
-    # the signs of B = I - A and of the gradient in A cancel: 2 dK for dB = +dA
-    factors, bases = found
-    left, sigma, right = factors
-    projected = [_project(bases[k + 1], _project(bases[k], dot.T).T) for k, dot in enumerate(dots)]
+def _curvature(phi: ScalarFunction, coupled: _Coupled, parameters: Parameters, dots: Blocks) -> tuple[Array, ...]:
+    # 2 dK for dB = +dA, as the sign of B = I - A and that of the slopes cancel
+    left, sigma, right = coupled.factors
+    project, rest, block = coupled.project, coupled.rest, coupled.block
+    projected = [project(k + 1, project(k, dot.T).T) for k, dot in enumerate(dots)]
     direction = jnp.eye(sigma.size, dtype=sigma.dtype) - to_dense(projected)
-    inner = _Grid(trace.generalised_derivative(phi, factors, parameters, direction), blocks, bases)
-    p, q = trace.weights(phi, sigma, jnp.ones_like(sigma), parameters)
-    p_left = _Grid(matmul(left * p[None, :], left.T), blocks, bases)
-    p_right = _Grid(matmul(right.T * p[None, :], right), blocks, bases)
-    mixed = _Grid(matmul(left * q[None, :], right), blocks, bases)
+    changes = coupled.lift_blocks(generalised_derivative(phi, coupled.factors, parameters, direction))
+
+    p, q = weights(phi, sigma, jnp.ones_like(sigma), parameters)
+    p_left, p_right = matmul(left * p[None, :], left.T), matmul(right.T * p[None, :], right)
+    mixed = matmul(left * q[None, :], right)
     one = jnp.ones((1,), sigma.dtype)
-    p_rest = trace.weights(phi, one, one, parameters)[0]
-    changes = []
+    p_rest = weights(phi, one, one, parameters)[0]
     for k, dot in enumerate(dots):
-        below, above = bases[k], bases[k + 1]
-        change = _lift(above, _lift(below, inner.block(k + 1, k).T).T)
-        if below is not None:
-            into = matmul(p_left.block(k + 1, k + 1), _project(above, dot))
+        below, above = (coupled.bases[layer] is not None for layer in (k, k + 1))
+        if below:
+            into = matmul(block(p_left, k + 1, k + 1), project(k + 1, dot))
             if k:
-                into = into + matmul(mixed.block(k + 1, k - 1), _project(bases[k - 1], dots[k - 1].T))
-            change = change + _lift(above, _rest(below, into.T).T)
-        if above is not None:
-            out = matmul(_project(below, dot.T).T, p_right.block(k, k))
+                into = into + matmul(block(mixed, k + 1, k - 1), project(k - 1, dots[k - 1].T))
+            changes[k] = changes[k] + coupled.lift(k + 1, rest(k, into.T).T)
+        if above:
+            out = matmul(project(k, dot.T).T, block(p_right, k, k))
             if k + 1 < len(dots):
-                out = out + matmul(_project(bases[k + 2], dots[k + 1]).T, mixed.block(k + 2, k))
-            change = change + _lift(below, _rest(above, out).T).T
-        if below is not None and above is not None:
-            change = change + p_rest * _rest(above, _rest(below, dot.T).T)
-        changes.append(2 * change)
-    return tuple(changes)
+                out = out + matmul(project(k + 2, dots[k + 1]).T, block(mixed, k + 2, k))
+            changes[k] = changes[k] + coupled.lift(k, rest(k + 1, out).T).T
+        if below and above:
+            changes[k] = changes[k] + p_rest * rest(k + 1, rest(k, dot.T).T)
+    return tuple(2 * change for change in changes)
 
 
-class _Grid:
-    """Matrix of the coupled part, cut into its layers."""
-
-    def __init__(self, matrix: Array, blocks: Blocks, bases: Bases) -> None:
-        sizes = [n if q is None else q.shape[1] for n, q in zip(block_sizes(blocks), bases, strict=True)]
-        self.matrix, self.edges = matrix, (0, *itertools.accumulate(sizes))
-
-    def block(self, row: int, column: int) -> Array:
-        rows, columns = (slice(self.edges[k], self.edges[k + 1]) for k in (row, column))
-        return self.matrix[rows, columns]
-
-
-def _project(basis: Array | None, x: Array) -> Array:
-    """Qᵀx."""
-    return x if basis is None else matmul(basis.T, x)
-
-
-def _lift(basis: Array | None, x: Array) -> Array:
-    """Qx."""
-    return x if basis is None else matmul(basis, x)
-
-
-def _rest(basis: Array, x: Array) -> Array:
-    """Px."""
-    return x - matmul(basis, matmul(basis.T, x))
-
-
-LAYERED = trace.Structure(
-    values=_values, factors=_factors, trace_and_slopes=_trace_and_slopes, curvature=_curvature
-)
+LAYERED = Structure(values=_values, factors=_factors, trace=_trace, slopes=_slopes, curvature=_curvature)
 """Sub-diagonal blocks of a unit lower block bidiagonal matrix."""

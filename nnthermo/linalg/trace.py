@@ -42,26 +42,28 @@ class Structure(NamedTuple):
 
     Attributes:
         values: M to σ (n,) and the number of further σ that are exactly 1.
-        factors: M to whatever the next two need, never differentiated.
-        trace_and_slopes: (φ, M, factors, parameters) to the trace and its gradient in M.
-        curvature: (φ, M, factors, parameters, dM) to the change of that gradient.
+        factors: M to whatever the other three need, never differentiated.
+        trace: (φ, factors, parameters) to the trace.
+        slopes: (φ, factors, parameters) to its gradient in M.
+        curvature: (φ, factors, parameters, dM) to the change of that gradient.
     """
 
     values: Callable[[Any], tuple[Array, int]]
     factors: Callable[[Any], Any]
-    trace_and_slopes: Callable[[ScalarFunction, Any, Any, Parameters], tuple[Array, Any]]
-    curvature: Callable[[ScalarFunction, Any, Any, Parameters, Any], Any]
+    trace: Callable[[ScalarFunction, Any, Parameters], Array]
+    slopes: Callable[[ScalarFunction, Any, Parameters], Any]
+    curvature: Callable[[ScalarFunction, Any, Parameters, Any], Any]
 
 
 def trace_function(phi: ScalarFunction, matrix: Array, *parameters: Scalar) -> Array:
     """Tr φ(BᵀB) = Σ_i φ(σ_i², *parameters), shape ().
 
     Differentiable twice in B in any mode, as often as φ is in the parameters, and both in turn. A third derivative in B
-    raises; the SVD's own would be wrong at degenerate values without a word.
+    raises; the SVD's own would be wrong at degenerate values without a word. Under `jit` one SVD serves them all.
 
     Args:
-        phi: φ(λ, *parameters), of numbers to a number in the dtype of λ; smooth near every eigenvalue. A static
-            argument: pass what varies as a parameter, and the same function each time.
+        phi: φ(λ, *parameters), of numbers to a number in the dtype of λ; smooth near every eigenvalue. What it closes
+            over is not differentiated (JAX raises): pass it as a parameter.
         matrix: B, (n, n).
         parameters: numbers.
 
@@ -71,63 +73,69 @@ def trace_function(phi: ScalarFunction, matrix: Array, *parameters: Scalar) -> A
     return structured_trace(phi, DENSE, matrix, tuple(jnp.asarray(p, matrix.dtype) for p in parameters))
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def structured_trace(phi: ScalarFunction, structure: Structure, matrix: Any, parameters: Parameters) -> Array:
     """Tr φ(BᵀB) for a matrix of any structure, with the derivatives of `trace_function`."""
+    return _trace(phi, structure, False, matrix, parameters)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _trace(phi: ScalarFunction, structure: Structure, vectors: bool, matrix: Any, parameters: Parameters) -> Array:
+    """The trace; with `vectors` from the factors that its derivatives need as well."""
+    if vectors:
+        return structure.trace(phi, _factors(structure, matrix), parameters)
     return sum_of_values(phi, *structure.values(matrix), parameters)
 
 
-@partial(structured_trace.defjvp, symbolic_zeros=True)
-def _structured_trace_jvp(
-    phi: ScalarFunction, structure: Structure, primals: tuple, tangents: tuple
+@partial(_trace.defjvp, symbolic_zeros=True)
+def _trace_jvp(
+    phi: ScalarFunction, structure: Structure, _vectors: bool, primals: tuple, tangents: tuple
 ) -> tuple[Array, Array]:
-    (trace, _), (dot, _) = _jvp(phi, structure, primals, tangents, second=False)
-    return trace, dot
+    d_matrix, d_parameters = tangents
+    trace = _trace(phi, structure, True, *primals)
+    change = jnp.zeros_like(trace)
+    if (dots := _moving(d_matrix)) is not None:
+        products = jax.tree.map(lambda s, d: jnp.sum(s * d), _slopes(phi, structure, *primals), dots)
+        change = sum(jax.tree.leaves(products), change)
+    for k, dot in enumerate(d_parameters):
+        if not _is_zero(dot):
+            change = change + dot * _trace(InParameter(phi, k), structure, True, *primals)
+    return trace, change
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _trace_and_slopes(
-    phi: ScalarFunction, structure: Structure, matrix: Any, parameters: Parameters
-) -> tuple[Array, Any]:
-    return structure.trace_and_slopes(phi, matrix, _factors(structure, matrix), parameters)
+def _slopes(phi: ScalarFunction, structure: Structure, matrix: Any, parameters: Parameters) -> Any:
+    return structure.slopes(phi, _factors(structure, matrix), parameters)
 
 
-@partial(_trace_and_slopes.defjvp, symbolic_zeros=True)
-def _trace_and_slopes_jvp(
-    phi: ScalarFunction, structure: Structure, primals: tuple, tangents: tuple
-) -> tuple[tuple[Array, Any], tuple[Array, Any]]:
-    return _jvp(phi, structure, primals, tangents, second=True)
-
-
-def _jvp(
-    phi: ScalarFunction, structure: Structure, primals: tuple, tangents: tuple, *, second: bool
-) -> tuple[tuple[Array, Any], tuple[Array, Any]]:
-    """Trace and slopes, and their tangents; with `second` False those of the slopes are left at 0."""
+@partial(_slopes.defjvp, symbolic_zeros=True)
+def _slopes_jvp(phi: ScalarFunction, structure: Structure, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
     (matrix, parameters), (d_matrix, d_parameters) = primals, tangents
-    trace, slopes = _trace_and_slopes(phi, structure, matrix, parameters)
-    d_trace, d_slopes = jnp.zeros_like(trace), jax.tree.map(jnp.zeros_like, slopes)
-    leaves, tree = jax.tree.flatten(d_matrix, is_leaf=_is_zero)
-    if not all(_is_zero(leaf) for leaf in leaves):
-        dots = tree.unflatten([jnp.zeros(leaf.shape, leaf.dtype) if _is_zero(leaf) else leaf for leaf in leaves])
-        products = jax.tree.map(lambda s, d: jnp.sum(s * d), slopes, dots)
-        d_trace = sum(jax.tree.leaves(products), d_trace)
-        if second:
-            d_slopes = structure.curvature(phi, matrix, _factors(structure, matrix), parameters, dots)
+    slopes = _slopes(phi, structure, *primals)
+    change = jax.tree.map(jnp.zeros_like, slopes)
+    if (dots := _moving(d_matrix)) is not None:
+        change = structure.curvature(phi, _factors(structure, matrix), parameters, dots)
     for k, dot in enumerate(d_parameters):
         if not _is_zero(dot):
-            of_trace, of_slopes = _trace_and_slopes(InParameter(phi, k), structure, matrix, parameters)
-            d_trace = d_trace + of_trace * dot
-            d_slopes = jax.tree.map(lambda d, s, dot=dot: d + s * dot, d_slopes, of_slopes)
-    return (trace, slopes), (d_trace, d_slopes)
+            more = _slopes(InParameter(phi, k), structure, *primals)
+            change = jax.tree.map(lambda c, m, dot=dot: c + dot * m, change, more)
+    return slopes, change
 
 
 def _is_zero(tangent: Any) -> bool:
     return isinstance(tangent, SymbolicZero)
 
 
+def _moving(tangent: Any) -> Any:
+    """The tangent with every leaf an array; None if all are zero by construction."""
+    leaves, tree = jax.tree.flatten(tangent, is_leaf=_is_zero)
+    if all(_is_zero(leaf) for leaf in leaves):
+        return None
+    return tree.unflatten([jnp.zeros(leaf.shape, leaf.dtype) if _is_zero(leaf) else leaf for leaf in leaves])
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _factors(structure: Structure, matrix: Any) -> Any:
-    """Reached by a tangent only in a third derivative: the rules above use the factors as they are."""
+    """Reached by a tangent in a third derivative only: the rules above use the factors as they are."""
     return structure.factors(matrix)
 
 
@@ -168,22 +176,11 @@ def generalised_derivative(phi: ScalarFunction, factors: Factors, parameters: Pa
     return matmul(matmul(left, p * inner + q * inner.T), right)
 
 
-def _dense_trace_and_slopes(
-    phi: ScalarFunction, _matrix: Array, factors: Factors, parameters: Parameters
-) -> tuple[Array, Array]:
-    return sum_of_values(phi, factors.sigma, 0, parameters), 2 * generalised_function(phi, factors, parameters)
-
-
-def _dense_curvature(
-    phi: ScalarFunction, _matrix: Array, factors: Factors, parameters: Parameters, dot: Array
-) -> Array:
-    return 2 * generalised_derivative(phi, factors, parameters, dot)
-
-
 DENSE = Structure(
     values=lambda matrix: (jnp.linalg.svd(matrix, compute_uv=False), 0),
     factors=decompose,
-    trace_and_slopes=_dense_trace_and_slopes,
-    curvature=_dense_curvature,
+    trace=lambda phi, factors, parameters: sum_of_values(phi, factors.sigma, 0, parameters),
+    slopes=lambda *arguments: 2 * generalised_function(*arguments),
+    curvature=lambda *arguments: 2 * generalised_derivative(*arguments),
 )
 """One square matrix."""

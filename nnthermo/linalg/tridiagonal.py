@@ -103,16 +103,15 @@ class Elimination(NamedTuple):
             key: JAX random key.
             mean: block vectors (n_l,); or (n_l, k), around each of whose columns one independent vector is drawn.
         """
-        ends = np.cumsum([len(mu) for mu in mean])
-        drawn = jax.random.normal(key, (int(ends[-1]), *mean[0].shape[1:]), self.last.dtype)  # at once: compiles fast
-        noise = jnp.split(drawn, ends[:-1])
-        earlier = zip(self.links, self._stack(noise[:-1]), strict=True)
-        coloured = [_each(_root(link.inverse), z) for link, z in earlier]
-        deviation = self._back(coloured, matmul(_root(self.last), noise[-1]))
-        return tuple(mu + x for mu, x in zip(mean, deviation, strict=True))
+        around = [*self._stack(mean[:-1]), mean[-1]]
+        ends = np.cumsum([mu.size for mu in around])
+        drawn = jnp.split(jax.random.normal(key, (int(ends[-1]),), self.last.dtype), ends[:-1])
+        noise = [z.reshape(mu.shape) for z, mu in zip(drawn, around, strict=True)]
+        start = [_each(_root(link.inverse), z) for link, z in zip(self.links, noise[:-1], strict=True)]
+        return self._back(start, matmul(_root(self.last), noise[-1]), around)
 
-    def _back(self, start: list[Array], last: Array) -> tuple[Array, ...]:
-        """x_l = start_l - K_lᵀ x_{l+1}."""
+    def _back(self, start: list[Array], last: Array, around: list[Array] | None = None) -> tuple[Array, ...]:
+        """x_l = start_l - K_lᵀ x_{l+1}, and what it lies around added."""
 
         def step(x: Array, layer: tuple[Array, Array]) -> tuple[Array, Array]:
             gain, own = layer
@@ -121,7 +120,11 @@ class Elimination(NamedTuple):
 
         gains = [link.gain for link in self.links]
         _, found = _run(step, last, zip(gains, start, strict=True), reverse=True)
-        return (*_unstack(found), last)
+        found.append(last[None])
+        if around is not None:
+            means = [*around[:-1], around[-1][None]]
+            found = [mu + x for mu, x in zip(means, found, strict=True)]
+        return _unstack(found)
 
     def _stack(self, blocks: Sequence[Array]) -> list[Array]:
         return _stack(blocks, [len(link.gain) for link in self.links])

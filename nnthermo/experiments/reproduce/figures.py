@@ -105,7 +105,7 @@ def _figure_2(deep: Any) -> Any:
 def _figure_3(deep: Any, settings: Settings) -> Any:
     figure = _canvas(6.0, 8.2)
     bulk, boundary, epochs = deep.bulk_loss.values, deep.boundary_loss.values, deep.epoch.values
-    last = int(epochs[np.isfinite(bulk[0])][-1])
+    last = int(max(epochs[np.isfinite(bulk[0])], default=0))
     trained = (epochs > 0) & (epochs <= last)
     if not trained.any():
         plotting.bulk_against_boundary(bulk, boundary, ax=figure.subplots())
