@@ -10,9 +10,11 @@ from typing import Any
 from nnthermo.architecture import eigenvalue_laplacian as eigenvalue_laplacian
 from nnthermo.architecture import two_level_laplacian as two_level_laplacian
 from nnthermo.ensemble import DenseHessian as DenseHessian
+from nnthermo.ensemble import Eigenmodes as Eigenmodes
 from nnthermo.ensemble import LayeredHessian as LayeredHessian
 from nnthermo.ensemble import RestrictedHessian as RestrictedHessian
 from nnthermo.ensemble import bulk_hessian as bulk_hessian
+from nnthermo.ensemble import eigenmodes as eigenmodes
 from nnthermo.ensemble import hidden_neurons as hidden_neurons
 from nnthermo.ensemble import log_partition as log_partition
 from nnthermo.ensemble import mean_slopes as mean_slopes
@@ -45,13 +47,17 @@ from nnthermo.spectrum import complexity as complexity
 from nnthermo.spectrum import decompose as decompose
 from nnthermo.spectrum import displaced_count as displaced_count
 from nnthermo.spectrum import log_eigenvalues as log_eigenvalues
+from nnthermo.spectrum import spectral_trace as spectral_trace
 from nnthermo.spectrum import thermodynamic_entropy as thermodynamic_entropy
 from nnthermo.spectrum import thermodynamic_free_energy as thermodynamic_free_energy
+from nnthermo.thermodynamics import Thermodynamics as Thermodynamics
 from nnthermo.thermodynamics import average_loss as average_loss
 from nnthermo.thermodynamics import entropy as entropy
 from nnthermo.thermodynamics import free_energy as free_energy
 from nnthermo.thermodynamics import gaussian_entropy as gaussian_entropy
 from nnthermo.thermodynamics import heat_capacity as heat_capacity
+from nnthermo.thermodynamics import sweep as sweep
+from nnthermo.thermodynamics import thermodynamic_functions as thermodynamic_functions
 
 __version__ = "0.1.0"
 

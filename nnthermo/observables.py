@@ -19,7 +19,7 @@ from nnthermo.spectrum import (
     log_eigenvalues,
     thermodynamic_entropy,
 )
-from nnthermo.thermodynamics import average_loss, heat_capacity
+from nnthermo.thermodynamics import thermodynamic_functions
 
 
 class Observables(NamedTuple):
@@ -86,14 +86,9 @@ def measure(net: Network, x: State, beta: Scalar, *, m: Scalar = 0.0, slopes: St
     G = bulk_hessian(net, x, slopes=slopes)
     spectrum = log_eigenvalues(G)
     exact = decompose(spectrum, beta)
-    log_z = log_partition(G, beta, m=m, mean=x)
-    energy = average_loss(G, beta, m=m, mean=x)
+    functions = thermodynamic_functions(G, beta, m=m, mean=x)
     return Observables(
-        log_partition=log_z,
-        free_energy=-log_z / beta,
-        average_loss=energy,
-        entropy=log_z + beta * energy,
-        heat_capacity=heat_capacity(G, beta, m=m, mean=x),
+        **functions._asdict(),
         log_partition_without_mean=log_partition(spectrum, beta, m=m),
         complexity=complexity(spectrum, beta),
         thermodynamic_entropy=thermodynamic_entropy(spectrum, beta),

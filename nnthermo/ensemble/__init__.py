@@ -6,6 +6,8 @@ from nnthermo.ensemble.hessian import LayeredHessian as LayeredHessian
 from nnthermo.ensemble.hessian import bulk_hessian as bulk_hessian
 from nnthermo.ensemble.hessian import mean_slopes as mean_slopes
 from nnthermo.ensemble.hessian import mean_state as mean_state
+from nnthermo.ensemble.modes import Eigenmodes as Eigenmodes
+from nnthermo.ensemble.modes import eigenmodes as eigenmodes
 from nnthermo.ensemble.restricted import RestrictedHessian as RestrictedHessian
 from nnthermo.ensemble.restricted import hidden_neurons as hidden_neurons
 from nnthermo.ensemble.restricted import restrict as restrict

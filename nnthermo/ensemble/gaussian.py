@@ -4,10 +4,12 @@ import math
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import finite, is_concrete, positive, refuse
+from nnthermo._checks import check, finite, is_concrete, positive, refuse
 from nnthermo._typing import Array, Scalar, State
+from nnthermo.ensemble.modes import Eigenmodes
 
 
 class HasLogDet(Protocol):
@@ -35,7 +37,8 @@ def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None =
     large as what depends on the weights in the first. Both rest on the window exp(-x·x/2) of (5.8).
 
     Args:
-        G: Hessian from `bulk_hessian`, or a `LogSpectrum` (without `mean`).
+        G: Hessian from `bulk_hessian` or `restrict`; or a `LogSpectrum`, or `Eigenmodes` which bring their mean along
+            (both without `mean`).
         beta: inverse temperature β > 0, in inverse units of the loss; shape ().
         m: curvature of the potential V = -(m/2) x·x (3.3).
         mean: x̄ in the structure of the network.
@@ -45,8 +48,12 @@ def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None =
             are known; under jit, vmap and grad the last is returned as NaN.
     """
     positive("beta", beta)
-    if mean is None:
-        log_det, form = G.log_det(beta, m), 0.0
+    if isinstance(G, Eigenmodes):
+        check("mean", "be left to the `Eigenmodes`, which hold their own", mean is None, "another")
+        log_det, form = G.log_det_and_form(beta, m)
+    elif mean is None:
+        log_det = G.log_det(beta, m)
+        form = jnp.zeros_like(log_det)
     else:
         log_det, form = G.log_det_and_form(beta, m, mean)
     if is_concrete(log_det, beta, m) and not np.isfinite(log_det):

@@ -1,9 +1,10 @@
 """Ĝ = (I - f̂'ŵ)ᵀ(I - f̂'ŵ) (5.6), the Gauss-Newton Hessian of the bulk loss, in the structure of the network."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nnthermo._checks import check, is_concrete, real_array, refuse
 from nnthermo._typing import Array, Scalar, State
@@ -12,6 +13,18 @@ from nnthermo.linalg.dense import cholesky, gram, matmul
 from nnthermo.linalg.reduction import log_singular_values, unit_count
 from nnthermo.linalg.shifted_gram import First, log_det_and_form
 from nnthermo.network import FeedForward, Network, Septuple
+
+
+def shift_and_scale(beta: Scalar, m: Scalar, dtype: Any) -> tuple[Array, Scalar]:
+    """β as an array, and c = 1 - βm: the number 1 if m is known to be 0, which spares the code for other signs of c.
+
+    Raises:
+        ValueError: β or m not one number.
+    """
+    beta = real_array("beta", beta, shape=()).astype(dtype)
+    if is_concrete(m) and np.ndim(m) == 0 and float(m) == 0:
+        return beta, 1.0
+    return beta, 1 - beta * real_array("m", m, shape=()).astype(dtype)
 
 
 class DenseHessian(NamedTuple):
@@ -38,24 +51,22 @@ class DenseHessian(NamedTuple):
 
     def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
         """log det((1 - βm) I + βĜ); NaN if not positive definite."""
-        return cholesky(self._shifted(*self._numbers(beta, m))).log_det()
+        beta, shift = shift_and_scale(beta, m, self.jacobian.dtype)
+        return cholesky(self._shifted(beta, shift)).log_det()
 
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: Array) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
-        beta, m = self._numbers(beta, m)
-        factor = cholesky(self._shifted(beta, m))
+        beta, shift = shift_and_scale(beta, m, self.jacobian.dtype)
+        factor = cholesky(self._shifted(beta, shift))
         error = matmul(self.jacobian, a)  # r = Ba: aᵀβĜM⁻¹a = βrᵀ(B M⁻¹ a), with no subtraction
-        return factor.log_det(), (1 - beta * m) * beta * jnp.vdot(error, matmul(self.jacobian, factor.solve(a)))
+        return factor.log_det(), shift * beta * jnp.vdot(error, matmul(self.jacobian, factor.solve(a)))
 
     def log_eigenvalues(self) -> tuple[Array, int]:
         """Every log λ, descending, and 0: a general graph has no eigenvalue that is 1 by its shape."""
         return 2 * jnp.log(jnp.linalg.svd(self.jacobian, compute_uv=False)), 0
 
-    def _numbers(self, beta: Scalar, m: Scalar) -> tuple[Array, Array]:
-        return jnp.asarray(beta, self.jacobian.dtype), jnp.asarray(m, self.jacobian.dtype)
-
-    def _shifted(self, beta: Array, m: Array) -> Array:
-        return (1 - beta * m) * jnp.eye(self.size, dtype=self.jacobian.dtype) + beta * self.to_dense()
+    def _shifted(self, beta: Array, shift: Scalar) -> Array:
+        return shift * jnp.eye(self.size, dtype=self.jacobian.dtype) + beta * self.to_dense()
 
 
 class LayeredHessian(NamedTuple):
@@ -99,8 +110,7 @@ class LayeredHessian(NamedTuple):
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
         shared = matmul(self.weights[0], self.weights[0].T)
         first_gram = self.slopes[0][:, None] * shared * self.slopes[0][None, :]
-        beta = jnp.asarray(beta, shared.dtype)
-        shift = 1.0 if is_concrete(m) and float(m) == 0 else 1 - beta * jnp.asarray(m, shared.dtype)
+        beta, shift = shift_and_scale(beta, m, shared.dtype)
         first = First(first_gram, self.slopes[0] * matmul(self.weights[0], a[0]))
         return log_det_and_form(self.blocks, shift, beta, a, first)
 

@@ -9,7 +9,7 @@ import numpy as np
 from nnthermo._checks import check, is_concrete
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
-from nnthermo.ensemble.hessian import DenseHessian, Hessian, LayeredHessian
+from nnthermo.ensemble.hessian import DenseHessian, Hessian, LayeredHessian, shift_and_scale
 from nnthermo.linalg import bidiagonal, shifted_gram
 from nnthermo.linalg.dense import matmul
 from nnthermo.network import Network
@@ -63,28 +63,30 @@ class RestrictedHessian:
     def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
         """log det((1 - βm) I + βĜ) over free neurons; NaN if not positive definite."""
         if isinstance(self.hessian, DenseHessian):
-            return self._columns().log_det(beta, m)
+            return DenseHessian(self.jacobian()).log_det(beta, m)
         dtype = self.hessian.weights[0].dtype
         return self._layered(beta, m, tuple(jnp.zeros((len(k),), dtype) for k in self.kept))[0]
 
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: State) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9); a is a state of the whole network."""
         if isinstance(self.hessian, DenseHessian):
-            return self._columns().log_det_and_form(beta, m, self.select(a))
+            return DenseHessian(self.jacobian()).log_det_and_form(beta, m, self.select(a))
         return self._layered(beta, m, self.select(a))
+
+    def jacobian(self) -> Array:
+        """The columns of B = ∂r/∂x of free neurons, dense, without rows that are zero for any weights."""
+        if isinstance(self.hessian, DenseHessian):
+            return self.hessian.jacobian[:, self._index(0)]
+        columns = bidiagonal.to_dense(self.hessian.blocks)[:, self._flat()]
+        seen = [bool(own) or (k > 0 and bool(self.kept[k - 1])) for k, own in enumerate(self.kept)]
+        return columns[np.repeat(seen, bidiagonal.block_sizes(self.hessian.weights))]
 
     def log_eigenvalues(self) -> tuple[Array, int]:
         """Every log λ, descending, and 0. They need not sum to zero: Σ log λ = 0 (7.8) is a property of the whole.
 
         From singular values of the columns of B, at the cost of the free neurons' number cubed: not reduced further.
         """
-        if isinstance(self.hessian, DenseHessian):
-            return self._columns().log_eigenvalues()
-        columns = bidiagonal.to_dense(self.hessian.blocks)[:, self._flat()]
-        sizes = bidiagonal.block_sizes(self.hessian.weights)
-        # rows of a layer without free neurons in it or before it are zero
-        seen = [bool(self.kept[k]) or (k > 0 and bool(self.kept[k - 1])) for k in range(len(sizes))]
-        return DenseHessian(columns[np.repeat(seen, sizes)]).log_eigenvalues()
+        return DenseHessian(self.jacobian()).log_eigenvalues()
 
     def _index(self, k: int) -> np.ndarray:
         return np.asarray(self.kept[k], int)
@@ -95,10 +97,6 @@ class RestrictedHessian:
         starts = np.cumsum((0, *bidiagonal.block_sizes(self.hessian.weights)))
         return np.concatenate([starts[k] + self._index(k) for k in range(len(self.kept))])
 
-    def _columns(self) -> DenseHessian:
-        assert isinstance(self.hessian, DenseHessian)
-        return DenseHessian(self.hessian.jacobian[:, self._index(0)])
-
     def _layered(self, beta: Scalar, m: Scalar, a: tuple[Array, ...]) -> tuple[Array, Array]:
         G = self.hessian
         assert isinstance(G, LayeredHessian)
@@ -107,8 +105,7 @@ class RestrictedHessian:
         first = G.weights[0][:, self._index(0)]
         gram = G.slopes[0][:, None] * matmul(first, first.T) * G.slopes[0][None, :]
         product = G.slopes[0] * matmul(first, a[0])
-        beta = jnp.asarray(beta, dtype)
-        shift = 1.0 if is_concrete(m) and float(m) == 0 else 1 - beta * jnp.asarray(m, dtype)
+        beta, shift = shift_and_scale(beta, m, dtype)
         return shifted_gram.log_det_and_form(G.blocks, shift, beta, a, shifted_gram.First(gram, product), self.kept)
 
 
