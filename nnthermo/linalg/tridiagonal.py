@@ -10,9 +10,9 @@ L unit lower block bidiagonal with K_l below its diagonal. Blocks of P = M⁻¹ 
 
 as does a vector x ~ N(0, P): given x_{l+1}, x_l is normal with mean -K_lᵀ x_{l+1} and covariance S_l⁻¹.
 
-Memory and time are linear in the number of blocks. The elimination does not pivot, which a positive definite matrix does
-not need: relative errors are a few N ε cond(M). Derivatives of any order; compilation does not lengthen with the depth
-of runs of blocks of one size, but for the slices of their results.
+Memory and time are linear in the number of blocks. The elimination does not pivot, which a positive definite matrix
+does not need: relative errors are a few N ε cond(M). Derivatives of any order. Runs of blocks of one size are scanned,
+so that depth lengthens the compilation only by the slices in which results are handed out.
 """
 
 from collections.abc import Callable, Iterable, Sequence
