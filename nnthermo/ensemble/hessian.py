@@ -117,7 +117,7 @@ class LayeredHessian(NamedTuple):
     def log_eigenvalues(self) -> tuple[Array, int]:
         """Log λ of the coupled directions, descending, and how many eigenvalues are exactly 1 besides."""
         count = unit_count(bidiagonal.block_sizes(self.weights))
-        return 2 * log_singular_values(self.blocks), count
+        return 2 * log_singular_values(self.blocks, self.weights[0]), count
 
 
 Hessian = DenseHessian | LayeredHessian

@@ -71,7 +71,7 @@ def eigenmodes(G: Any, *, mean: State | None = None) -> Eigenmodes:
         TypeError: another kind of Hessian.
     """
     if isinstance(G, LayeredHessian):
-        reduced, bases = reduce_blocks(G.blocks)
+        reduced, bases = reduce_blocks(G.blocks, G.weights[0])
         dense, count = bidiagonal.to_dense(reduced), unit_count(bidiagonal.block_sizes(G.weights))
         if mean is None:
             return _decompose(dense, None, jnp.zeros((), dense.dtype), count)

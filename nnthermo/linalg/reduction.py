@@ -5,8 +5,6 @@ A_{l+1}, is left alone by B and Bᵀ: a singular value of exactly 1. At most n_{
 coupled; a wider layer is rotated onto an orthonormal basis of them and the rest counted.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 
@@ -29,11 +27,24 @@ def _reduced_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reduced)
 
 
-def reduce_blocks(blocks: Blocks) -> tuple[tuple[Array, ...], tuple[Array | None, ...]]:
-    """Blocks of the coupled part, and for each layer the basis (n_l, k_l) it was rotated onto (None if it was not)."""
+def reduce_blocks(
+    blocks: Blocks, first_rows: Array | None = None
+) -> tuple[tuple[Array, ...], tuple[Array | None, ...]]:
+    """Blocks of the coupled part, and for each layer the basis (n_l, k_l) it was rotated onto (None if it was not).
+
+    Args:
+        blocks: A_l, shapes (n_l, n_{l-1}).
+        first_rows: n_1 rows that span those of A_1, such as W for A_1 = DW: where these are shared between matrices, so
+            is the decomposition of a wide first layer.
+    """
     reduced = list(blocks)
     bases: list[Array | None] = []
     for k, size in enumerate(block_sizes(blocks)):
+        if k == 0 and first_rows is not None and first_rows.shape[0] < size:
+            basis = jnp.linalg.qr(first_rows.T)[0]
+            bases.append(basis)
+            reduced[0] = matmul(reduced[0], basis)
+            continue
         coupled = ([reduced[k - 1]] if k else []) + ([reduced[k].T] if k < len(blocks) else [])
         directions = jnp.concatenate(coupled, axis=1)
         if directions.shape[1] >= size:
@@ -48,27 +59,28 @@ def reduce_blocks(blocks: Blocks) -> tuple[tuple[Array, ...], tuple[Array | None
     return tuple(reduced), tuple(bases)
 
 
-def log_singular_values(blocks: Blocks) -> Array:
-    """log σ of B without the `unit_count` zeros, descending.
+def log_singular_values(blocks: Blocks, first_rows: Array | None = None) -> Array:
+    """log σ of B without the `unit_count` zeros, descending; `first_rows` as in `reduce_blocks`.
 
     Accurate to rounding × cond(B), where the eigenvalues of BᵀB would lose cond(B)². Differentiable once at any
     degeneracy in the sense that matters: sums of φ(log σ) have the derivative of φ(B), and none passes through the
     reduction. Second derivatives of degenerate values are not defined.
     """
-    return _log_singular_values(tuple(blocks))
+    return _log_singular_values(tuple(blocks), first_rows)
 
 
-@partial(jax.custom_jvp)
-def _log_singular_values(blocks: tuple[Array, ...]) -> Array:
-    reduced, _ = reduce_blocks(blocks)
+@jax.custom_jvp
+def _log_singular_values(blocks: tuple[Array, ...], first_rows: Array | None) -> Array:
+    reduced, _ = reduce_blocks(blocks, first_rows)
     return jnp.log(jnp.linalg.svd(to_dense(reduced), compute_uv=False))
 
 
 @_log_singular_values.defjvp
 def _log_singular_values_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     # dσ_i = u_iᵀ dB v_i, and the vectors of the coupled part lie in the span of the bases: dB may be projected first
-    (blocks,), (dots,) = primals, tangents
-    reduced, bases = reduce_blocks(blocks)
+    # first_rows choose a basis, on which nothing depends
+    (blocks, first_rows), (dots, _) = primals, tangents
+    reduced, bases = reduce_blocks(blocks, first_rows)
     sizes = block_sizes(reduced)
     left, sigma, right = jnp.linalg.svd(to_dense(reduced))
     projected = []
