@@ -1,13 +1,17 @@
 """The spectrum of log Ĝ (Sections 6, 7, 9, 10): moments, gap, complexity, and β from the gap."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from nnthermo._checks import check, is_concrete, positive, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar
+from nnthermo.linalg.layered_trace import layered_trace_function
+from nnthermo.linalg.trace import trace_function
 
 
 class Gap(NamedTuple):
@@ -127,6 +131,44 @@ def log_eigenvalues(G: Any) -> LogSpectrum:
     """
     values, count = G.log_eigenvalues()
     return LogSpectrum(values, count)
+
+
+def spectral_trace(G: Any, phi: Callable[..., Array], *parameters: Scalar) -> Array:
+    """Tr φ(Ĝ) = Σ φ(λ, *parameters) over all eigenvalues, the exact ones included, shape ().
+
+    `spectral_trace(G, lambda x: jnp.log(x) ** 3)` is μ₃ (9.6). Unlike sums over `log_eigenvalues` it has second
+    derivatives, in weights and slopes as in parameters, exact for equal eigenvalues too; under `jit` a product of the
+    second derivatives with a vector takes one SVD of the coupled part (110 of 854 neurons for 784-40-20-10), as the
+    gradient does. Third derivatives in weights and slopes raise.
+
+    Args:
+        G: Hessian from `bulk_hessian`, of one state; `jax.vmap` takes many. Of free neurons only, too: then at the cost
+            of their number cubed.
+        phi: φ(λ, *parameters), of numbers to a number in the dtype of λ; smooth near every eigenvalue, 1 included. Where
+            it changes within less than 0.2 λ second derivatives lose digits. What it closes over is not differentiated
+            (JAX raises): pass it as a parameter.
+        parameters: numbers, converted to the dtype of Ĝ.
+
+    Raises:
+        TypeError: G is no Hessian, φ no function, or a parameter not real.
+        ValueError: G of many states, a parameter not one number, or φ of a number not one real number.
+        NotImplementedError: third derivatives in G.
+    """
+    layered = hasattr(type(G), "blocks")
+    if not layered and not hasattr(type(G), "jacobian"):
+        raise TypeError(f"`G` must be a Hessian from `bulk_hessian`, but got {type(G).__name__}")
+    shape = jnp.shape(jax.tree.leaves(G)[0])
+    check("G", "be that of one state", len(shape) == 2, f"a matrix of shape {shape}")
+    if not callable(phi):
+        raise TypeError(f"`phi` must be a function, but got {phi!r}")
+    dtype = jax.tree.leaves(G)[0].dtype
+    numbers = [real_array("parameters", p, shape=()).astype(dtype) for p in parameters]
+    found = jax.eval_shape(phi, jax.ShapeDtypeStruct((), dtype), *numbers)
+    right = getattr(found, "shape", None) == () and found.dtype == dtype
+    check("phi", f"return one number of dtype {dtype}", right, found)
+    if layered:
+        return layered_trace_function(phi, G.blocks, *numbers)
+    return trace_function(phi, G.jacobian() if callable(G.jacobian) else G.jacobian, *numbers)
 
 
 def displaced_count(spectrum: LogSpectrum, beta: Scalar) -> Array:

@@ -1,4 +1,4 @@
-"""Functions of one number and of scalar parameters: arrays of values, and divided differences that never divide by 0."""
+"""Functions of a number and of scalar parameters: elementwise values, and divided differences at any distance."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +18,18 @@ WEIGHTS = (5 / 18, 4 / 9, 5 / 18)
 
 @dataclass(frozen=True)
 class InParameter:
-    """∂f/∂p_k as a function of the same arguments; equal, and of equal hash, where f and k are."""
+    """∂f/∂p_k as a function of the same arguments; equal where f and k are.
+
+    Attributes:
+        function: f.
+        place: k, from 0.
+    """
 
     function: ScalarFunction
     place: int
 
     def __call__(self, x: Array, *parameters: Array) -> Array:
+        """∂f/∂p_k."""
         return jax.grad(self.function, argnums=1 + self.place)(x, *parameters)
 
 
@@ -44,8 +50,7 @@ def divided_difference(function: ScalarFunction, a: Array, b: Array, parameters:
     With ε the rounding of the dtype: at relative distances above ε^{1/7} (0.006 in float64, 0.1 in float32) the
     quotient as it stands, which rounding leaves with an error of ε^{6/7} |f/a|, 4e-14 and 1e-6. Closer, the mean of f'
     by Gauss-Legendre quadrature, wrong by (a - b)⁶ f⁽⁷⁾ / 2016000: less than ε |f'| / 400 where f is a power or the
-    logarithm, and still below ε^{6/7} where f changes within a fifth of its argument. A step sharper than that needs
-    other means.
+    logarithm, 2 ε^{6/7} |f'| for a step tanh((x - a)/0.2a), and growing with the inverse sixth power of that width.
     """
     larger = jnp.maximum(a, b)
     distance = a - b

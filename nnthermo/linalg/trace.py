@@ -9,6 +9,8 @@ f[a, b] the divided difference (f(a) - f(b)) / (a - b), f'(a) for a = b, is
 
     dK = U [p ∘ E + q ∘ Eᵀ] Vᵀ,   p_ij = (λφ')[λ_i, λ_j],   q_ij = σ_iσ_j φ'[λ_i, λ_j].
 
+If B has more rows than columns, U spans part of them and dK has the further term (I - UUᵀ) dB V φ'(Σ²) Vᵀ.
+
 In terms of ψ(σ) = σφ'(σ²), p ± q are the quotients (ψ_i ∓ ψ_j) / (σ_i ∓ σ_j) that weigh E ± Eᵀ. K and dK do not depend
 on the choice of vectors within a degenerate space. Everything starts from singular values of B, so that a small λ keeps
 a relative error of 2 × rounding × cond(B), where the eigenvalues of BᵀB would have the square of cond(B).
@@ -22,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from nnthermo._checks import check
 from nnthermo._typing import Array, Scalar
 from nnthermo.linalg.dense import matmul
 from nnthermo.linalg.divided_difference import InParameter, ScalarFunction, divided_difference, elementwise, slope
@@ -30,7 +33,7 @@ Parameters = tuple[Array, ...]
 
 
 class Factors(NamedTuple):
-    """Singular value decomposition left diag(sigma) right, shapes (n, n), (n,), (n, n)."""
+    """Singular value decomposition left diag(sigma) right, shapes (m, n), (n,), (n, n)."""
 
     left: Array
     sigma: Array
@@ -64,12 +67,15 @@ def trace_function(phi: ScalarFunction, matrix: Array, *parameters: Scalar) -> A
     Args:
         phi: φ(λ, *parameters), of numbers to a number in the dtype of λ; smooth near every eigenvalue. What it closes
             over is not differentiated (JAX raises): pass it as a parameter.
-        matrix: B, (n, n).
+        matrix: B, (m, n) with m >= n.
         parameters: numbers.
 
     Raises:
+        ValueError: fewer rows than columns.
         NotImplementedError: third derivatives in B.
     """
+    tall = matrix.ndim == 2 and matrix.shape[0] >= matrix.shape[1]
+    check("matrix", "have two dimensions, and at least as many rows as columns", tall, f"shape {matrix.shape}")
     return structured_trace(phi, DENSE, matrix, tuple(jnp.asarray(p, matrix.dtype) for p in parameters))
 
 
@@ -130,7 +136,8 @@ def _moving(tangent: Any) -> Any:
     leaves, tree = jax.tree.flatten(tangent, is_leaf=_is_zero)
     if all(_is_zero(leaf) for leaf in leaves):
         return None
-    return tree.unflatten([jnp.zeros(leaf.shape, leaf.dtype) if _is_zero(leaf) else leaf for leaf in leaves])
+    arrays = [jnp.zeros(leaf.shape, leaf.dtype) if _is_zero(leaf) else leaf for leaf in leaves]
+    return jax.tree.unflatten(tree, arrays)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -145,8 +152,8 @@ def _factors_jvp(_structure: Structure, _primals: tuple, _tangents: tuple) -> tu
 
 
 def decompose(matrix: Array) -> Factors:
-    """Singular value decomposition of a square matrix."""
-    return Factors(*jnp.linalg.svd(matrix))
+    """Singular value decomposition of a matrix (m, n), m >= n."""
+    return Factors(*jnp.linalg.svd(matrix, full_matrices=False))
 
 
 def sum_of_values(phi: ScalarFunction, sigma: Array, unit_count: int, parameters: Parameters) -> Array:
@@ -156,7 +163,7 @@ def sum_of_values(phi: ScalarFunction, sigma: Array, unit_count: int, parameters
 
 
 def generalised_function(phi: ScalarFunction, factors: Factors, parameters: Parameters) -> Array:
-    """K = U diag(σφ'(σ²)) Vᵀ, (n, n)."""
+    """K = U diag(σφ'(σ²)) Vᵀ, (m, n)."""
     psi = factors.sigma * elementwise(slope(phi), factors.sigma**2, parameters)
     return matmul(factors.left * psi[None, :], factors.right)
 
@@ -169,11 +176,17 @@ def weights(phi: ScalarFunction, a: Array, b: Array, parameters: Parameters) -> 
 
 
 def generalised_derivative(phi: ScalarFunction, factors: Factors, parameters: Parameters, dot: Array) -> Array:
-    """The change of K for dB = `dot`, both (n, n)."""
+    """The change of K for dB = `dot`, both (m, n)."""
     left, sigma, right = factors
-    inner = matmul(matmul(left.T, dot), right.T)
-    p, q = weights(phi, *jnp.broadcast_arrays(sigma[:, None], sigma[None, :]), parameters)
-    return matmul(matmul(left, p * inner + q * inner.T), right)
+    turned = matmul(dot, right.T)
+    inner = matmul(left.T, turned)
+    rows, columns = jnp.broadcast_arrays(sigma[:, None], sigma[None, :])
+    p, q = weights(phi, rows, columns, parameters)
+    change = matmul(left, p * inner + q * inner.T)
+    if left.shape[0] > sigma.size:
+        outside = turned - matmul(left, inner)
+        change = change + outside * elementwise(slope(phi), sigma**2, parameters)[None, :]
+    return matmul(change, right)
 
 
 DENSE = Structure(
@@ -183,4 +196,4 @@ DENSE = Structure(
     slopes=lambda *arguments: 2 * generalised_function(*arguments),
     curvature=lambda *arguments: 2 * generalised_derivative(*arguments),
 )
-"""One square matrix."""
+"""One matrix with at least as many rows as columns."""
