@@ -144,9 +144,9 @@ def spectral_trace(G: Any, phi: Callable[..., Array], *parameters: Scalar) -> Ar
     Args:
         G: Hessian from `bulk_hessian`, of one state; `jax.vmap` takes many. Of free neurons only, too: then at the cost
             of their number cubed.
-        phi: φ(λ, *parameters), of numbers to a number in the dtype of λ; smooth near every eigenvalue, 1 included. Where
-            it changes within less than 0.2 λ second derivatives lose digits. What it closes over is not differentiated
-            (JAX raises): pass it as a parameter.
+        phi: φ(λ, *parameters), of numbers to a number in the dtype of λ; smooth near every eigenvalue, 1 included.
+            Where it changes within less than 0.2 λ second derivatives lose digits. What it closes over is not
+            differentiated (JAX raises): pass it as a parameter.
         parameters: numbers, converted to the dtype of Ĝ.
 
     Raises:
