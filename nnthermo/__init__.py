@@ -20,6 +20,11 @@ from nnthermo.ensemble import log_partition as log_partition
 from nnthermo.ensemble import mean_slopes as mean_slopes
 from nnthermo.ensemble import mean_state as mean_state
 from nnthermo.ensemble import restrict as restrict
+from nnthermo.laplacians import Laplacian as Laplacian
+from nnthermo.laplacians import laplacian as laplacian
+from nnthermo.laplacians import second_derivatives as second_derivatives
+from nnthermo.laplacians import weight_curvatures as weight_curvatures
+from nnthermo.laplacians import weight_laplacian as weight_laplacian
 from nnthermo.loss import QuadraticPotential as QuadraticPotential
 from nnthermo.loss import UnboundedLossWarning as UnboundedLossWarning
 from nnthermo.loss import boundary_loss as boundary_loss

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from nnthermo._checks import positive
 from nnthermo._typing import Array, Scalar
+from nnthermo.ensemble import log_partition
 from nnthermo.spectrum import LogSpectrum
 
 
@@ -14,13 +15,16 @@ def eigenvalue_laplacian(spectrum: LogSpectrum, beta: Scalar, *, m: Scalar = 0.0
     s = βλ/(1+βλ), and in the weights it has either sign. In units of the loss (λ is dimensionless).
 
     Raises:
-        ValueError: β not positive.
+        ValueError: β not positive, or m >= λ_min + 1/β where the numbers are known; where they are traced that gives
+            NaN, as in `log_partition`.
     """
     positive("beta", beta)
+    log_det = log_partition(spectrum, beta, m=m)  # refuses such m, or is NaN
     beta, m = jnp.asarray(beta, spectrum.values.dtype), jnp.asarray(m, spectrum.values.dtype)
     shift = 1 - beta * m
     dynamical = jnp.sum((shift + beta * jnp.exp(spectrum.values)) ** -2)
-    return -beta / 2 * (dynamical + spectrum.unit_count * (shift + beta) ** -2)
+    found = -beta / 2 * (dynamical + spectrum.unit_count * (shift + beta) ** -2)
+    return jnp.where(jnp.isnan(log_det), jnp.nan, found)
 
 
 def two_level_laplacian(log_eigenvalue: Array, beta: Scalar, *, gamma: Scalar, size: int) -> Array:

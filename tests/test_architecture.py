@@ -35,6 +35,22 @@ def second(lam, k, beta, m):
     return jax.grad(jax.grad(lambda h: free_energy_of(lam + jnp.where(unit, h, 0.0), beta, m)))(0.0)
 
 
+@pytest.mark.parametrize("units", [0, 3])
+def test_beyond_the_smallest_eigenvalue_is_refused_or_nan(units):
+    """M = (1 - βm)I + βĜ has an eigenvalue 0 at m = λ_min + 1/β: the sum has a pole, and means nothing beyond."""
+    values, beta = jnp.asarray(VALUES if units == 0 else VALUES[:2]), 1.7  # with units λ_min is one of them
+    spectrum = nt.LogSpectrum(values, units)
+    lowest = np.exp(-3.0) if units == 0 else 1.0
+    traced = jax.jit(nt.eigenvalue_laplacian)
+    for m in (lowest + 1 / beta + 1e-9, lowest + 2 / beta, 100.0):
+        with pytest.raises(ValueError, match="`m` must keep .* positive definite, i.e. m < λ_min"):
+            nt.eigenvalue_laplacian(spectrum, beta, m=m)
+        assert np.isnan(traced(spectrum, beta, m=m))
+    for m in (lowest + 1 / beta - 1e-9, -100.0):
+        assert np.isfinite(nt.eigenvalue_laplacian(spectrum, beta, m=m))
+        assert np.isfinite(traced(spectrum, beta, m=m))
+
+
 def test_sign_depends_on_the_coordinates():
     """In log λ the same sum is +Σ s(1-s)/2β, with s = βλ/(1+βλ): positive."""
     beta = 1.7

@@ -24,7 +24,7 @@ LEVELS = (
     {"linalg"},
     {"network"},
     {"loss", "ensemble", "spectrum", "mechanics", "gravity"},
-    {"relaxation", "thermodynamics", "architecture"},
+    {"relaxation", "thermodynamics", "architecture", "laplacians"},
     {"observables"},
     {"checkpoint", "data", "plotting"},
     {"training"},
@@ -171,7 +171,7 @@ def test_public_names_are_those_of_the_design():
     promised = """Septuple FeedForward boundary_loss bulk_loss relax bulk_hessian log_partition free_energy
         average_loss entropy heat_capacity log_eigenvalues complexity thermodynamic_entropy displaced_count
         measure mean_state relaxed_bulk_loss train TrainResult Checkpoint log_spaced_epochs
-        mean_loss"""
+        mean_loss laplacian weight_laplacian"""
     missing = set(promised.split()) - set(public_names())
     assert not missing, sorted(missing)
 
