@@ -167,7 +167,7 @@ def spectral_trace(G: Any, phi: Callable[..., Array], *parameters: Scalar) -> Ar
     right = getattr(found, "shape", None) == () and found.dtype == dtype
     check("phi", f"return one number of dtype {dtype}", right, found)
     if layered:
-        return layered_trace_function(phi, G.blocks, *numbers)
+        return layered_trace_function(phi, G.blocks, *numbers, first_rows=G.weights[0])
     return trace_function(phi, G.jacobian() if callable(G.jacobian) else G.jacobian, *numbers)
 
 

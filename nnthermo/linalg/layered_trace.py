@@ -8,10 +8,11 @@ couple layers. Second order: a direction dB that leaves the span couples it to t
 l + 1 and column l, and for each coupled σ the weights p = (λφ')[σ², 1], q = σφ'[σ², 1],
 
     dK_l = Q (dK̃)_l Qᵀ + Q {[Ũ p Ũᵀ]_{l+1,l+1} QᵀC_l + [Ũ q Ṽᵀ]_{l+1,l-1} QᵀC_{l-1}ᵀ} P
-         + P {C_l Q [Ṽ p Ṽᵀ]_{l,l} + C_{l+1}ᵀ Q [Ũ q Ṽᵀ]_{l+2,l}} Qᵀ + (λφ')'(1) P C_l P,
+         + P {C_l Q [Ṽ p Ṽᵀ]_{l,l} + C_{l+1}ᵀ Q [Ũ q Ṽᵀ]_{l+2,l}} Qᵀ,
 
-dK̃ that of B̃ in the direction QᵀdBQ. The rest enters through P only, whatever its size: for n coupled directions a
-second derivative costs one SVD of n × n and products linear in the width of the layers that were reduced.
+dK̃ that of B̃ in the direction QᵀdBQ. There is no term P C_l P: a layer that is reduced keeps as many directions as the
+next one has neurons, which then is not reduced, P = 0. The rest enters through P only, whatever its size: for n coupled
+directions a second derivative costs one SVD of n × n and products linear in the width of the layers that were reduced.
 """
 
 import itertools
@@ -37,19 +38,22 @@ from nnthermo.linalg.trace import (
 )
 
 
-def layered_trace_function(phi: ScalarFunction, blocks: Blocks, *parameters: Scalar) -> Array:
+def layered_trace_function(
+    phi: ScalarFunction, blocks: Blocks, *parameters: Scalar, first_rows: Array | None = None
+) -> Array:
     """Tr φ(BᵀB) of the B of these blocks, shape (); derivatives as those of `trace_function`.
 
     Args:
         phi: φ(λ, *parameters), as for `trace_function`; smooth near λ = 1 too.
         blocks: A_l, shapes (n_l, n_{l-1}).
         parameters: numbers.
+        first_rows: as for `reduce_blocks`; the trace does not depend on them.
 
     Raises:
         NotImplementedError: third derivatives in the blocks.
     """
     numbers = tuple(jnp.asarray(p, blocks[0].dtype) for p in parameters)
-    return structured_trace(phi, LAYERED, tuple(blocks), numbers)
+    return structured_trace(phi, LAYERED, tuple(blocks), numbers, first_rows)
 
 
 @pytree(static=("sizes",))
@@ -92,13 +96,13 @@ class _Coupled:
         return [self.lift(k + 1, self.lift(k, self.block(matrix, k + 1, k).T).T) for k in layers]
 
 
-def _factors(blocks: Blocks) -> _Coupled:
-    reduced, bases = reduce_blocks(blocks)
+def _factors(blocks: Blocks, first_rows: Array | None) -> _Coupled:
+    reduced, bases = reduce_blocks(blocks, first_rows)
     return _Coupled(decompose(to_dense(reduced)), bases, block_sizes(blocks))
 
 
-def _values(blocks: Blocks) -> tuple[Array, int]:
-    reduced, _ = reduce_blocks(blocks)
+def _values(blocks: Blocks, first_rows: Array | None) -> tuple[Array, int]:
+    reduced, _ = reduce_blocks(blocks, first_rows)
     sigma = jnp.linalg.svd(to_dense(reduced), compute_uv=False)
     return sigma, sum(block_sizes(blocks)) - sigma.size
 
@@ -124,8 +128,6 @@ def _curvature(phi: ScalarFunction, coupled: _Coupled, parameters: Parameters, d
     p, q = weights(phi, sigma, jnp.ones_like(sigma), parameters)
     p_left, p_right = matmul(left * p[None, :], left.T), matmul(right.T * p[None, :], right)
     mixed = matmul(left * q[None, :], right)
-    one = jnp.ones((1,), sigma.dtype)
-    p_rest = weights(phi, one, one, parameters)[0]
     for k, dot in enumerate(dots):
         below, above = (coupled.bases[layer] is not None for layer in (k, k + 1))
         if below:
@@ -138,8 +140,6 @@ def _curvature(phi: ScalarFunction, coupled: _Coupled, parameters: Parameters, d
             if k + 1 < len(dots):
                 out = out + matmul(project(k + 2, dots[k + 1]).T, block(mixed, k + 2, k))
             changes[k] = changes[k] + coupled.lift(k, rest(k + 1, out).T).T
-        if below and above:
-            changes[k] = changes[k] + p_rest * rest(k + 1, rest(k, dot.T).T)
     return tuple(2 * change for change in changes)
 
 

@@ -44,15 +44,15 @@ class Structure(NamedTuple):
     """How the trace of a kind of matrix is found; the matrix is a pytree of arrays M, and so are its tangents.
 
     Attributes:
-        values: M to σ (n,) and the number of further σ that are exactly 1.
-        factors: M to whatever the other three need, never differentiated.
+        values: (M, hint) to σ (n,) and the number of further σ that are exactly 1.
+        factors: (M, hint) to whatever the other three need, never differentiated.
         trace: (φ, factors, parameters) to the trace.
         slopes: (φ, factors, parameters) to its gradient in M.
         curvature: (φ, factors, parameters, dM) to the change of that gradient.
     """
 
-    values: Callable[[Any], tuple[Array, int]]
-    factors: Callable[[Any], Any]
+    values: Callable[[Any, Any], tuple[Array, int]]
+    factors: Callable[[Any, Any], Any]
     trace: Callable[[ScalarFunction, Any, Parameters], Array]
     slopes: Callable[[ScalarFunction, Any, Parameters], Any]
     curvature: Callable[[ScalarFunction, Any, Parameters, Any], Any]
@@ -79,24 +79,36 @@ def trace_function(phi: ScalarFunction, matrix: Array, *parameters: Scalar) -> A
     return structured_trace(phi, DENSE, matrix, tuple(jnp.asarray(p, matrix.dtype) for p in parameters))
 
 
-def structured_trace(phi: ScalarFunction, structure: Structure, matrix: Any, parameters: Parameters) -> Array:
-    """Tr φ(BᵀB) for a matrix of any structure, with the derivatives of `trace_function`."""
-    return _trace(phi, structure, False, matrix, parameters)
+def structured_trace(
+    phi: ScalarFunction, structure: Structure, matrix: Any, parameters: Parameters, hint: Any = None
+) -> Array:
+    """Tr φ(BᵀB) for a matrix of any structure, with the derivatives of `trace_function`.
+
+    Args:
+        phi: φ(λ, *parameters).
+        structure: how to find it.
+        matrix: a pytree.
+        parameters: arrays of shape ().
+        hint: for the decomposition; the trace does not depend on it and has no derivative in it.
+    """
+    return _trace(phi, structure, False, matrix, jax.lax.stop_gradient(hint), parameters)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _trace(phi: ScalarFunction, structure: Structure, vectors: bool, matrix: Any, parameters: Parameters) -> Array:
+def _trace(
+    phi: ScalarFunction, structure: Structure, vectors: bool, matrix: Any, hint: Any, parameters: Parameters
+) -> Array:
     """The trace; with `vectors` from the factors that its derivatives need as well."""
     if vectors:
-        return structure.trace(phi, _factors(structure, matrix), parameters)
-    return sum_of_values(phi, *structure.values(matrix), parameters)
+        return structure.trace(phi, _factors(structure, matrix, hint), parameters)
+    return sum_of_values(phi, *structure.values(matrix, hint), parameters)
 
 
 @partial(_trace.defjvp, symbolic_zeros=True)
 def _trace_jvp(
     phi: ScalarFunction, structure: Structure, _vectors: bool, primals: tuple, tangents: tuple
 ) -> tuple[Array, Array]:
-    d_matrix, d_parameters = tangents
+    d_matrix, _, d_parameters = tangents
     trace = _trace(phi, structure, True, *primals)
     change = jnp.zeros_like(trace)
     if (dots := _moving(d_matrix)) is not None:
@@ -109,17 +121,17 @@ def _trace_jvp(
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _slopes(phi: ScalarFunction, structure: Structure, matrix: Any, parameters: Parameters) -> Any:
-    return structure.slopes(phi, _factors(structure, matrix), parameters)
+def _slopes(phi: ScalarFunction, structure: Structure, matrix: Any, hint: Any, parameters: Parameters) -> Any:
+    return structure.slopes(phi, _factors(structure, matrix, hint), parameters)
 
 
 @partial(_slopes.defjvp, symbolic_zeros=True)
 def _slopes_jvp(phi: ScalarFunction, structure: Structure, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
-    (matrix, parameters), (d_matrix, d_parameters) = primals, tangents
+    (matrix, hint, parameters), (d_matrix, _, d_parameters) = primals, tangents
     slopes = _slopes(phi, structure, *primals)
     change = jax.tree.map(jnp.zeros_like, slopes)
     if (dots := _moving(d_matrix)) is not None:
-        change = structure.curvature(phi, _factors(structure, matrix), parameters, dots)
+        change = structure.curvature(phi, _factors(structure, matrix, hint), parameters, dots)
     for k, dot in enumerate(d_parameters):
         if not _is_zero(dot):
             more = _slopes(InParameter(phi, k), structure, *primals)
@@ -141,9 +153,9 @@ def _moving(tangent: Any) -> Any:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _factors(structure: Structure, matrix: Any) -> Any:
+def _factors(structure: Structure, matrix: Any, hint: Any) -> Any:
     """Reached by a tangent in a third derivative only: the rules above use the factors as they are."""
-    return structure.factors(matrix)
+    return structure.factors(matrix, hint)
 
 
 @_factors.defjvp
@@ -190,8 +202,8 @@ def generalised_derivative(phi: ScalarFunction, factors: Factors, parameters: Pa
 
 
 DENSE = Structure(
-    values=lambda matrix: (jnp.linalg.svd(matrix, compute_uv=False), 0),
-    factors=decompose,
+    values=lambda matrix, _hint: (jnp.linalg.svd(matrix, compute_uv=False), 0),
+    factors=lambda matrix, _hint: decompose(matrix),
     trace=lambda phi, factors, parameters: sum_of_values(phi, factors.sigma, 0, parameters),
     slopes=lambda *arguments: 2 * generalised_function(*arguments),
     curvature=lambda *arguments: 2 * generalised_derivative(*arguments),
