@@ -15,11 +15,6 @@ def _in_dtype_of(G: Any, beta: Scalar) -> Array:
     return jnp.asarray(beta, jnp.result_type(*jax.tree.leaves(G)))
 
 
-def _slope(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """d/dβ in forward mode: for one number as cheap as reverse, and half the code to compile when nested."""
-    return lambda beta: jax.jvp(function, (beta,), (jnp.ones_like(beta),))[1]
-
-
 class Thermodynamics(NamedTuple):
     """The thermodynamic functions at one temperature, each of shape (), or of the shape of a sweep.
 
@@ -50,18 +45,31 @@ def thermodynamic_functions(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: Stat
     Raises:
         ValueError: as `log_partition`.
     """
-    value, slope = _value_and_slope(G, beta, m, mean)
+    _refuse(G, beta, m, mean)
     b = _in_dtype_of(G, beta)
-    curvature = _slope(_slope(lambda t: log_partition(G, t, m=m, mean=mean)))(b)
+    (value, slope), (_, curvature) = _differentiate(lambda t: _differentiate(_log_z(G, m, mean), t), b)
     return Thermodynamics(value, -value / b, -slope, value - b * slope, b**2 * curvature)
+
+
+def _log_z(G: Any, m: Scalar, mean: State | None) -> Callable[[Array], Array]:
+    return lambda beta: log_partition(G, beta, m=m, mean=mean)
+
+
+def _differentiate(function: Callable[[Array], Any], beta: Array) -> tuple[Any, Any]:
+    """Value and d/dβ in forward mode: for one number as cheap as reverse, and half the code to compile when nested."""
+    return jax.jvp(function, (beta,), (jnp.ones_like(beta),))
+
+
+def _refuse(G: Any, beta: Scalar, m: Scalar, mean: State | None) -> None:
+    """Refuse bad numbers before differentiation traces them."""
+    if is_concrete(beta, m, *jax.tree.leaves((G, mean))):
+        log_partition(G, beta, m=m, mean=mean)
 
 
 def _value_and_slope(G: Any, beta: Scalar, m: Scalar, mean: State | None) -> tuple[Array, Array]:
     """log Z and ∂ log Z/∂β."""
-    if is_concrete(beta, m, *jax.tree.leaves((G, mean))):
-        log_partition(G, beta, m=m, mean=mean)  # inside a derivative the numbers are traced: refuse bad ones here
-    b = _in_dtype_of(G, beta)
-    return jax.jvp(lambda t: log_partition(G, t, m=m, mean=mean), (b,), (jnp.ones_like(b),))
+    _refuse(G, beta, m, mean)
+    return _differentiate(_log_z(G, m, mean), _in_dtype_of(G, beta))
 
 
 def sweep(G: Any, betas: Array, *, m: Scalar = 0.0, mean: State | None = None) -> Thermodynamics:
@@ -119,5 +127,5 @@ def gaussian_entropy(G: Any, beta: Scalar, *, m: Scalar = 0.0) -> Array:
 
 
 def heat_capacity(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None = None) -> Array:
-    """∂U/∂T = β² ∂² log Z/∂β², dimensionless: β² times the variance of the loss. Arguments as `thermodynamic_functions`."""
+    """∂U/∂T = β² ∂² log Z/∂β², β² times the variance of the loss; no units. Arguments as `thermodynamic_functions`."""
     return thermodynamic_functions(G, beta, m=m, mean=mean).heat_capacity

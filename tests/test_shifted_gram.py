@@ -1,6 +1,7 @@
 """Log det and quadratic form of cI + βBᵀB for block bidiagonal B, against dense float64 linear algebra."""
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -123,13 +124,13 @@ def test_filter_equals_dense(sizes, seed, log_beta, scale, c):
     scale=st.sampled_from([0.0, 0.1, 1.0]),
     depth=st.just(0.0) | st.floats(1e-6, 0.9),
 )
-def test_schur_equals_dense(sizes, seed, log_beta, scale, depth):
+def test_negative_shifts_equal_dense(sizes, seed, log_beta, scale, depth):
     blocks, a = make(seed, sizes, scale)
     beta = 10.0**log_beta
     check_against_dense(blocks, -depth * beta * smallest_eigenvalue(blocks), beta, a)
 
 
-def test_branches_agree_where_both_hold():
+def test_shifts_of_either_sign_meet_at_zero():
     """c → 0 from either side: the log det is continuous, and so is its slope Tr M⁻¹."""
     blocks, a = make(3, (6, 2, 3))
     pick = jnp.array([1.0, 0.0])
@@ -185,9 +186,8 @@ SWEEP = jax.jit(
 )
 
 
-def test_sweep_over_both_branches_equals_the_loop():
-    """Under vmap `cond` evaluates both branches: the one not taken must leave no NaN, in values or in gradients."""
-    blocks, a = make(8, (2, 4))  # what `cond` does under vmap does not depend on the sizes
+def test_a_sweep_over_shifts_of_both_signs_equals_the_loop():
+    blocks, a = make(8, (2, 4))
     low = smallest_eigenvalue(blocks)
     beta = jnp.asarray([1e-6, 1e-2, 1.0, 1.0, 10.0, 1e6, 1e6])
     c = jnp.asarray([1.0, 2.0, 1.0, -0.5 * low, -9.9 * low, 1.0, -0.5e6 * low])
@@ -202,16 +202,44 @@ def test_sweep_over_both_branches_equals_the_loop():
             np.testing.assert_allclose(u[k], v, rtol=200 * 6 * EPS * cond, atol=200 * 6 * EPS * cond)
 
 
-def test_sweep_has_finite_gradients_where_the_other_branch_breaks_down():
-    """float32 and cond(M) > 1/ε: block Cholesky of M itself fails, which the filter must not notice in either order."""
-    blocks, a = make(2, (2, 3, 6), scale=100.0, dtype=np.float32)
+def everything(sizes):
+    return tuple(tuple(range(n)) for n in sizes)
+
+
+@pytest.mark.parametrize("sizes", SHAPES)
+@given(
+    seed=st.integers(0, 10**6),
+    log_beta=st.floats(-3, 3),
+    scale=st.sampled_from([0.0, 0.1, 1.0]),
+    share=st.floats(-0.9, 1),
+)
+def test_elimination_from_the_first_block_is_a_twin(sizes, seed, log_beta, scale, share):
+    """What serves columns left out at c <= 0, with none left out: the same numbers, at rounding × condition of M."""
+    blocks, a = make(seed, sizes, scale)
+    beta = 10.0**log_beta
+    c = share * beta * smallest_eigenvalue(blocks)
+    M = c * np.eye(sum(sizes)) + beta * unreduced(blocks).T @ unreduced(blocks)
+    found = SCHUR[sizes](blocks, c, beta, a)
+    expected = values(blocks, c, beta, a)
+    rounding = 40 * sum(sizes) * EPS * condition(M)
+    assert abs(found[0] - expected[0]) < rounding * max(1, abs(expected[0]))
+    norm = sum(float(jnp.vdot(x, x)) for x in a)
+    assert abs(found[1] - expected[1]) <= rounding * max(abs(expected[1]), abs(c) * norm)
+
+
+SCHUR = {sizes: jit(partial(shifted_gram._schur, kept=everything(sizes))) for sizes in SHAPES}
+
+
+def test_signs_of_the_shift_share_a_batch_with_finite_gradients():
+    """float32, cond(M) > 1/ε: elimination of M itself breaks down, and must leave no NaN where it is not taken."""
+    sizes = (2, 3, 6)
+    blocks, a = make(2, sizes, scale=100.0, dtype=np.float32)
     one, beta = jnp.float32(1), jnp.asarray([1.0, 1e4, 1e8], jnp.float32)
-    first = First(blocks[0] @ blocks[0].T, blocks[0] @ a[0])
-    schur = jax.jit(lambda b, c, beta, a: shifted_gram._schur(b, c, beta, a, first, None)[0])
-    assert np.isnan(schur(blocks, one, beta[2], a))
+    assert np.isnan(SCHUR[sizes](blocks, one, beta[2], a)[0])
 
     def total(blocks, c, beta, a):
-        return jnp.sum(jax.vmap(lambda c, beta: both(blocks, c, beta, a)[0])(c, beta))
+        first = First(blocks[0] @ blocks[0].T, blocks[0] @ a[0])
+        return jnp.sum(jax.vmap(lambda c, b: log_det_and_form(blocks, c, b, a, first, everything(sizes))[0])(c, beta))
 
     slopes = jax.jit(jax.grad(total, argnums=(0, 1, 2, 3)))(blocks, jnp.ones_like(beta), beta, a)
     for leaf in jax.tree.leaves(slopes):

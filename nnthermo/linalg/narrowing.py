@@ -7,7 +7,7 @@ With the numbers of that module and X_l = T_l⁻¹A_{l+1}ᵀ, going back from th
 
 where z = cM⁻¹a is the smoothed mean and cπ = Bz its residual, so that the form q = cβ aᵀGM⁻¹a has
 ∂q/∂A_lᵀ = -2βc z_{l-1}π_lᵀ, ∂q/∂a = 2c(a - z), ∂q/∂c = |a - z|² and ∂q/∂β = |Bz|². Again nothing is subtracted from
-anything of its own size.
+anything of its own size for c > 0.
 
 A derivative in the weights of a derivative in β, as of U or S, is taken as the derivative in β of these. Then the whole
 computation runs forward, on products of matrices as they lie in memory: reverse mode would transpose each of them.
@@ -59,7 +59,7 @@ class _Slopes(NamedTuple):
 
 @partial(jax.jit, static_argnames="first_size")
 def log_det_and_form(chain: Chain, c: Array, beta: Array, first_size: int) -> tuple[Array, Array]:
-    """log det(cI + βG) and aᵀ cβG (cI + βG)⁻¹ a for c > 0 and n_0 >= n_1 >= ... >= n_{L-1}, n_0 = `first_size`."""
+    """log det(cI + βG) and aᵀ cβG (cI + βG)⁻¹ a for n_0 >= n_1 >= ... >= n_{L-1}, n_0 = `first_size`."""
     numbers = _Numbers(c, beta)
     found = _forward(*jax.lax.stop_gradient((chain, numbers)), None)
     log_det, form = _value(chain, numbers, found.inverses, found.log_det)

@@ -1,32 +1,31 @@
 r"""Log det and a quadratic form of M = cI + βBᵀB for block bidiagonal B, and for B with some of its columns only.
 
-B has identities on the diagonal and -A_l below it; A_l has shape (n_l, n_{l-1}), l = 1 ... L-1. Two eliminations:
+B has identities on the diagonal and -A_l below it; A_l has shape (n_l, n_{l-1}), l = 1 ... L-1.
 
-**Filter** (c > 0). Since det B = 1, log det M = log det Σ + N log(cβ) with Σ = I/c + (1/β) B⁻¹B⁻ᵀ, the covariance of
-observations a_l = z_l + η/√c of a Markov chain z_l = A_l z_{l-1} + ξ/√β. Its Kalman filter has the prediction
-covariance Q_l/β, the innovation covariance T_l/cβ and the posterior covariance R_l; with κ = c + β,
+**Filter.** Since det B = 1, det M = det N with N = βI + cB⁻¹B⁻ᵀ, which is positive definite if and only if M is. For
+c > 0, N/cβ is the covariance of observations a_l = z_l + η/√c of a Markov chain z_l = A_l z_{l-1} + ξ/√β, and its block
+elimination is the chain's Kalman filter, with prediction covariance Q_l/β, innovation covariance T_l/cβ and posterior
+covariance R_l. With κ = c + β and G = BᵀB,
 
     W_l = βA_lR_{l-1}A_lᵀ,   Q_l = I + W_l,   T_l = cQ_l + βI = κI + cW_l,   R_l = Q_lT_l⁻¹ = (I + βW_lT_l⁻¹) / κ,
-    log det M = Σ_l log det T_l,   aᵀ cβG M⁻¹ a = aᵀ Σ⁻¹ a = cβ Σ_l v_lᵀ T_l⁻¹ v_l,
+    log det M = Σ_l log det T_l,   aᵀ cβG M⁻¹ a = cβ Σ_l v_lᵀ T_l⁻¹ v_l,
     v_l = a_l - A_lμ_{l-1},   μ_l = A_lμ_{l-1} + cR_lv_l,
 
-from R_0 = I/κ, with G = BᵀB. Nothing is subtracted from anything of its own size. A layer wider than the one before it
-costs no more than that one:
+from R_0 = I/κ. The same recursion holds for c <= 0. For c > 0 nothing is subtracted from anything of its own size; for
+c < 0 only T_l is a difference, as M is one. A layer wider than the one before it costs no more than that one:
 
     J = κR_{l-1}⁻¹ + cβA_lᵀA_l,   log det T_l = (n_l - n_{l-1}) log κ + log det R_{l-1} + log det J,
     βW_lT_l⁻¹ = β²A_lJ⁻¹A_lᵀ,
 
 and a wide first layer enters through A_1A_1ᵀ only.
 
-Columns of B that are left out are neurons held fixed. Their rows stay, as observations A_lz_{l-1} = 0 with noise 1/√β
-alone, which multiply det M by det Q of those rows.
-
-**Schur** (any c). Block Cholesky of M itself from the first block on,
+**Columns left out** are neurons held fixed. Their rows stay, as observations A_lz_{l-1} = 0 with noise 1/√β alone,
+which multiply det M by det Q of those rows. They come after the T of the layers they watch, which need not be positive
+definite before for c < 0 even if M is; then M itself is eliminated from the first block on (**Schur**),
 
     S_l = κI + βA_{l+1}ᵀA_{l+1} - β²A_lS_{l-1}⁻¹A_lᵀ,
 
-positive definite for every l if and only if M is. It subtracts numbers of size β to leave one of size c, so it serves
-c <= 0 only, and there a wide layer other than the first costs its own width cubed.
+positive definite for every l if and only if M is. There a layer costs its own width cubed.
 """
 
 from collections.abc import Sequence
@@ -90,8 +89,8 @@ def log_det_and_form(
 
     Args:
         blocks: A_l, shapes (n_l, n_{l-1}).
-        shift: c; any sign, as long as the matrix is positive definite. A Python number settles at once which
-            elimination is compiled.
+        shift: c; any sign, as long as the matrix is positive definite. With columns left out, a number that is known
+            settles at once which elimination is compiled.
         scale: β > 0.
         vector: a, block vectors of the sizes of the columns that are kept.
         first: A_1A_1ᵀ and A_1a_0.
@@ -101,21 +100,32 @@ def log_det_and_form(
         Two scalars; the log det is NaN if the matrix is not positive definite.
     """
     dtype = blocks[0].dtype
+    given = tuple(blocks), jnp.asarray(shift, dtype), jnp.asarray(scale, dtype), tuple(vector)
+    if kept is None:
+        return _filter(*given, first)
     if is_concrete(shift):
-        method = _filter if np.all(np.asarray(shift) > 0) else _schur
-        return method(tuple(blocks), jnp.asarray(shift, dtype), jnp.asarray(scale, dtype), tuple(vector), first, kept)
-    return _either(tuple(blocks), jnp.asarray(shift, dtype), jnp.asarray(scale, dtype), tuple(vector), first, kept)
+        return general_filter(*given, first, kept) if np.all(np.asarray(shift) > 0) else _schur(*given, kept)
+    return _either(*given, first, kept)
+
+
+@jax.jit
+def _filter(blocks: Blocks, c: Array, beta: Array, a: Sequence[Array], first: First) -> tuple[Array, Array]:
+    sizes = block_sizes(blocks)
+    if len(blocks) <= LONG and all(n >= after for n, after in pairwise(sizes)):
+        chain = narrowing.Chain(tuple(blocks[1:]), first.gram, first.product, jnp.vdot(a[0], a[0]), tuple(a[1:]))
+        return narrowing.log_det_and_form(chain, c, beta, sizes[0])
+    return general_filter(blocks, c, beta, a, first, None)
 
 
 @partial(jax.jit, static_argnames="kept")
 def _either(
-    blocks: Blocks, c: Array, beta: Array, a: Sequence[Array], first: First, kept: Indices | None
+    blocks: Blocks, c: Array, beta: Array, a: Sequence[Array], first: First, kept: Indices
 ) -> tuple[Array, Array]:
     safe = jnp.where(c > 0, c, 1)  # the branch not taken stays finite, and so do its derivatives
     return jax.lax.cond(
         c > 0,
-        lambda c: _filter(blocks, jnp.where(c > 0, c, safe), beta, a, first, kept),
-        lambda c: _schur(blocks, c, beta, a, first, kept),
+        lambda c: general_filter(blocks, jnp.where(c > 0, c, safe), beta, a, first, kept),
+        lambda c: _schur(blocks, c, beta, a, kept),
         c,
     )
 
@@ -146,19 +156,9 @@ class _Sums(NamedTuple):
     fixed_form: Array  # Σ vᵀQ⁻¹v over rows of columns left out
 
 
-def _filter(
-    blocks: Blocks, c: Array, beta: Array, a: Sequence[Array], first: First, kept: Indices | None
-) -> tuple[Array, Array]:
-    sizes = block_sizes(blocks)
-    if kept is None and len(blocks) <= LONG and all(n >= after for n, after in pairwise(sizes)):
-        chain = narrowing.Chain(tuple(blocks[1:]), first.gram, first.product, jnp.vdot(a[0], a[0]), tuple(a[1:]))
-        return narrowing.log_det_and_form(chain, c, beta, sizes[0])
-    return general_filter(blocks, c, beta, a, first.gram, kept)
-
-
 @partial(jax.jit, static_argnames="kept")
 def general_filter(
-    blocks: Blocks, c: Array, beta: Array, a: Sequence[Array], first_gram: Array | None, kept: Indices | None
+    blocks: Blocks, c: Array, beta: Array, a: Sequence[Array], first: First | None, kept: Indices | None
 ) -> tuple[Array, Array]:
     """The filter for any layers; arguments and results as `log_det_and_form`."""
     kappa = c + beta
@@ -166,7 +166,7 @@ def general_filter(
     belief = _Belief(c / kappa * a[0], None, None)
     zero = jnp.zeros((), kappa.dtype)
     sums = _Sums(a[0].size * jnp.log(kappa), jnp.vdot(a[0], a[0]) / kappa, zero)
-    known = first_gram
+    known = None if first is None else first.gram
     if known is not None and kept is not None:
         known = known[jnp.ix_(*2 * (np.asarray(kept[1], int),))]
     k = 0
@@ -266,41 +266,22 @@ def _precision(kappa: Array, size: int, belief: _Belief) -> tuple[Array, Array]:
 
 
 @partial(jax.jit, static_argnames="kept")
-def _schur(
-    blocks: Blocks, c: Array, beta: Array, a: Sequence[Array], first: First, kept: Indices | None
-) -> tuple[Array, Array]:
+def _schur(blocks: Blocks, c: Array, beta: Array, a: Sequence[Array], kept: Indices) -> tuple[Array, Array]:
     rows = _split(blocks, kept)
-    kappa = c + beta
-    dtype, n = blocks[0].dtype, a[0].size
-    log_det, form = jnp.zeros((), dtype), jnp.zeros((), dtype)
-    couplings: list[Array] = [jnp.zeros((n, 0), dtype), *(r.free for r in rows)]
-    carried, product = jnp.zeros_like(a[0]), jnp.zeros((n, n), dtype)
-    for k, coupling in enumerate(couplings):
-        size = coupling.shape[0]
-        last = k == len(rows)
-        if not size:
-            height = 0 if last else rows[k].free.shape[0]
-            carried, product = jnp.zeros((height,), dtype), jnp.zeros((height, height), dtype)
+    kappa, dtype = c + beta, blocks[0].dtype
+    log_det = form = jnp.zeros((), dtype)
+    carried, product = jnp.zeros_like(a[0]), jnp.zeros((a[0].size, a[0].size), dtype)
+    for k, v in enumerate(a):
+        following, fixed = rows[k] if k < len(rows) else (jnp.zeros((0, v.size), dtype), None)
+        if not v.size:
+            carried, product = (jnp.zeros((following.shape[0],) * n, dtype) for n in (1, 2))
             continue
-        if k == 0 and kept is None and size > first.gram.shape[0]:
-            # S_0 = κI + βA_1ᵀA_1 through A_1A_1ᵀ: det S_0 = κ^n_0 det(I + βA_1A_1ᵀ/κ)
-            identity = jnp.eye(first.gram.shape[0], dtype=dtype)
-            inner, log_det = inverse_and_log_det(kappa * identity + beta * first.gram)
-            log_det = log_det + (size - first.gram.shape[0]) * jnp.log(kappa)
-            carried = matmul(inner, first.product)  # A_1S_0⁻¹a_0
-            form = form + (jnp.vdot(a[0], a[0]) - beta * jnp.vdot(first.product, carried)) / kappa
-            product = matmul(inner, first.gram)
-            continue
-        diagonal = kappa * jnp.eye(size, dtype=dtype) - beta**2 * (product + product.T) / 2
-        if not last:
-            following, fixed = rows[k]
-            diagonal = diagonal + beta * gram(following) + (0 if fixed is None else beta * gram(fixed))
+        diagonal = kappa * jnp.eye(v.size, dtype=dtype) - beta**2 * (product + product.T) / 2
+        diagonal = diagonal + beta * gram(following) + (0 if fixed is None else beta * gram(fixed))
         inverse, term = inverse_and_log_det(diagonal)
-        right = a[k] + beta * carried
+        right = v + beta * carried
         solved = matmul(inverse, right)
         log_det, form = log_det + term, form + jnp.vdot(right, solved)
-        if not last:
-            carried = matmul(following, solved)
-            product = matmul(matmul(following, inverse), following.T)  # A S⁻¹ Aᵀ
+        carried, product = matmul(following, solved), matmul(matmul(following, inverse), following.T)  # A S⁻¹ Aᵀ
     norm = sum((jnp.vdot(v, v) for v in a), jnp.zeros((), dtype))
     return log_det, c * (norm - c * form)  # βG M⁻¹ = I - cM⁻¹
