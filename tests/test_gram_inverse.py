@@ -61,10 +61,10 @@ def test_equals_dense_inverses(sizes, seed, log_beta, scale, sign):
 
 @pytest.mark.parametrize("sizes", SHAPES)
 def test_what_is_not_positive_definite_is_told(sizes):
-    """One, two and all eigenvalues negative, in wide layers too, where most are equal to c + β."""
+    """One, two, ... and all eigenvalues negative: in a wide layer most are c + β, which the others do not tell."""
     blocks = make(1, sizes)
     values = np.sort(np.linalg.svd(unreduced(blocks), compute_uv=False) ** 2)
-    for low, high in ((values[0], values[1]), (values[1], values[2]), (values[-1], 2 * values[-1])):
+    for low, high in itertools.pairwise([*values, 2 * values[-1]]):
         if high - low > 1e-9:
             assert not found_by(blocks, -(low + high) / 2, 1.0)[1]
     assert found_by(blocks, -0.99 * values[0], 1.0)[1]
