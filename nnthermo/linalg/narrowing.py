@@ -225,19 +225,21 @@ def _number_slopes_jvp(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
     def slopes(n: _Numbers) -> tuple[_Slopes, _Slopes]:
         return _slopes(chain, n, known)
 
+    def of_numbers(n: _Numbers) -> tuple[_Numbers, _Numbers]:
+        of_log_det, of_form = slopes(n)
+        return of_log_det.numbers, of_form.numbers
+
+    zero = jnp.zeros_like(numbers.c)
+    along = _Numbers(*(zero if isinstance(d, SymbolicZero) else d for d in d_numbers))
+    values, dots = jax.jvp(of_numbers, (numbers,), (along,)) if _moves(d_numbers) else (of_numbers(numbers), None)
+    if not _moves(d_chain):
+        return values, dots if dots is not None else jax.tree.map(jnp.zeros_like, values)
     rows = []
-    one, zero = jnp.ones_like(numbers.c), jnp.zeros_like(numbers.c)
-    for direction in (_Numbers(one, zero), _Numbers(zero, one)):
-        (of_log_det, of_form), moved = jax.jvp(slopes, (numbers,), (direction,))
-        row = [zero, zero]
-        for out, slope in enumerate(moved):
-            if _moves(d_chain):
-                row[out] += _inner(slope.chain, d_chain)
-            if _moves(d_numbers):  # by the symmetry of the Hessian its row is the derivative in this direction
-                row[out] += _inner(slope.numbers, d_numbers)
-        rows.append(row)
-    dots = tuple(_Numbers(rows[0][out], rows[1][out]) for out in (0, 1))
-    return (of_log_det.numbers, of_form.numbers), dots
+    for direction in (_Numbers(zero + 1, zero), _Numbers(zero, zero + 1)):
+        _, moved = jax.jvp(slopes, (numbers,), (direction,))
+        rows.append([_inner(slope.chain, d_chain) for slope in moved])
+    crossed = _Numbers(rows[0][0], rows[1][0]), _Numbers(rows[0][1], rows[1][1])
+    return values, crossed if dots is None else jax.tree.map(jnp.add, dots, crossed)
 
 
 def _moves(tangent: Any) -> bool:
