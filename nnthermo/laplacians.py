@@ -4,8 +4,9 @@ With M = (1-βm)I + βĜ, P = M⁻¹, B = I - f̂'ŵ and F = ½ log det M / β +
 
     ∂²F/∂w_ij² = d_i² { P_jj [1 - β(BPBᵀ)_ii] - β (BP)_ij² },   1 - βBPBᵀ = (1-βm) [(1-βm)I + βBBᵀ]⁻¹.
 
-The bracket is positive and the square is not: the sum has either sign, unlike (8.10) in the eigenvalues. At w = 0 it is
-+Σ d_i² (1-βm)/(1-βm+β)², and it vanishes at βm = 1, where det M is β^N whatever the weights (of an acyclic graph).
+For βm < 1 the first term is positive and the second negative: the sum has any sign, unlike (8.10) in the eigenvalues.
+At w = 0 it is +Σ d_i² (1-βm)/(1-βm+β)², and it vanishes at βm = 1, where det M is β^N whatever the weights (of an
+acyclic graph).
 
 In the biases the Laplacian at fixed slopes is identically zero, since Ĝ holds weights and slopes only: there is no
 function for it. The total one, for which the state follows weights and biases, is `laplacian`.
