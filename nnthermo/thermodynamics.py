@@ -90,8 +90,8 @@ def sweep(G: Any, betas: Array, *, m: Scalar = 0.0, mean: State | None = None) -
     """
     betas = real_array("betas", betas, ndim=1)
     positive("betas", betas)
-    modes = eigenmodes(G, mean=mean) if hasattr(G, "matvec") else G
-    return jax.vmap(lambda b: thermodynamic_functions(modes, b, m=m))(betas)
+    modes, mean = (eigenmodes(G, mean=mean), None) if hasattr(G, "matvec") else (G, mean)
+    return jax.vmap(lambda b: thermodynamic_functions(modes, b, m=m, mean=mean))(betas)
 
 
 def free_energy(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None = None) -> Array:

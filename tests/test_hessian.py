@@ -296,3 +296,37 @@ def test_bad_arguments():
     for mean in (nt.mean_state, nt.mean_slopes):
         with pytest.raises(ValueError, match=r"`inputs` must have 2 dimensions, but got shape \(3,\)"):
             mean(net, jnp.ones(3))
+
+
+def test_states_of_another_shape_are_named():
+    net = network(1, (4, 3, 2))
+    x = net.propagate(draw_inputs(0, 4))
+    G = nt.bulk_hessian(net, x)
+    R = nt.restrict(G, nt.hidden_neurons(net))
+    with pytest.raises(ValueError, match="`mean` must have 3 layer vectors"):
+        nt.free_energy(G, 1.4, mean=x[:2])
+    with pytest.raises(ValueError, match=r"`mean\[1\]` must have shape \(3,\)"):
+        nt.free_energy(G, 1.4, mean=(x[0], x[1][:1], x[2]))
+    with pytest.raises(ValueError, match="`mean` must have 3 layer vectors"):
+        nt.eigenmodes(G, mean=net.ravel(x))
+    with pytest.raises(ValueError, match=r"`x\[0\]` must have shape \(4,\)"):
+        nt.free_energy(R, 1.4, mean=R.select(x))
+    with pytest.raises(ValueError, match=r"`v\[0\]` must have shape \(0,\)"):
+        R.matvec(x)
+    with pytest.raises(TypeError, match="`G` must be a Hessian of all neurons"):
+        nt.restrict(R, nt.hidden_neurons(net))
+    with pytest.raises(ValueError, match="`mean` must be finite"):
+        nt.free_energy(G, 1.4, mean=(x[0] * jnp.nan, *x[1:]))
+    with pytest.raises(ValueError, match="`G` must be that of one state"):
+        nt.LayeredHessian(G.weights, tuple(jnp.stack([d, d]) for d in G.slopes)).log_det(1.0)
+
+
+def test_float32_networks_keep_their_dtype_whatever_comes_with_them():
+    net = network(1, (4, 3, 2), dtype=np.float32)
+    G = nt.bulk_hessian(net, slopes=[[1.0, 0.5, 1.0], [1, 1]])
+    mean = tuple(np.ones(n) for n in (4, 3, 2))
+    assert nt.free_energy(G, 1.4, mean=mean).dtype == jnp.float32
+    with pytest.raises(ValueError, match="`beta` must be positive and finite in float32, but got"):
+        nt.free_energy(G, 1e39)
+    with pytest.raises(ValueError, match="`beta` must be positive and finite in float32, but got 0.0"):
+        nt.free_energy(G, 1e-50)

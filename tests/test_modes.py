@@ -98,10 +98,21 @@ def test_bad_sweeps_are_named():
         nt.sweep(G, jnp.asarray([1.0, -1.0]))
     with pytest.raises(ValueError, match="`betas` must have 1 dimension"):
         nt.sweep(G, jnp.asarray(1.0))
-    with pytest.raises(ValueError, match="`mean` must be left to the `Eigenmodes`"):
+    with pytest.raises(ValueError, match="`mean` must be left out for Eigenmodes"):
         nt.free_energy(nt.eigenmodes(G, mean=x), 1.0, mean=x)
     with pytest.raises(TypeError, match="`G` must be a Hessian"):
         nt.eigenmodes(net)
     for argument in ({"beta": jnp.ones(2)}, {"beta": 1.0, "m": jnp.ones(2)}):
         with pytest.raises(ValueError, match=r"must have shape \(\), but got shape \(2,\)"):
             nt.free_energy(G, **argument)
+
+
+def test_a_mean_is_not_dropped_where_it_cannot_be_used():
+    net = network(5, (3, 2))
+    x = net.propagate(draw_inputs(0, 3))
+    G = nt.bulk_hessian(net, x)
+    for bare in (nt.eigenmodes(G), nt.log_eigenvalues(G)):
+        with pytest.raises(ValueError, match="`mean` must be left out for"):
+            nt.sweep(bare, jnp.asarray([1.0]), mean=x)
+        with pytest.raises(ValueError, match="`mean` must be left out for"):
+            nt.log_partition(bare, 1.0, mean=x)

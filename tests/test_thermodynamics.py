@@ -426,3 +426,16 @@ def test_bad_numbers_are_refused(function):
     assert np.isnan(traced(1.0, 10.0))
     assert np.isfinite(traced(1.0, 0.1))
     assert list(np.isnan(jax.vmap(traced)(jnp.ones(2), jnp.asarray([0.1, 10.0])))) == [False, True]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("log_beta", [-12, -8, -4, 0, 4, 8, 12])
+def test_heat_capacity_keeps_its_digits_at_any_temperature(dtype, log_beta):
+    """½ Σ (βλ/(1+βλ))², whose terms are all positive; at high temperature it is 10^-24. Rounding × N and condition."""
+    net = network(3, (4, 3, 2), dtype=dtype)
+    x = net.propagate(draw_inputs(0, 4).astype(dtype))
+    G = nt.bulk_hessian(net, x)
+    beta = 10.0**log_beta
+    scaled = beta * np.linalg.svd(jacobian(net, x), compute_uv=False) ** 2
+    expected = 0.5 * np.sum((scaled / (1 + scaled)) ** 2)
+    assert float(nt.heat_capacity(G, beta)) == pytest.approx(expected, rel=2e3 * float(np.finfo(dtype).eps))

@@ -48,8 +48,9 @@ def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None =
             are known; under jit, vmap and grad the last is returned as NaN.
     """
     positive("beta", beta)
+    if not hasattr(G, "matvec"):
+        check("mean", f"be left out for {type(G).__name__}, which cannot take one", mean is None, type(mean).__name__)
     if isinstance(G, Eigenmodes):
-        check("mean", "be left to the `Eigenmodes`, which hold their own", mean is None, "another")
         log_det, form = G.log_det_and_form(beta, m)
     elif mean is None:
         log_det = G.log_det(beta, m)
@@ -62,4 +63,7 @@ def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None =
         refuse(
             "m", "keep (1 - βm)I + βĜ positive definite, i.e. m < λ_min + 1/β", f"m = {float(m)} at β = {float(beta)}"
         )
+    if mean is not None and is_concrete(form) and not np.isfinite(form):
+        for leaf in jax.tree.leaves(mean):
+            finite("mean", leaf)
     return -0.5 * log_det - 0.5 * form + 0.5 * G.size * math.log(2 * math.pi)

@@ -19,9 +19,11 @@ def shift_and_scale(beta: Scalar, m: Scalar, dtype: Any) -> tuple[Array, Scalar]
     """β as an array, and c = 1 - βm: the number 1 if m is known to be 0, which spares the code for other signs of c.
 
     Raises:
-        ValueError: β or m not one number.
+        ValueError: β or m not one number, or β zero or infinite in the dtype of Ĝ.
     """
     beta = real_array("beta", beta, shape=()).astype(dtype)
+    if is_concrete(beta):
+        check("beta", f"be positive and finite in {beta.dtype}", 0 < float(beta) < np.inf, float(beta))
     if is_concrete(m) and np.ndim(m) == 0 and float(m) == 0:
         return beta, 1.0
     return beta, 1 - beta * real_array("m", m, shape=()).astype(dtype)
@@ -57,6 +59,7 @@ class DenseHessian(NamedTuple):
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: Array) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
         beta, shift = shift_and_scale(beta, m, self.jacobian.dtype)
+        a = real_array("mean", a, shape=(self.size,)).astype(self.jacobian.dtype)
         factor = cholesky(self._shifted(beta, shift))
         error = matmul(self.jacobian, a)  # r = Ba: aᵀβĜM⁻¹a = βrᵀ(B M⁻¹ a), with no subtraction
         return factor.log_det(), shift * beta * jnp.vdot(error, matmul(self.jacobian, factor.solve(a)))
@@ -99,6 +102,7 @@ class LayeredHessian(NamedTuple):
 
     def matvec(self, v: tuple[Array, ...]) -> tuple[Array, ...]:
         """Ĝ v for a tuple of layer vectors."""
+        v = layer_vectors("v", v, bidiagonal.block_sizes(self.weights), self.weights[0].dtype)
         return bidiagonal.multiply_transposed(self.blocks, bidiagonal.multiply(self.blocks, v))
 
     def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
@@ -108,6 +112,8 @@ class LayeredHessian(NamedTuple):
 
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: tuple[Array, ...]) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
+        self._check_one_state()
+        a = layer_vectors("mean", a, bidiagonal.block_sizes(self.weights), self.weights[0].dtype)
         shared = matmul(self.weights[0], self.weights[0].T)
         first_gram = self.slopes[0][:, None] * shared * self.slopes[0][None, :]
         beta, shift = shift_and_scale(beta, m, shared.dtype)
@@ -116,11 +122,30 @@ class LayeredHessian(NamedTuple):
 
     def log_eigenvalues(self) -> tuple[Array, int]:
         """Log λ of the coupled directions, descending, and how many eigenvalues are exactly 1 besides."""
+        self._check_one_state()
         count = unit_count(bidiagonal.block_sizes(self.weights))
         return 2 * log_singular_values(self.blocks, self.weights[0]), count
 
+    def _check_one_state(self) -> None:
+        ranks = {jnp.ndim(w) for w in self.weights}, {jnp.ndim(d) for d in self.slopes}
+        check("G", "be that of one state; `jax.vmap` takes many", ranks == ({2}, {1}), f"arrays of ranks {ranks}")
+
 
 Hessian = DenseHessian | LayeredHessian
+
+
+def layer_vectors(name: str, value: Any, sizes: tuple[int, ...], dtype: Any) -> tuple[Array, ...]:
+    """A state of a layered network, checked and in the dtype of Ĝ.
+
+    Raises:
+        ValueError: not one vector a layer, or of other sizes.
+    """
+    is_tuple = isinstance(value, tuple | list)
+    check(name, f"have {len(sizes)} layer vectors", is_tuple and len(value) == len(sizes), type(value).__name__)
+    return tuple(
+        real_array(f"{name}[{k}]", v, shape=(n,)).astype(dtype)
+        for k, (v, n) in enumerate(zip(value, sizes, strict=True))
+    )
 
 
 def bulk_hessian(net: Network, x: State | None = None, *, slopes: State | None = None) -> Hessian:
@@ -150,11 +175,14 @@ def bulk_hessian(net: Network, x: State | None = None, *, slopes: State | None =
             len(slopes),
         )
         return LayeredHessian(
-            net.weights, tuple(real_array("slopes", d, shape=b.shape) for d, b in zip(slopes, net.biases, strict=True))
+            net.weights,
+            tuple(
+                real_array("slopes", d, shape=b.shape).astype(b.dtype) for d, b in zip(slopes, net.biases, strict=True)
+            ),
         )
     if not isinstance(net, Septuple):
         raise TypeError(f"`net` must be a FeedForward or a Septuple, but got {type(net).__name__}")
-    slopes = real_array("slopes", slopes, shape=net.bias.shape)
+    slopes = real_array("slopes", slopes, shape=net.bias.shape).astype(net.bias.dtype)
     return DenseHessian(jnp.eye(net.size, dtype=net.weight.dtype) - slopes[:, None] * net.signal_weight)
 
 

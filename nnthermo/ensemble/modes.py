@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from nnthermo._checks import real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
-from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian
+from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian, layer_vectors
 from nnthermo.ensemble.restricted import RestrictedHessian
 from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import matmul
@@ -75,6 +75,7 @@ def eigenmodes(G: Any, *, mean: State | None = None) -> Eigenmodes:
         dense, count = bidiagonal.to_dense(reduced), unit_count(bidiagonal.block_sizes(G.weights))
         if mean is None:
             return _decompose(dense, None, jnp.zeros((), dense.dtype), count)
+        mean = layer_vectors("mean", mean, bidiagonal.block_sizes(G.weights), dense.dtype)
         rest = jnp.zeros((), dense.dtype)
         inside = []
         for v, basis in zip(mean, bases, strict=True):

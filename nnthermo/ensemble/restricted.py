@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete
+from nnthermo._checks import check, is_concrete, real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
-from nnthermo.ensemble.hessian import DenseHessian, Hessian, LayeredHessian, shift_and_scale
+from nnthermo.ensemble.hessian import DenseHessian, Hessian, LayeredHessian, layer_vectors, shift_and_scale
 from nnthermo.linalg import bidiagonal, shifted_gram
 from nnthermo.linalg.dense import matmul
 from nnthermo.network import Network
@@ -39,14 +39,17 @@ class RestrictedHessian:
     def select(self, x: State) -> State:
         """The free neurons of a state of the whole network."""
         if isinstance(self.hessian, DenseHessian):
-            return x[self._index(0)]
+            return real_array("x", x, shape=(self.hessian.size,))[self._index(0)]
+        x = layer_vectors("x", x, bidiagonal.block_sizes(self.hessian.weights), self.hessian.weights[0].dtype)
         return tuple(v[self._index(k)] for k, v in enumerate(x))
 
     def embed(self, v: State) -> State:
         """A state of the whole network with the free neurons given and the others zero; the transpose of `select`."""
         if isinstance(self.hessian, DenseHessian):
+            v = real_array("v", v, shape=(self.size,))
             return jnp.zeros((self.hessian.size,), v.dtype).at[self._index(0)].set(v)
         sizes = bidiagonal.block_sizes(self.hessian.weights)
+        v = layer_vectors("v", v, tuple(map(len, self.kept)), self.hessian.weights[0].dtype)
         pairs = enumerate(zip(sizes, v, strict=True))
         return tuple(jnp.zeros((n,), u.dtype).at[self._index(k)].set(u) for k, (n, u) in pairs)
 
@@ -123,8 +126,10 @@ def restrict(G: Hessian, free: State) -> RestrictedHessian:
 
     Raises:
         ValueError: another structure, or no neuron free.
-        TypeError: not booleans, or traced.
+        TypeError: not booleans, or traced; or a Hessian of another kind, such as one restricted before.
     """
+    if not isinstance(G, DenseHessian | LayeredHessian):
+        raise TypeError(f"`G` must be a Hessian of all neurons, but got {type(G).__name__}")
     sizes = (G.size,) if isinstance(G, DenseHessian) else bidiagonal.block_sizes(G.weights)
     layers = tuple(jax.tree.leaves(free))
     check("free", f"have {len(sizes)} arrays, one a layer", len(layers) == len(sizes), len(layers))

@@ -68,7 +68,7 @@ def log_det_and_form(chain: Chain, c: Array, beta: Array, first_size: int) -> tu
 
 class _Layer(NamedTuple):
     inverse: Array  # T⁻¹
-    spread: Array  # W
+    spread: Array  # S = W/β = A R Aᵀ, so that nothing is divided by β
     innovation: Array  # v
     weighted: Array  # T⁻¹v
 
@@ -77,7 +77,7 @@ class _Link(NamedTuple):
     """From a layer to the next."""
 
     half: Array  # X = T⁻¹A'ᵀ
-    spread_half: Array  # WX
+    spread_half: Array  # SX
     reached: Array  # RA'ᵀ
 
 
@@ -99,17 +99,17 @@ def _forward(chain: Chain, numbers: _Numbers, known: Sequence[Array] | None) -> 
     layers: list[_Layer] = []
     links: list[_Link] = []
     log_det, form = jnp.zeros_like(kappa), chain.norm / kappa
-    spread, prior = beta / kappa * chain.gram, c / kappa * chain.product
+    spread, prior = chain.gram / kappa, c / kappa * chain.product
     for k, a in enumerate(chain.vector):
         if k:
             block, before = chain.blocks[k - 1], layers[-1]
             half = matmul(before.inverse, block.T)
             spread_half = matmul(before.spread, half)
-            links.append(_Link(half, spread_half, (block.T + beta * spread_half) / kappa))
-            spread = beta * matmul(block, links[-1].reached)
-            correction = before.innovation + beta * matmul(before.spread, before.weighted)
+            links.append(_Link(half, spread_half, (block.T + beta * (beta * spread_half)) / kappa))
+            spread = matmul(block, links[-1].reached)
+            correction = before.innovation + beta * (beta * matmul(before.spread, before.weighted))
             prior = matmul(block, prior + c / kappa * correction)
-        shifted = kappa * jnp.eye(a.size, dtype=a.dtype) + c * spread
+        shifted = kappa * jnp.eye(a.size, dtype=a.dtype) + c * (beta * spread)
         if known is None:
             inverse, term = inverse_and_log_det(shifted)
             log_det = log_det + term
@@ -145,13 +145,14 @@ def _slopes(chain: Chain, numbers: _Numbers, known: Sequence[Array]) -> tuple[_S
         flow = matmul(link.reached, gamma)  # R A'ᵀ Γ'
         d_blocks.append((2 * beta * flow).T)
         d_kappa = jnp.trace(layer.inverse) - beta * jnp.vdot(flow, link.half)
-        d_c = d_c + d_kappa + jnp.vdot(layer.inverse, layer.spread) - beta * jnp.vdot(flow, link.spread_half)
-        d_beta = d_beta + d_kappa + jnp.vdot(gamma, layer.spread) / beta
-        gamma = c * before.inverse + beta**2 * matmul(matmul(link.half, gamma), matmul(block, before.inverse))
+        explicit = jnp.vdot(layer.inverse, layer.spread) - beta * jnp.vdot(flow, link.spread_half)
+        d_c = d_c + d_kappa + beta * explicit
+        d_beta = d_beta + d_kappa + jnp.vdot(gamma, layer.spread)
+        gamma = c * before.inverse + matmul(matmul(beta * link.half, gamma), beta * matmul(block, before.inverse))
     first = found.layers[0]
     trace, through = jnp.trace(first.inverse), jnp.vdot(gamma, first.spread)
-    d_c = d_c + trace + jnp.vdot(first.inverse, first.spread) - through / kappa
-    d_beta = d_beta + trace + through * (1 / beta - 1 / kappa)
+    d_c = d_c + trace + beta * (jnp.vdot(first.inverse, first.spread) - through / kappa)
+    d_beta = d_beta + trace + c / kappa * through
     nothing = jax.tree.map(jnp.zeros_like, chain)
     of_log_det = _Slopes(
         nothing._replace(blocks=tuple(reversed(d_blocks)), gram=beta / kappa * gamma), _Numbers(d_c, d_beta)
@@ -181,7 +182,7 @@ def _form_slopes(chain: Chain, numbers: _Numbers, found: _Filtered) -> _Slopes:
         Chain(
             blocks=tuple(reversed(blocks)),
             # z_0 = (c/κ)(a_0 + βA_1ᵀπ_1) in -2βc z_0π_1ᵀ, taken apart into the slopes in A_1A_1ᵀ and A_1a_0
-            gram=-((beta * c) ** 2) / kappa * adjoint[:, None] * adjoint[None, :],
+            gram=-(beta * c / kappa) * (beta * c) * adjoint[:, None] * adjoint[None, :],
             product=-2 * beta * c**2 / kappa * adjoint,
             norm=c * beta / kappa,
             vector=tuple(2 * c * d for d in deviations),

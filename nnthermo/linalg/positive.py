@@ -83,7 +83,9 @@ def _sweep(matrices: Array) -> tuple[Array, Array]:
         swept = a - column[:, None] * row[None]
         row = jax.lax.dynamic_update_index_in_dim(row, -1 / pivot, k, 0)
         swept = jax.lax.dynamic_update_index_in_dim(swept, row, k, 0)
-        return jax.lax.dynamic_update_index_in_dim(swept, row, k, 1), log_det + jnp.log(pivot)
+        return jax.lax.dynamic_update_index_in_dim(swept, row, k, 1), log_det + jnp.log(
+            jnp.where(pivot > 0, pivot, jnp.nan)
+        )
 
     start = jnp.moveaxis(matrices, (-2, -1), (0, 1)), jnp.zeros_like(matrices[..., 0, 0])
     swept, log_det = jax.lax.fori_loop(0, matrices.shape[-1], pivot_on, start)

@@ -222,7 +222,7 @@ def _advance(
         precision, log_det_before = _precision(kappa, width, belief)
         inverse, log_det = inverse_and_log_det(kappa * precision + c * beta * gram(block))
         log_det = log_det + log_det_before + (n - width) * jnp.log(kappa)
-        left, right = beta**2 * matmul(block, inverse), block.T
+        left, right = beta * matmul(beta * block, inverse), block.T
         weighted = (innovation - c / beta * matmul(left, matmul(right, innovation))) / kappa
     mean = prior + c / kappa * (innovation + matmul(left, matmul(right, innovation)))
     form = sums.form + jnp.vdot(innovation, weighted)

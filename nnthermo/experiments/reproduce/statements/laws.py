@@ -95,7 +95,7 @@ def _second_law(histories: Histories, settings: Settings) -> Finding:
             Number("change of C_834 + 417 log U, (10.2) + (10.3)", None, by_loss),
         ],
         "partly" if both == "disagrees" and any(all(f) for f in falls) else both,
-        "In nats. The second number is almost all S₀: a falling loss, read as a falling temperature.",
+        "In nats. The second number holds 417 log U, the change of S₀: a falling loss, read as a falling temperature.",
     )
 
 

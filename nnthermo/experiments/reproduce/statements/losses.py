@@ -36,6 +36,7 @@ def _bulk_below_boundary(histories: Histories, _settings: Settings) -> Finding:
 
     means, medians = per_seed(deep, ratio), per_seed(deep, lambda run: ratio(run, "median_"))
     unrelaxed = float(deep.unrelaxed.max())
+    smallest = [math.exp(-low) for low in per_seed(deep, lambda run: run.isel(epoch=-1).log_eigenvalues.min())]
     converged = f"at most {unrelaxed:.2%} of them had not converged in a record" if unrelaxed else "all converged"
     return Finding(
         [
@@ -45,8 +46,8 @@ def _bulk_below_boundary(histories: Histories, _settings: Settings) -> Finding:
         "agrees" if min(means) >= 2 else "partly" if min(means) >= 1 else "disagrees",
         f"The average bulk loss is {_below(means)} the average boundary loss; for the losses of typical samples it is "
         f"{_below(medians)}. U is the clamped minimum (3.2) averaged over samples; {converged}. For a linearised "
-        "network H*/H_∂ cannot be below λ_min(Ĝ), about 1/20 to 1/40 here; where outputs saturate at their targets f' "
-        "vanishes, hidden neurons take over none of the error, and H* tends to H_∂.",
+        f"network H*/H_∂ cannot be below λ_min(Ĝ), at the mean state 1/{np.mean(smallest):.0f} at the end; where "
+        "outputs saturate at their targets f' vanishes, hidden neurons take over no error, and H* tends to H_∂.",
     )
 
 
@@ -62,10 +63,11 @@ def _both_decrease(histories: Histories, _settings: Settings) -> Finding:
         )
         for name in ("bulk_loss", "boundary_loss")
     }
+    verdict = judge([u > 0 and b > 0 for u, b in zip(*falls.values(), strict=True)])
     return Finding(
         [Number("fall of log U", None, falls["bulk_loss"]), Number("fall of log U_∂", None, falls["boundary_loss"])],
-        judge([u > 0 and b > 0 for u, b in zip(*falls.values(), strict=True)]),
-        "The bulk loss is not what was trained on; it falls with the boundary loss.",
+        verdict,
+        "The bulk loss is not what was trained on" + ("; it falls with it." if verdict == "agrees" else "."),
     )
 
 
@@ -82,7 +84,8 @@ def _bulk_falls_on(histories: Histories, _settings: Settings) -> Finding:
     found = [best(deep.isel(seed=k)) for k in range(deep.sizes["seed"])]
     longest = max(found)
     where = (
-        f"Largest fall {longest[0]:.2f}, between epochs {longest[1]:,.0f} and {longest[2]:,.0f}."
+        f"Largest fall {longest[0]:.2f}, between epochs {longest[1]:,.0f} and {longest[2]:,.0f}. The average is held up "
+        f"by the few largest: the log of the median, a typical sample's loss, falls by {longest[3]:.2f} there."
         if longest[0] > 0
         else "The boundary loss never stands that still for a third of the run."
     )
@@ -92,8 +95,7 @@ def _bulk_falls_on(histories: Histories, _settings: Settings) -> Finding:
             Number("fall of the log of the median bulk loss there", None, [f[3] for f in found]),
         ],
         judge([f[0] > 0.3 for f in found]),
-        where + " The averages are held up by the few samples that the network has wrong; the bulk loss of a typical "
-        "sample, the median, keeps falling.",
+        where,
     )
 
 
