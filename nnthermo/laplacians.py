@@ -12,6 +12,7 @@ In the biases the Laplacian at fixed slopes is identically zero, since Ĝ holds 
 function for it. The total one, for which the state follows weights and biases, is `laplacian`.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from nnthermo._checks import check, integer, is_concrete, positive, refuse
+from nnthermo._checks import check, integer, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.ensemble import DenseHessian, LayeredHessian, bulk_hessian, log_partition
 from nnthermo.linalg.dense import gram, matmul
@@ -79,7 +80,8 @@ def weight_curvatures(
 
 def _refuse_indefinite(value: Array, G: Any, beta: Scalar, m: Scalar) -> None:
     if is_concrete(value, beta, m) and jnp.isnan(value):
-        log_partition(G, beta, m=m)  # names what is wrong
+        log_partition(G, beta, m=m)  # names what is wrong, unless it is the rounding
+        refuse("beta", "leave (1 - βm)I + βĜ well enough conditioned for its dtype", f"{float(beta)} in {beta.dtype}")
 
 
 def _prepare(net: Network, x: State | None, beta: Scalar, m: Scalar, slopes: State | None) -> tuple:
@@ -88,7 +90,11 @@ def _prepare(net: Network, x: State | None, beta: Scalar, m: Scalar, slopes: Sta
         slopes = net.slopes(x)
     G = bulk_hessian(net, x, slopes=slopes)
     dtype = jax.tree.leaves(G)[0].dtype
-    return G, slopes, jnp.asarray(beta, dtype), jnp.asarray(m, dtype)
+    scale, curvature = (real_array(name, v, shape=()).astype(dtype) for name, v in (("beta", beta), ("m", m)))
+    if is_concrete(scale):
+        check("beta", f"be positive and finite in {dtype}", 0 < float(scale) < math.inf, float(scale))
+    d = real_array("slopes", slopes).astype(dtype) if isinstance(G, DenseHessian) else None
+    return G, d, scale, curvature
 
 
 def _links(G: LayeredHessian, beta: Array, m: Array) -> tuple[tuple[Link, ...], Array]:

@@ -468,3 +468,16 @@ def test_oracle_is_not_the_closed_form():
     for beta, m in itertools.product((0.1, 10.0), (0.0, 0.05)):
         ours = nt.free_energy(nt.bulk_hessian(net, slopes=slopes), beta, m=m) + 4.5 * np.log(2 * np.pi) / beta
         assert abs(dense_free_energy(layered_jacobian(net.weights, slopes), beta, m) - ours) < 1e-13 * abs(ours) + 1e-13
+
+
+def test_numbers_that_are_not_single_and_bad_conditioning_are_named():
+    net = network(1, (4, 3, 2), dtype=np.float32)
+    ones = [np.ones(3, int), np.ones(2, int)]
+    assert nt.weight_laplacian(net, None, 1.4, slopes=ones).dtype == jnp.float32
+    for function in (nt.weight_laplacian, nt.weight_curvatures):
+        with pytest.raises(ValueError, match=r"`beta` must have shape \(\)"):
+            function(net, None, jnp.ones(1), slopes=ones)
+        with pytest.raises(ValueError, match=r"`m` must have shape \(\)"):
+            function(net, None, 1.0, m=jnp.ones(1), slopes=ones)
+        with pytest.raises(ValueError, match="`beta` must be positive and finite in float32"):
+            function(net, None, 1e39, slopes=ones)

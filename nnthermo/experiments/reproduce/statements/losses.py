@@ -85,7 +85,7 @@ def _bulk_falls_on(histories: Histories, _settings: Settings) -> Finding:
     longest = max(found)
     where = (
         f"Largest fall {longest[0]:.2f}, between epochs {longest[1]:,.0f} and {longest[2]:,.0f}. The average is held up "
-        f"by the few largest: the log of the median, a typical sample's loss, falls by {longest[3]:.2f} there."
+        f"by the few largest: the log of the median, a typical loss, falls by {longest[3]:.2f} there."
         if longest[0] > 0
         else "The boundary loss never stands that still for a third of the run."
     )
