@@ -81,7 +81,7 @@ def weight_curvatures(
 def _refuse_indefinite(value: Array, G: Any, beta: Scalar, m: Scalar) -> None:
     if is_concrete(value, beta, m) and jnp.isnan(value):
         log_partition(G, beta, m=m)  # names what is wrong, unless it is the rounding
-        refuse("beta", "leave (1 - βm)I + βĜ well enough conditioned for its dtype", f"{float(beta)} in {beta.dtype}")
+        refuse("beta", "leave (1 - βm)I + βĜ well enough conditioned for its dtype", f"{float(beta)} in {value.dtype}")
 
 
 def _prepare(net: Network, x: State | None, beta: Scalar, m: Scalar, slopes: State | None) -> tuple:

@@ -84,8 +84,8 @@ def _bulk_falls_on(histories: Histories, _settings: Settings) -> Finding:
     found = [best(deep.isel(seed=k)) for k in range(deep.sizes["seed"])]
     longest = max(found)
     where = (
-        f"Largest fall {longest[0]:.2f}, between epochs {longest[1]:,.0f} and {longest[2]:,.0f}. The average is held up "
-        f"by the few largest: the log of the median, a typical loss, falls by {longest[3]:.2f} there."
+        f"Largest fall {longest[0]:.2f}, between epochs {longest[1]:,.0f} and {longest[2]:,.0f}. The average is held "
+        f"up by the few largest: the log of the median, a typical sample's loss, falls by {longest[3]:.2f} there."
         if longest[0] > 0
         else "The boundary loss never stands that still for a third of the run."
     )
