@@ -47,7 +47,10 @@ def thermodynamic_functions(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: Stat
     """
     _refuse(G, beta, m, mean)
     b = _in_dtype_of(G, beta)
-    (value, slope), (_, curvature) = _differentiate(lambda t: _differentiate(_log_z(G, m, mean), t), b)
+    log_z = _log_z(G, m, mean)
+    value, slope = _differentiate(log_z, b)
+    # apart from the first derivative, so that gradients of F, U and S carry nothing of it where it is not used
+    curvature = _differentiate(lambda t: _differentiate(log_z, t)[1], b)[1]
     return Thermodynamics(value, -value / b, -slope, value - b * slope, b**2 * curvature)
 
 
