@@ -33,13 +33,16 @@ class Timing(NamedTuple):
         return float(np.subtract(*np.percentile(self.wall, [75, 25]))) / 2
 
 
-def take_turns(calls: Mapping[str, Callable[[], Any]], *, rounds: int, warm_up: int = 1) -> dict[str, Timing]:
+def take_turns(
+    calls: Mapping[str, Callable[[], Any]], *, rounds: int, warm_up: int = 1, in_a_row: Mapping[str, int] | None = None
+) -> dict[str, Timing]:
     """Time several calls, one after the other in every round, so that a busy minute falls on all of them.
 
     Args:
         calls: functions of no arguments by name; what they return is waited for.
         rounds: measured calls of each.
         warm_up: unmeasured calls of each before: compilation, page faults, caches.
+        in_a_row: calls a round of those that take less than the caches take to fill; their mean counts.
     """
     for call in calls.values():
         for _ in range(warm_up):
@@ -48,9 +51,11 @@ def take_turns(calls: Mapping[str, Callable[[], Any]], *, rounds: int, warm_up: 
     for turn in range(rounds):
         names = list(calls)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:  # nobody always goes first
+            times = (in_a_row or {}).get(name, 1)
             cpu, wall = time.process_time(), time.perf_counter()
-            jax.block_until_ready(calls[name]())
-            seconds[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+            for _ in range(times):
+                jax.block_until_ready(calls[name]())
+            seconds[name].append(((time.perf_counter() - wall) / times, (time.process_time() - cpu) / times))
     return {name: Timing(*np.array(pairs).T) for name, pairs in seconds.items()}
 
 

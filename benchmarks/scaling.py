@@ -9,7 +9,7 @@ or depth, over the larger half of the sizes, where fixed costs no longer show.
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import time
