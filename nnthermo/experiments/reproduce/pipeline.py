@@ -23,7 +23,7 @@ from nnthermo.experiments.reproduce.settings import NETWORKS, Settings
 from nnthermo.experiments.reproduce.statements import statements
 from nnthermo.experiments.reproduce.statements.record import or_none
 
-QUICK = Settings(epochs=300, learning_rate=0.1, seeds=(0,), observations=12, relaxed_samples=500)
+QUICK = Settings(epochs=300, learning_rate=0.1, seeds=(0,), observations=10, relaxed_samples=200)
 """Real data and the paper's networks in under a minute: ten times the learning rate for a hundredth of the epochs."""
 
 Stage = Callable[[str], None]
