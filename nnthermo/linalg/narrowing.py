@@ -7,7 +7,7 @@ With the numbers of that module and X_l = T_l⁻¹A_{l+1}ᵀ, going back from th
 
 where z = cM⁻¹a is the smoothed mean and cπ = Bz its residual, so that the form q = cβ aᵀGM⁻¹a has
 ∂q/∂A_lᵀ = -2βc z_{l-1}π_lᵀ, ∂q/∂a = 2c(a - z), ∂q/∂c = |a - z|² and ∂q/∂β = |Bz|². Again nothing is subtracted from
-anything of its own size for c > 0.
+anything of its own size for c > 0. The code carries S_l = W_l/β, so that no derivative divides by β.
 
 A derivative in the weights of a derivative in β, as of U or S, is taken as the derivative in β of these. Then the whole
 computation runs forward, on products of matrices as they lie in memory: reverse mode would transpose each of them.
