@@ -26,6 +26,7 @@ from nnthermo.ensemble import DenseHessian, LayeredHessian, bulk_hessian, log_pa
 from nnthermo.linalg.dense import gram, matmul
 from nnthermo.linalg.gram_inverse import Link, near_diagonal
 from nnthermo.linalg.positive import inverse_and_log_det
+from nnthermo.linalg.runs import map_runs, total
 from nnthermo.network import Network, Septuple
 
 
@@ -106,17 +107,19 @@ def _links(G: LayeredHessian, beta: Array, m: Array) -> tuple[tuple[Link, ...], 
 @jax.jit
 def _layered_sum(G: LayeredHessian, beta: Array, m: Array) -> Array:
     links, definite = _links(G, beta, m)
-    terms = [jnp.vdot(d**2, k.trace * k.dual - beta * k.beside_norms) for d, k in zip(G.slopes, links, strict=True)]
-    return jnp.where(definite, sum(terms), jnp.nan)
+    terms = map_runs(lambda d, k: jnp.vdot(d**2, k.trace * k.dual - beta * k.beside_norms), G.slopes, links)
+    return jnp.where(definite, total(terms), jnp.nan)
 
 
 @jax.jit
 def _layered_each(G: LayeredHessian, beta: Array, m: Array) -> tuple[Array, ...]:
     links, definite = _links(G, beta, m)
-    return tuple(
-        jnp.where(definite, d[:, None] ** 2 * (k.dual[:, None] * k.diagonal[None, :] - beta * k.beside**2), jnp.nan)
-        for d, k in zip(G.slopes, links, strict=True)
-    )
+
+    def each(d: Array, k: Link) -> Array:
+        found = d[:, None] ** 2 * (k.dual[:, None] * k.diagonal[None, :] - beta * k.beside**2)
+        return jnp.where(definite, found, jnp.nan)
+
+    return map_runs(each, G.slopes, links)
 
 
 @jax.jit

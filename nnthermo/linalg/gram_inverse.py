@@ -25,6 +25,7 @@ from nnthermo._typing import Array
 from nnthermo.linalg.bidiagonal import Blocks, block_sizes
 from nnthermo.linalg.dense import gram, matmul
 from nnthermo.linalg.positive import inverse_and_log_det
+from nnthermo.linalg.runs import map_runs
 from nnthermo.linalg.tridiagonal import eliminate
 
 
@@ -92,13 +93,14 @@ def near_diagonal(
     flipped = tuple(a.T for a in reversed(blocks))
     flipped_grams = [None if g is None else g.reversed() for g in reversed(grams)]
     dual, _, _ = _blocks_of_inverse(flipped, flipped_grams, c, beta)
-    links = []
-    for k, block in enumerate(blocks):
-        before, after = layers[k], layers[k + 1]
+
+    def link(block: Array, before: _Layer, after: _Layer, below: Array | None, dual: _Layer) -> Link:
         diagonal, trace = _diagonal(before, c + beta)
-        beside, norms = _beside(block, before, after, below.get(k + 1), c + beta)
-        links.append(Link(trace, diagonal, beside, norms, c * _diagonal(dual[len(blocks) - 1 - k], c + beta)[0]))
-    return tuple(links), ~jnp.isnan(log_det)
+        beside, norms = _beside(block, before, after, below, c + beta)
+        return Link(trace, diagonal, beside, norms, c * _diagonal(dual, c + beta)[0])
+
+    between = [below.get(k + 1) for k in range(len(blocks))]
+    return map_runs(link, blocks, layers[:-1], layers[1:], between, dual[-2::-1]), ~jnp.isnan(log_det)
 
 
 def _grams(blocks: Blocks, first_gram: Array | None) -> list[_Gram | None]:
@@ -162,6 +164,7 @@ def _remaining(
     kappa = c + beta
     diagonal, lower = [], []
     padded = [None, *grams, None]
+    grams_after = map_runs(lambda a: beta * gram(a), blocks)
     for k, n in enumerate(block_sizes(blocks)):
         before, here, after = padded[k : k + 3]
         if here is not None:
@@ -172,7 +175,7 @@ def _remaining(
             own = own + beta * c / kappa * after.before
             own = own + beta**3 / kappa * matmul(matmul(after.across.T, pivots[k + 1]), after.across)
         elif k < len(blocks):
-            own = own + beta * gram(blocks[k])
+            own = own + grams_after[k]
         if before is not None and k > 1:
             lower.append(-(beta**2) * matmul(pivots[k - 1], before.across))
         elif before is None and k:

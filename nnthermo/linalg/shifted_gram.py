@@ -43,14 +43,9 @@ from nnthermo.linalg import narrowing
 from nnthermo.linalg.bidiagonal import Blocks, block_sizes
 from nnthermo.linalg.dense import gram, matmul
 from nnthermo.linalg.positive import inverse_and_log_det
+from nnthermo.linalg.runs import LONG
 
 Indices = tuple[tuple[int, ...], ...]
-
-LONG = 4
-"""So many square blocks of one size in a row are run through by a scan: depth does not lengthen the compilation.
-
-Up to so many blocks that never widen have their derivatives in closed form.
-"""
 
 
 class First(NamedTuple):

@@ -16,7 +16,7 @@ so that depth lengthens the compilation only by the slices in which results are 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -27,9 +27,7 @@ from nnthermo._checks import check
 from nnthermo._typing import Array
 from nnthermo.linalg.dense import matmul
 from nnthermo.linalg.positive import inverse_and_log_det
-
-LONG = 4
-"""So many blocks of one size in a row are run through by a scan."""
+from nnthermo.linalg.runs import run_lengths, stack_runs, unstack_runs
 
 BlockVector = Sequence[Array]
 """Block vectors (n_l,), or several side by side, (n_l, k)."""
@@ -94,7 +92,7 @@ class Elimination(NamedTuple):
             return p, (p, below)
 
         _, found = _run(back, self.last, self.links, reverse=True)
-        return Selected((*_unstack([p for p, _ in found]), self.last), _unstack([below for _, below in found]))
+        return Selected((*unstack_runs([p for p, _ in found]), self.last), unstack_runs([below for _, below in found]))
 
     def sample(self, key: Array, mean: BlockVector) -> tuple[Array, ...]:
         """A draw from N(mean, M⁻¹), exact up to rounding.
@@ -124,10 +122,10 @@ class Elimination(NamedTuple):
         if around is not None:
             means = [*around[:-1], around[-1][None]]
             found = [mu + x for mu, x in zip(means, found, strict=True)]
-        return _unstack(found)
+        return unstack_runs(found)
 
     def _stack(self, blocks: Sequence[Array]) -> list[Array]:
-        return _stack(blocks, [len(link.gain) for link in self.links])
+        return stack_runs(blocks, [len(link.gain) for link in self.links])
 
 
 def eliminate(diagonal: Sequence[Array], lower: Sequence[Array]) -> Elimination:
@@ -150,8 +148,8 @@ def eliminate(diagonal: Sequence[Array], lower: Sequence[Array]) -> Elimination:
         after, term = inverse_and_log_det(following - matmul(gain, below.T))
         return (after, log_det + term), Link(inverse, gain)
 
-    counts = _runs(shapes)
-    layers = zip(_stack(lower, counts), _stack(diagonal[1:], counts), strict=True)
+    counts = run_lengths(shapes)  # E_l of one shape in a row are square: what goes from layer to layer keeps its shape
+    layers = zip(stack_runs(lower, counts), stack_runs(diagonal[1:], counts), strict=True)
     (last, log_det), links = _run(step, inverse_and_log_det(diagonal[0]), layers)
     log_det = jnp.where(jnp.isfinite(log_det), log_det, jnp.nan)  # a pivot of exactly 0 leaves -∞
     return Elimination(tuple(links), last, log_det)
@@ -183,24 +181,6 @@ _each = jax.vmap(matmul)
 def _root(covariance: Array) -> Array:
     """Lower Cholesky factors of (count, n, n) or (n, n)."""
     return jnp.linalg.cholesky(covariance, symmetrize_input=True)
-
-
-def _runs(shapes: Sequence[tuple[int, ...]]) -> list[int]:
-    """Lengths of the runs to scan, and 1 for each block that is in none.
-
-    E_l of one shape in a row are square, so that whatever goes from layer to layer keeps its shape in a run.
-    """
-    lengths = [len(list(same)) for _, same in groupby(shapes)]
-    return [count for n in lengths for count in ([n] if n >= LONG else [1] * n)]
-
-
-def _stack(blocks: Sequence[Array], counts: Sequence[int]) -> list[Array]:
-    ends = np.cumsum(counts)
-    return [jnp.stack(blocks[end - count : end]) for end, count in zip(ends, counts, strict=True)]
-
-
-def _unstack(stacks: Sequence[Array]) -> tuple[Array, ...]:
-    return tuple(jax.lax.index_in_dim(stack, k, keepdims=False) for stack in stacks for k in range(len(stack)))
 
 
 def _run(

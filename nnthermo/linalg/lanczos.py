@@ -1,0 +1,116 @@
+r"""Spectra of large symmetric matrices from products with vectors: stochastic Lanczos quadrature.
+
+k Lanczos steps from a unit vector v give a tridiagonal T, whose eigenvalues θ_i and squared first components w_i of its
+eigenvectors are Gauss's quadrature for the spectral measure of v, vᵀφ(A)v ≈ Σ w_i φ(θ_i), exact for polynomials of
+degree 2k - 1. Averaged over random v it is the density of eigenvalues, φ = a step counts them. T of fewer steps is
+the leading block of T, so a coarser quadrature comes without further products, and says how far k matters.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnthermo._checks import check
+from nnthermo._typing import Array
+
+Matvec = Callable[[Array], Array]
+"""v -> Av, (n,) to (n,), A symmetric."""
+
+
+class Quadrature(NamedTuple):
+    """Nodes and weights of the spectral measures of several unit vectors, each (probes, k); weights sum to 1 each."""
+
+    nodes: np.ndarray
+    weights: np.ndarray
+
+
+class Count(NamedTuple):
+    """Numbers of eigenvalues, with the standard error over the probes and the change from the coarser quadrature.
+
+    Both parts are of the size of the thresholds; `uncertainty` adds them in squares.
+    """
+
+    value: np.ndarray
+    standard_error: np.ndarray
+    resolution: np.ndarray
+
+    @property
+    def uncertainty(self) -> np.ndarray:
+        """Root of the sum of both squares; NaN with one probe."""
+        return np.hypot(self.standard_error, self.resolution)
+
+
+def tridiagonalise(matvec: Matvec, start: Array, steps: int) -> tuple[Array, Array]:
+    """Diagonal (k,) and off-diagonal (k - 1,) of T after k Lanczos steps, orthogonalised in full at every step.
+
+    Where the Krylov space of the start is exhausted before, the rest of T is 0: its nodes carry no weight.
+
+    Args:
+        matvec: the matrix.
+        start: (n,), not 0.
+        steps: k, 1..n.
+
+    Raises:
+        ValueError: steps out of range.
+    """
+    size = start.shape[0]
+    check("steps", f"lie between 1 and the {size} rows", 1 <= steps <= size, steps)
+    tiny = 10 * size * jnp.finfo(start.dtype).eps
+
+    def step(k: Array, carry: tuple) -> tuple:
+        basis, diagonal, off, scale = carry
+        w = matvec(basis[k])
+        alpha = jnp.vdot(basis[k], w)
+        for _ in range(2):  # once leaves rounding times the condition of the basis, twice is enough
+            w = w - basis.T @ (basis @ w)
+        norm = jnp.linalg.norm(w)
+        scale = jnp.maximum(scale, jnp.maximum(jnp.abs(alpha), norm))
+        going = norm > tiny * scale
+        beta = jnp.where(going, norm, 0.0)
+        following = jnp.where(going, w / jnp.where(going, norm, 1.0), 0.0)
+        return basis.at[k + 1].set(following), diagonal.at[k].set(alpha), off.at[k].set(beta), scale
+
+    zeros = jnp.zeros((steps,), start.dtype)
+    basis = jnp.zeros((steps + 1, size), start.dtype).at[0].set(start / jnp.linalg.norm(start))
+    _, diagonal, off, _ = jax.lax.fori_loop(0, steps, step, (basis, zeros, zeros, jnp.zeros((), start.dtype)))
+    return diagonal, off[:-1]
+
+
+def random_directions(key: Array, probes: int, size: int, dtype: Any) -> Array:
+    """Starts for `tridiagonalise`, (probes, n), normal: every direction alike."""
+    return jax.random.normal(key, (probes, size), dtype)
+
+
+def quadrature(diagonal: Any, off_diagonal: Any) -> Quadrature:
+    """Nodes and weights from T of several probes, (probes, k) and (probes, k - 1)."""
+    d, o = np.asarray(diagonal), np.asarray(off_diagonal)
+    T = d[:, :, None] * np.eye(d.shape[1])
+    k = np.arange(d.shape[1] - 1)
+    T[:, k, k + 1] = T[:, k + 1, k] = o
+    nodes, vectors = np.linalg.eigh(T)
+    return Quadrature(nodes, vectors[:, 0, :] ** 2)
+
+
+def coarser(diagonal: Any, off_diagonal: Any, share: float = 0.75) -> Quadrature:
+    """`quadrature` after the given share of the steps, at least one."""
+    k = max(1, int(share * np.shape(diagonal)[1]))
+    return quadrature(np.asarray(diagonal)[:, :k], np.asarray(off_diagonal)[:, : k - 1])
+
+
+def count(where: Callable[[np.ndarray], np.ndarray], size: int, fine: Quadrature, coarse: Quadrature) -> Count:
+    """How many of n eigenvalues satisfy each of several conditions.
+
+    Args:
+        where: nodes (probes, k) to booleans (conditions, probes, k).
+        size: n.
+        fine: the quadrature.
+        coarse: one with fewer steps.
+    """
+    each = size * np.sum(where(fine.nodes) * fine.weights, axis=-1)
+    before = size * np.sum(where(coarse.nodes) * coarse.weights, axis=-1)
+    probes = each.shape[-1]
+    error = np.std(each, axis=-1, ddof=1) / np.sqrt(probes) if probes > 1 else np.full(each.shape[:-1], np.nan)
+    return Count(each.mean(axis=-1), error, np.abs(each.mean(axis=-1) - before.mean(axis=-1)))
