@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnthermo import _checks
+from nnthermo.experiments import page as shared
 from nnthermo.experiments.reproduce import report
 from nnthermo.experiments.reproduce.settings import Settings
 from nnthermo.experiments.reproduce.statements import CLAIMS, Number, Statement
@@ -59,7 +60,7 @@ class Page(HTMLParser):
 
 def seen(text):
     """What a reader sees of a text of a statement: indices lowered, minus signs typeset."""
-    return " ".join(Page(str(report._indices(text))).text.split())
+    return " ".join(Page(str(shared.indices(text))).text.split())
 
 
 def example(seeds=(0, 1, 2), **changes):
@@ -141,10 +142,10 @@ def test_everything_is_there(tmp_path, make):
             assert seen(statement[part]) in page.text
         for row in statement["numbers"]:
             assert f"{seen(row['label'])}" in page.text
-            assert report.with_spread(row["mean"], row["spread"]) in page.text
-            assert all(report.number(v, 4) in page.text for v in row["per_seed"])
+            assert shared.with_spread(row["mean"], row["spread"]) in page.text
+            assert all(shared.number(v, 4) in page.text for v in row["per_seed"])
             if row["paper"] is not None:
-                assert report.quoted(row["paper"]) in page.text
+                assert shared.quoted(row["paper"]) in page.text
     for part in ("title", "command", "machine", "date", "data_source"):
         assert results[part] in page.text
     assert "2 h 3 min" in page.text
@@ -159,13 +160,13 @@ def test_one_card_and_one_sign_a_statement(tmp_path):
     page = written(tmp_path, results)
     cards = page.of("article")
     assert [(card["id"], card["class"]) for card in cards] == [
-        (report._slug(key), f"card {tone}")
+        (shared.slug(key), f"card {tone}")
         for key, tone in (  # in the order of the figures, then the rest
             ("bulk below boundary", "disagrees"), ("jumps", "not-tested"), ("gap", "agrees"),
             ("shallow symmetric", "agrees"), ("β of the gap", "partly"),
         )
     ]  # fmt: skip
-    for verdict, sign in report.VERDICTS.items():  # said by a sign and by a word, not by colour alone
+    for verdict, sign in shared.VERDICTS.items():  # said by a sign and by a word, not by colour alone
         cards_of = [s for s in results["statements"] if s["verdict"] == verdict]
         assert page.text.count(f"{sign} {verdict}") == len(cards_of) + 1  # and once in the tally
     assert "Of the 5 statements, 2 agree, 1 agree in part, 1 disagree and 1 could not be tested." in page.text
@@ -300,7 +301,7 @@ def test_the_report_is_the_same_twice_and_survives_json(tmp_path):
     ],
 )  # fmt: skip
 def test_numbers_for_people(value, text):
-    assert report.number(value) == text
+    assert shared.number(value) == text
 
 
 @pytest.mark.parametrize(
@@ -308,7 +309,7 @@ def test_numbers_for_people(value, text):
     [("-2.7e-10", "−2.7 × 10⁻¹⁰"), ("2.44", "2.44"), ("769", "769"), ("-3.0", "−3.0"), ("1.40", "1.40"), (None, "–")],
 )
 def test_the_papers_numbers_keep_their_digits(printed, text):
-    assert report.quoted(printed) == text
+    assert shared.quoted(printed) == text
 
 
 @pytest.mark.parametrize(
@@ -320,7 +321,7 @@ def test_the_papers_numbers_keep_their_digits(printed, text):
     ],
 )  # fmt: skip
 def test_means_with_spread(mean, spread, text):
-    assert report.with_spread(mean, spread) == text
+    assert shared.with_spread(mean, spread) == text
 
 
 def value_of(text):
@@ -332,13 +333,13 @@ def value_of(text):
 @given(st.floats(-1e30, 1e30, allow_subnormal=False).filter(lambda v: abs(v) > 1e-30))
 def test_numbers_read_back(value):
     # three significant digits: half a unit of the third is at most 0.5 % of the value
-    assert value_of(report.number(value)) == pytest.approx(value, rel=0.005 + 1e-12)
+    assert value_of(shared.number(value)) == pytest.approx(value, rel=0.005 + 1e-12)
 
 
 @given(st.floats(-1e12, 1e12).filter(lambda v: abs(v) > 1e-12), st.floats(1e-6, 10))
 def test_means_read_back_within_a_tenth_of_the_spread(mean, ratio):
     spread = abs(mean) * ratio
-    text = report.with_spread(mean, spread)
+    text = shared.with_spread(mean, spread)
     scale = value_of("1" + text[text.index(")") + 1 :]) if ")" in text else 1.0
     shown, deviation = (value_of(part) * scale for part in text.split(")")[0].lstrip("(").split(" ± "))
     # two digits of the spread: half a unit is at most 5 % of it; the same unit rounds the mean
@@ -350,7 +351,7 @@ def test_means_read_back_within_a_tenth_of_the_spread(mean, ratio):
     ("seconds", "text"), [(41.6, "42 s"), (59.7, "1 min 0 s"), (3599.6, "1 h 0 min"), (18725, "5 h 12 min")]
 )
 def test_durations(seconds, text):
-    assert report.duration(seconds) == text
+    assert shared.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -364,7 +365,7 @@ def test_durations(seconds, text):
     ],
 )  # fmt: skip
 def test_indices_are_typeset_and_the_rest_escaped(text, markup):
-    assert str(report._indices(text)) == markup
+    assert str(shared.indices(text)) == markup
 
 
 def test_jinja2_is_missed_by_name(tmp_path, monkeypatch):
@@ -380,5 +381,7 @@ def test_jinja2_and_matplotlib_are_imported_late():
     assert out.stdout.strip() == "set()"
 
 
-def test_the_template_is_shipped():
-    assert Path(_checks.__file__).parent.joinpath("experiments", "reproduce", "report.html.jinja").is_file()
+def test_the_templates_are_shipped():
+    folder = Path(_checks.__file__).parent / "experiments"
+    for name in ("page", "parts", "reproduce/report"):
+        assert folder.joinpath(f"{name}.html.jinja").is_file()

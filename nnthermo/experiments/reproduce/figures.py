@@ -1,15 +1,13 @@
 """Figures 1-7 of arXiv:2004.09280 from the histories of our runs."""
 
-import contextlib
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nnthermo import plotting
-from nnthermo._checks import extra
+from nnthermo.experiments.drawing import canvas, save, style
 from nnthermo.experiments.reproduce.settings import MILESTONES, Settings
 from nnthermo.experiments.reproduce.statements.losses import plateau
 from nnthermo.experiments.reproduce.statements.record import Histories, fixed_count_complexity, late
@@ -20,18 +18,6 @@ PAPER_LINES = {20: (1.25, 769.0), 834: (1.41, 772.0)}
 
 GAPS = dict(zip(MILESTONES, map(float, PAPER_GAPS), strict=True))
 """Log λ of the gaps that the paper marks (Fig. 5), by epoch."""
-
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10.0,
-    "axes.linewidth": 0.7,
-    "axes.edgecolor": "#555555",
-    "xtick.color": "#333333",
-    "ytick.color": "#333333",
-    "svg.hashsalt": "nnthermo",
-    "svg.fonttype": "path",
-    "path.simplify": True,
-}
 
 
 def draw(histories: Histories, settings: Settings, folder: Path) -> list[Path]:
@@ -48,7 +34,7 @@ def draw(histories: Histories, settings: Settings, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     deep, shallow = histories["deep"], histories["shallow"]
     complexities = _complexities(deep)
-    with _style():
+    with style():
         figures = (
             _figure_1(),
             _figure_2(deep),
@@ -58,41 +44,18 @@ def draw(histories: Histories, settings: Settings, folder: Path) -> list[Path]:
             _figure_6(deep, complexities),
             _figure_7(deep, settings, complexities),
         )
-        saved = [_save(figure, folder / f"figure-{k}") for k, figure in enumerate(figures, start=1)]
+        saved = [save(figure, folder / f"figure-{k}") for k, figure in enumerate(figures, start=1)]
     return [file for pair in saved for file in pair]
 
 
-@contextlib.contextmanager
-def _style() -> Iterator[None]:
-    """The library's defaults and ours for a while, so that a user's own style does not change the figures."""
-    matplotlib = extra("matplotlib", "plot")
-    with matplotlib.rc_context():
-        matplotlib.rcParams.update({k: v for k, v in matplotlib.rcParamsDefault.items() if k != "backend"})
-        matplotlib.rcParams.update(STYLE)
-        yield
-
-
-def _save(figure: Any, stem: Path) -> tuple[Path, Path]:
-    png, svg = stem.with_suffix(".png"), stem.with_suffix(".svg")
-    figure.savefig(png, dpi=150)
-    figure.savefig(svg, metadata={"Date": None})
-    return png, svg
-
-
-def _canvas(width: float, height: float) -> Any:
-    figure = extra("matplotlib.figure", "plot").Figure(figsize=(width, height), layout="constrained")
-    extra("matplotlib.backends.backend_agg", "plot").FigureCanvasAgg(figure)
-    return figure
-
-
 def _figure_1() -> Any:
-    figure = _canvas(6.0, 4.4)
+    figure = canvas(6.0, 4.4)
     plotting.two_level(ax=figure.subplots())
     return figure
 
 
 def _figure_2(deep: Any) -> Any:
-    figure = _canvas(6.0, 5.8)
+    figure = canvas(6.0, 5.8)
     above, below = figure.subplots(2, 1)
     losses = deep.bulk_loss.values, deep.boundary_loss.values
     medians = deep.median_bulk_loss.values, deep.median_boundary_loss.values
@@ -103,7 +66,7 @@ def _figure_2(deep: Any) -> Any:
 
 
 def _figure_3(deep: Any, settings: Settings) -> Any:
-    figure = _canvas(6.0, 8.2)
+    figure = canvas(6.0, 8.2)
     bulk, boundary, epochs = deep.bulk_loss.values, deep.boundary_loss.values, deep.epoch.values
     last = int(max(epochs[np.isfinite(bulk[0])], default=0))
     trained = (epochs > 0) & (epochs <= last)
@@ -129,7 +92,7 @@ def _figure_3(deep: Any, settings: Settings) -> Any:
 
 def _spectra(dataset: Any, settings: Settings, name: str) -> Any:
     marks = settings.milestones()
-    figure = _canvas(6.0, 6.2)
+    figure = canvas(6.0, 6.2)
     panels = figure.subplots(len(marks), 1, sharex=True, squeeze=False)[:, 0]
     spectra = [dataset.sel(epoch=mark, method="nearest").log_eigenvalues.values for mark in marks]
     everything = np.abs(np.concatenate([s.ravel() for s in spectra]))
@@ -164,7 +127,7 @@ def _complexities(deep: Any) -> dict[int, np.ndarray]:
 
 
 def _figure_6(deep: Any, complexities: dict[int, np.ndarray]) -> Any:
-    figure = _canvas(6.0, 5.8)
+    figure = canvas(6.0, 5.8)
     above, below = figure.subplots(2, 1)
     plotting.complexity_history(deep.epoch.values, complexities, ax=above)
     plotting.complexity_history(deep.epoch.values, complexities, ax=below)
@@ -173,7 +136,7 @@ def _figure_6(deep: Any, complexities: dict[int, np.ndarray]) -> Any:
 
 
 def _figure_7(deep: Any, settings: Settings, complexities: dict[int, np.ndarray]) -> Any:
-    figure = _canvas(6.0, 4.6)
+    figure = canvas(6.0, 4.6)
     plotting.complexity_against_loss(
         deep.bulk_loss.values, complexities, fitted=late(deep, settings), paper=PAPER_LINES, ax=figure.subplots()
     )

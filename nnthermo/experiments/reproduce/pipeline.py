@@ -1,27 +1,25 @@
 """From settings to a folder of results: trainings, numbers, figures, report."""
 
 import dataclasses
-import datetime
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from nnthermo import __version__, _checks
+from nnthermo import _checks
 from nnthermo.data import load
+from nnthermo.experiments.folder import circumstances, open_folder, write_json
 from nnthermo.experiments.reproduce import sensitivity
 from nnthermo.experiments.reproduce.figures import draw
 from nnthermo.experiments.reproduce.report import write_report
 from nnthermo.experiments.reproduce.runs import Job, Report, load_histories, run_all, training_data
 from nnthermo.experiments.reproduce.settings import NETWORKS, Settings
 from nnthermo.experiments.reproduce.statements import statements
-from nnthermo.experiments.reproduce.statements.record import or_none
+from nnthermo.experiments.verdicts import or_none
 
 QUICK = Settings(epochs=300, learning_rate=0.1, seeds=(0,), observations=10, relaxed_samples=200)
 """Real data and the paper's networks in under a minute: ten times the learning rate for a hundredth of the epochs."""
@@ -72,7 +70,7 @@ def reproduce(
         _checks.extra(package, "experiments")
     folder = Path(output)
     inputs, _ = training_data(settings, data_dir)  # whatever is wrong with the data is said before the folder is made
-    spent = _open_folder(folder, settings, resume=resume)
+    spent = open_folder(folder, settings, resume=resume)
     started = time.perf_counter()
     cores = workers or os.cpu_count() or 1
 
@@ -106,48 +104,17 @@ def reproduce(
         "settings": settings.to_json(),
         "samples": len(inputs),
         "data_source": load(settings.dataset, data_dir=data_dir).source,
-        "versions": _versions(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {jax.default_backend()}",
-        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        **circumstances(),
         "seconds": seconds,
         "runs": [_about(job) for job in runs],
         "statements": [s.to_json() for s in found],
     }
     if shorter:
         results["sensitivity"] = shorter
-    _write(folder / "results.json", results)
-    _write(folder / "settings.json", {"settings": settings.to_json(), "seconds": seconds})
+    write_json(folder / "results.json", results)
+    write_json(folder / "settings.json", {"settings": settings.to_json(), "seconds": seconds})
     write_report(folder, results, figures)
     return results
-
-
-def _open_folder(folder: Path, settings: Settings, *, resume: bool) -> float:
-    """Make the output folder or check that it holds this run; returns the seconds spent on it before."""
-    record = folder / "settings.json"
-    if folder.exists() and not folder.is_dir():
-        _checks.refuse("output", "be a folder", f"a file, {folder}")
-    if record.exists():
-        _checks.check("output", "be empty (or continued with --resume)", resume, f"a run in {folder}")
-        try:
-            saved = json.loads(record.read_text())
-            settings.require_same(saved["settings"], folder)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"`output` must hold a readable settings.json, but got {error!r} in {record}") from error
-        return float(saved["seconds"])
-    if folder.exists() and any(folder.iterdir()):
-        _checks.refuse("output", "be empty", f"{folder}, which holds other files")
-    try:
-        (folder / "runs").mkdir(parents=True, exist_ok=True)
-        _write(record, {"settings": settings.to_json(), "seconds": 0.0})
-    except OSError as error:
-        raise OSError(f"`output` must be a folder that can be written, but got {folder}: {error}") from error
-    return 0.0
-
-
-def _write(file: Path, content: Any) -> None:
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(file)
 
 
 def _about(job: Job) -> dict[str, Any]:
@@ -157,8 +124,3 @@ def _about(job: Job) -> dict[str, Any]:
         last = run.isel(epoch=-1)
         losses = {name: or_none(float(last[name])) for name in ("boundary_loss", "bulk_loss", "accuracy")}
     return {"network": job.network, "seed": job.seed, "seconds": seconds, "finite": finite, **losses}
-
-
-def _versions() -> dict[str, str]:
-    others = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")}
-    return {"python": platform.python_version(), "nnthermo": __version__, **others}

@@ -1,18 +1,22 @@
 """One HTML file that says what was done, what came out, and how it compares with arXiv:2004.09280."""
 
-import base64
-import importlib.resources
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nnthermo._checks import extra
-
-VERDICTS = {"agrees": "✓", "partly": "◐", "disagrees": "✕", "not tested": "○"}
-"""Verdicts in the order of the tally, with the sign that stands for each besides its colour."""
+from nnthermo.experiments.page import (
+    DASH,
+    card,
+    duration,
+    images,
+    number,
+    quoted,
+    render,
+    setting,
+    tally,
+    tally_sentence,
+)
 
 LATE = frozenset({"bulk falls on", "jumps", "shallow symmetric", "gap", "no gap in the shallow", "tails"})
 """Keys of the statements about late times, which a short run cannot test."""
@@ -85,8 +89,6 @@ CAVEATS = (
     "± is the standard deviation over seeds: it knows nothing of the settings that the paper leaves unsaid.",
 )
 
-DASH = "–"
-
 _WORDS = {
     "dataset": "data set",
     "scale": "initial weights, times Glorot",
@@ -97,65 +99,6 @@ _WORDS = {
     "observations": "records, even and logarithmic each",
     "relaxed_samples": "samples that U is averaged over",
 }
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_MINUS = "\N{MINUS SIGN}"
-
-
-def number(value: Any, digits: int = 3) -> str:
-    """A number for people: `digits` significant ones, powers of ten outside 0.001 ... 99,999; a dash for none.
-
-    Whole numbers below 100,000 keep all their digits.
-    """
-    if value is None or isinstance(value, str):
-        return DASH if value is None else value
-    if not math.isfinite(value):
-        return "not finite"
-    if value == 0:
-        return "0"
-    exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
-    if float(value).is_integer() and abs(value) < 1e5:
-        text = f"{value:,.0f}"
-    elif -4 < exponent < 5:
-        text = f"{value:,.{max(0, digits - 1 - exponent)}f}"
-    else:
-        return f"{value / 10.0**exponent:.{digits - 1}f} × 10{str(exponent).translate(_SUPERSCRIPTS)}".replace(
-            "-", _MINUS
-        )
-    return text.replace("-", _MINUS)
-
-
-def quoted(printed: str | None) -> str:
-    """A number of the paper, printed there as "1.40" or "-2.7e-10", with the digits that it has there."""
-    if printed is None:
-        return DASH
-    mantissa, _, power = printed.partition("e")
-    return (mantissa + (f" × 10{power.translate(_SUPERSCRIPTS)}" if power else "")).replace("-", _MINUS)
-
-
-def with_spread(mean: float | None, spread: float | None) -> str:
-    """Mean ± spread with two significant digits of the spread; the mean alone where there is no spread."""
-    if mean is None or not math.isfinite(mean):
-        return "not finite"
-    if spread is None or not math.isfinite(spread):
-        return number(mean, 4)
-    if spread == 0:
-        return f"{number(mean, 4)} ± 0"
-    exponent = math.floor(math.log10(max(abs(mean), spread)))
-    scaled = not -4 < exponent < 5
-    unit = 10.0**exponent if scaled else 1.0
-    places = min(12, max(0, 1 - math.floor(math.log10(spread / unit))))
-    text = f"{mean / unit:,.{places}f} ± {spread / unit:,.{places}f}".replace("-", _MINUS)
-    return f"({text}) × 10{str(exponent).translate(_SUPERSCRIPTS)}" if scaled else text
-
-
-def duration(seconds: float) -> str:
-    """Seconds as "42 s", "3 min 20 s" or "5 h 12 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
@@ -172,40 +115,26 @@ def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> 
     Raises:
         ImportError: jinja2 is missing, with the command that installs it.
     """
-    jinja2 = extra("jinja2", "experiments")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(slug=_slug, symbol=_symbol, tone=_tone, indices=_indices)
-    text = importlib.resources.files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
-    page = environment.from_string(text).render(**_content(results, figures))
-    file = folder / "report.html"
-    partial = file.with_suffix(".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(file)
-    return file
+    return render("reproduce/report.html.jinja", folder / "report.html", _content(results, figures))
 
 
 def _content(results: dict[str, Any], figures: list[Path]) -> dict[str, Any]:
     """Everything that the template shows."""
     cards = [_card(statement, quick=bool(results["quick"])) for statement in results["statements"]]
-    images = _images(figures)
+    pictures = images(figures)
     sections = []
     for n, (title, paper, ours) in FIGURES.items():
         belonging = [card for card in cards if _first_figure(card["where"]) == n]
         sections.append(
-            {"number": n, "title": title, "paper": paper, "ours": ours, "image": images.get(n), "cards": belonging}
+            {"number": n, "title": title, "paper": paper, "ours": ours, "image": pictures.get(n), "cards": belonging}
         )
     elsewhere = [card for card in cards if _first_figure(card["where"]) not in FIGURES]
-    tally = Counter(card["verdict"] for card in cards)
     return {
         "results": results,
         "cards": cards,
         "sections": sections,
         "elsewhere": elsewhere,
-        "tally": [
-            (v, tally[v]) for v in (*VERDICTS, *sorted(set(tally) - set(VERDICTS))) if tally[v] or v != "not tested"
-        ],
+        "tally": tally(cards),
         "summary": _summary(results, cards),
         "facts": _facts(results),
         "runs_shown": [_run(run) for run in results["runs"]],
@@ -216,36 +145,19 @@ def _content(results: dict[str, Any], figures: list[Path]) -> dict[str, Any]:
 
 
 def _card(statement: dict[str, Any], *, quick: bool) -> dict[str, Any]:
-    rows = [
-        {
-            "label": n["label"],
-            "quoted": n["paper"] is not None,
-            "paper": quoted(n["paper"]),
-            "ours": with_spread(n["mean"], n["spread"]),
-            "seeds": ["not finite" if v is None else number(v, 4) for v in n["per_seed"]],
-        }
-        for n in statement["numbers"]
-    ]
-    return {**statement, "rows": rows, "too_early": quick and statement["key"] in LATE}
+    return {**card(statement), "too_early": quick and statement["key"] in LATE}
 
 
 def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
     settings = results["settings"]
     seeds = len(settings["seeds"])
-    tally = Counter(card["verdict"] for card in cards)
-    words = {"agrees": "agree", "partly": "agree in part", "disagrees": "disagree", "not tested": "could not be tested"}
-    parts = [f"{tally[v]} {words[v]}" for v in words if tally[v]]
     return (
         "Section 10 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) trains two tanh "
         "networks of 854 neurons on handwritten digits, a deep one (784-40-20-10) and a shallow one (784-60-10), and "
         f"reads thermodynamics off their spectra. Here both were trained for {settings['epochs']:,} epochs on "
-        f"{results['samples']:,} images, {'with one seed' if seeds == 1 else f'each with {seeds} seeds'}. Of the "
-        f"{len(cards)} statements, {_list(parts)}."
+        f"{results['samples']:,} images, {'with one seed' if seeds == 1 else f'each with {seeds} seeds'}. "
+        + tally_sentence(cards)
     )
-
-
-def _list(parts: list[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
 def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
@@ -260,7 +172,7 @@ def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
     facts += [
-        (_WORDS.get(k, k.replace("_", " ")), _setting(v)) for k, v in settings.items() if k not in ("seeds", "samples")
+        (_WORDS.get(k, k.replace("_", " ")), setting(v)) for k, v in settings.items() if k not in ("seeds", "samples")
     ]
     return facts
 
@@ -279,14 +191,6 @@ def _run(run: dict[str, Any]) -> dict[str, str]:
         "boundary": log(run.get("boundary_loss")),
         "accuracy": DASH if share is None else f"{share:.2%}",
     }
-
-
-def _setting(value: Any) -> str:
-    if value is None:
-        return "all"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return number(value, 4) if isinstance(value, int) or abs(value) >= 1e5 else f"{value:g}".replace("-", _MINUS)
 
 
 def _sensitivity(results: dict[str, Any]) -> dict[str, Any] | None:
@@ -332,40 +236,3 @@ def _without_epoch(label: str) -> str:
 def _first_figure(where: str) -> int | None:
     found = re.search(r"\bFigs?\. (\d+)", where)
     return int(found.group(1)) if found else None
-
-
-def _images(figures: Iterable[Path]) -> dict[int, str]:
-    """Data addresses by figure number, of each figure the smaller of its files."""
-    smallest: dict[int, Path] = {}
-    for file in figures:
-        found = re.search(r"figure-(\d+)$", file.stem)
-        if found and file.suffix in (".svg", ".png"):
-            n = int(found.group(1))
-            smallest[n] = min(smallest.get(n, file), file, key=lambda f: f.stat().st_size)
-    kinds = {".svg": "image/svg+xml", ".png": "image/png"}
-    return {
-        n: f"data:{kinds[f.suffix]};base64,{base64.b64encode(f.read_bytes()).decode()}" for n, f in smallest.items()
-    }
-
-
-def _indices(text: str) -> Any:
-    """Text with U_∂, N_>, C_20, λ_min, log10, 10^4.4 and minus signs set as they are printed, and the rest escaped."""
-    markupsafe = extra("markupsafe", "experiments")
-    # everything is escaped first, so that what is put in below is the only markup
-    lowered = re.sub(r"(?<=[A-Zλμ])_(∂|&gt;|&lt;|\d+|min|max)", r"<sub>\1</sub>", str(markupsafe.escape(text)))
-    lowered = re.sub(r"\blog10\b", "log<sub>10</sub>", lowered)
-    lowered = re.sub(r"(?<![\w)\]^-])-(?=\d)", _MINUS, lowered)  # -0.1, but not 784-40 or Figs. 4-5
-    raised = re.sub(r"\b10\^(-?\d+(?:\.\d+)?)", lambda m: f"10<sup>{m[1].replace('-', _MINUS)}</sup>", lowered)
-    return markupsafe.Markup(raised)
-
-
-def _symbol(verdict: str | None) -> str:
-    return VERDICTS.get(verdict or "", "·" if verdict is None else "?")
-
-
-def _tone(verdict: str | None) -> str:
-    return (verdict or "none").replace(" ", "-") if verdict in VERDICTS else "none"
-
-
-def _slug(text: str) -> str:
-    return "statement-" + re.sub(r"[^a-z0-9]+", "-", text.lower().replace("β", "beta")).strip("-")

@@ -1,15 +1,8 @@
 """Training runs of Section 10: one process each, resumable, histories in NetCDF."""
 
-import contextlib
 import json
-import multiprocessing
-import os
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,19 +16,13 @@ from nnthermo._typing import Array
 from nnthermo.checkpoint import Checkpoint
 from nnthermo.data import load
 from nnthermo.ensemble import bulk_hessian, mean_slopes
+from nnthermo.experiments import processes
+from nnthermo.experiments.processes import Report, alone
 from nnthermo.experiments.reproduce.settings import NETWORKS, Settings
 from nnthermo.network import FeedForward, Network
 from nnthermo.observables import Observer, thermodynamic_observer
 from nnthermo.spectrum import log_eigenvalues
 from nnthermo.training import train
-
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
-
-Report = Callable[[str, int, int], None]
-"""Told (name of the run, epochs done, epochs in all)."""
 
 
 class Job(NamedTuple):
@@ -84,20 +71,9 @@ def run(job: Job, report: Report | None = None) -> None:
 
     Interrupted, even killed, it continues from its last checkpoint to the same bits.
     """
-    with _alone(job.file):
+    with alone(job.file):
         if not job.file.exists():
             _run(job, report)
-
-
-@contextlib.contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Wait until no other process, such as one whose parent was killed a moment ago, works on the same run."""
-    if fcntl is None:
-        yield
-        return
-    with file.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the system lifts it when its holder ends, however it ends
-        yield
 
 
 def _run(job: Job, report: Report | None) -> None:
@@ -155,50 +131,5 @@ def load_histories(jobs: list[Job]) -> dict[str, Any]:
 
 
 def run_all(jobs: list[Job], *, workers: int, report: Report | None = None) -> None:
-    """Run jobs in `workers` processes; the first failure stops the rest, which can be resumed.
-
-    Raises:
-        Whatever a run raised; KeyboardInterrupt after the workers have stopped.
-    """
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        queue = manager.Queue()
-        pool = ProcessPoolExecutor(
-            max_workers=max(1, min(workers, len(jobs))),
-            mp_context=context,
-            initializer=_settle,
-            initargs=(os.getpid(),),
-        )
-        try:
-            futures = [pool.submit(_run_and_tell, job, queue) for job in jobs]
-            pending = set(futures)
-            while pending:
-                done, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
-                while not queue.empty():
-                    message = queue.get()
-                    if report:
-                        report(*message)
-                for future in done:
-                    future.result()
-        except BaseException:
-            for process in list(getattr(pool, "_processes", {}).values()):
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        pool.shutdown()
-
-
-def _run_and_tell(job: Job, queue: Any) -> None:
-    run(job, lambda *message: queue.put(message))
-
-
-def _settle(parent: int) -> None:
-    """In a worker: leave Ctrl-C to the parent, and end with it, so that nothing writes behind a resume."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    """`run` for each job in `workers` processes, see `processes.run_all`."""
+    processes.run_all(run, jobs, workers=workers, report=report)

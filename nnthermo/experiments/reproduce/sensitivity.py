@@ -8,7 +8,7 @@ from typing import Any
 from nnthermo.experiments.reproduce.runs import Job, load_histories
 from nnthermo.experiments.reproduce.settings import NETWORKS, Settings
 from nnthermo.experiments.reproduce.statements import statements
-from nnthermo.experiments.reproduce.statements.record import or_none
+from nnthermo.experiments.verdicts import or_none
 
 VARIANTS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "pixels 0 to 255": lambda _base: {"pixel_high": 255.0},

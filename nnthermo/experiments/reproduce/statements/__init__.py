@@ -6,7 +6,8 @@ import numpy as np
 
 from nnthermo.experiments.reproduce.settings import Settings
 from nnthermo.experiments.reproduce.statements import laws, losses, spectra
-from nnthermo.experiments.reproduce.statements.record import Claim, Histories, Number, Statement
+from nnthermo.experiments.reproduce.statements.record import Claim, Histories
+from nnthermo.experiments.verdicts import Number, Statement
 
 __all__ = ["CLAIMS", "Claim", "Histories", "Number", "Statement", "statements"]
 

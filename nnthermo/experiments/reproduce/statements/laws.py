@@ -10,17 +10,14 @@ from nnthermo.experiments.reproduce.statements.record import (
     EVERYTHING,
     SIZE,
     Claim,
-    Finding,
     Histories,
-    Number,
     at_epoch,
     fixed_count_complexity,
-    judge,
     late,
-    per_seed,
     transient,
 )
 from nnthermo.experiments.reproduce.statements.spectra import gap_centre
+from nnthermo.experiments.verdicts import Finding, Number, judge, per_seed
 from nnthermo.spectrum import beta_from_gap, beta_from_loss
 
 

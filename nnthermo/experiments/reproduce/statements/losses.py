@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from nnthermo.experiments.reproduce.settings import Settings
-from nnthermo.experiments.reproduce.statements.record import Claim, Finding, Histories, Number, judge, per_seed
+from nnthermo.experiments.reproduce.statements.record import Claim, Histories
+from nnthermo.experiments.verdicts import Finding, Number, judge, per_seed
 
 
 def plateau(

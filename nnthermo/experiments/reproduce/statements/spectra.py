@@ -5,16 +5,8 @@ from typing import Any
 import numpy as np
 
 from nnthermo.experiments.reproduce.settings import Settings
-from nnthermo.experiments.reproduce.statements.record import (
-    SIZE,
-    Claim,
-    Finding,
-    Histories,
-    Number,
-    at_epoch,
-    judge,
-    per_seed,
-)
+from nnthermo.experiments.reproduce.statements.record import SIZE, Claim, Histories, at_epoch
+from nnthermo.experiments.verdicts import Finding, Number, judge, per_seed
 from nnthermo.spectrum import LogSpectrum, beta_from_gap
 
 PAPER_GAPS = ("-2.3", "-2.5", "-3.0")

@@ -1,0 +1,85 @@
+"""Runs in processes of their own: as many as the machine has cores, none left behind, one a file at a time."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+Report = Callable[[str, int, int], None]
+"""Told (name of the run, epochs done, epochs in all)."""
+
+
+Run = Callable[[Any, Report | None], None]
+"""A module's function (job, report) that does a job and writes its files."""
+
+
+@contextlib.contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """Wait until no other process, such as one whose parent was killed a moment ago, works on the same run."""
+    if fcntl is None:
+        yield
+        return
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system lifts it when its holder ends, however it ends
+        yield
+
+
+def run_all(run: Run, jobs: Sequence[Any], *, workers: int, report: Report | None = None) -> None:
+    """Call run(job, report) for each job in `workers` processes; the first failure stops the rest; they can be resumed.
+
+    Raises:
+        Whatever a run raised; KeyboardInterrupt after the workers have stopped.
+    """
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        queue = manager.Queue()
+        pool = ProcessPoolExecutor(
+            max_workers=max(1, min(workers, len(jobs))),
+            mp_context=context,
+            initializer=_settle,
+            initargs=(os.getpid(),),
+        )
+        try:
+            futures = [pool.submit(_run_and_tell, run, job, queue) for job in jobs]
+            pending = set(futures)
+            while pending:
+                done, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
+                while not queue.empty():
+                    message = queue.get()
+                    if report:
+                        report(*message)
+                for future in done:
+                    future.result()
+        except BaseException:
+            for process in list(getattr(pool, "_processes", {}).values()):
+                process.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()
+
+
+def _run_and_tell(run: Run, job: Any, queue: Any) -> None:
+    run(job, lambda *message: queue.put(message))
+
+
+def _settle(parent: int) -> None:
+    """In a worker: leave Ctrl-C to the parent, and end with it, so that nothing writes behind a resume."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
