@@ -20,6 +20,8 @@ from nnthermo.ensemble import log_partition as log_partition
 from nnthermo.ensemble import mean_slopes as mean_slopes
 from nnthermo.ensemble import mean_state as mean_state
 from nnthermo.ensemble import restrict as restrict
+from nnthermo.history import save_history as save_history
+from nnthermo.history import to_dataset as to_dataset
 from nnthermo.laplacians import Laplacian as Laplacian
 from nnthermo.laplacians import laplacian as laplacian
 from nnthermo.laplacians import second_derivatives as second_derivatives
@@ -31,15 +33,24 @@ from nnthermo.loss import boundary_loss as boundary_loss
 from nnthermo.loss import bulk_loss as bulk_loss
 from nnthermo.loss import local_potential as local_potential
 from nnthermo.loss import pair_interaction as pair_interaction
+from nnthermo.loss import total_potential as total_potential
 from nnthermo.network import Conditions as Conditions
 from nnthermo.network import FeedForward as FeedForward
 from nnthermo.network import FixedPoint as FixedPoint
 from nnthermo.network import Septuple as Septuple
 from nnthermo.network import iterate as iterate
 from nnthermo.network import newton as newton
+from nnthermo.objective import FixedState as FixedState
+from nnthermo.objective import Objective as Objective
+from nnthermo.objective import mean_loss as mean_loss
 from nnthermo.observables import Observables as Observables
 from nnthermo.observables import measure as measure
 from nnthermo.observables import thermodynamic_observer as thermodynamic_observer
+from nnthermo.observers import combine as combine
+from nnthermo.observers import equilibrium_observer as equilibrium_observer
+from nnthermo.observers import on_data as on_data
+from nnthermo.observers import state_observer as state_observer
+from nnthermo.observers import weight_observer as weight_observer
 from nnthermo.relaxation import Relaxation as Relaxation
 from nnthermo.relaxation import relax as relax
 from nnthermo.relaxation import relaxed_bulk_loss as relaxed_bulk_loss
@@ -55,6 +66,11 @@ from nnthermo.spectrum import log_eigenvalues as log_eigenvalues
 from nnthermo.spectrum import spectral_trace as spectral_trace
 from nnthermo.spectrum import thermodynamic_entropy as thermodynamic_entropy
 from nnthermo.spectrum import thermodynamic_free_energy as thermodynamic_free_energy
+from nnthermo.stopping import LearningEquilibrium as LearningEquilibrium
+from nnthermo.stopping import Reached as Reached
+from nnthermo.stopping import Stopped as Stopped
+from nnthermo.stopping import all_of as all_of
+from nnthermo.stopping import any_of as any_of
 from nnthermo.thermodynamics import Thermodynamics as Thermodynamics
 from nnthermo.thermodynamics import average_loss as average_loss
 from nnthermo.thermodynamics import entropy as entropy
@@ -70,7 +86,9 @@ _LATER = {  # modules that load Optax, Flax or optional packages are imported wh
     "train": "nnthermo.training",
     "TrainResult": "nnthermo.training",
     "log_spaced_epochs": "nnthermo.training",
-    "mean_loss": "nnthermo.training",
+    "Recorder": "nnthermo.recording",
+    "TensorBoard": "nnthermo.recording",
+    "soft_threshold": "nnthermo.sparsity",
     "Checkpoint": "nnthermo.checkpoint",
     "MLP": "nnthermo.network.flax",
     "LinenMLP": "nnthermo.network.flax",

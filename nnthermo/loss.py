@@ -1,11 +1,13 @@
 """Loss functions H of one sample: on the boundary (2.11), in the bulk (3.1), and local objectives V(x) (3.3)."""
 
+import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nnthermo._checks import check, is_concrete, real_array, refuse
 from nnthermo._pytree import pytree
@@ -23,6 +25,14 @@ class UnboundedLossWarning(UserWarning):
 
 def _squares(x: State) -> Array:
     return jnp.asarray(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(x)))
+
+
+def _known(value: Any) -> Hashable:
+    """What two equal numbers or arrays share and different ones do not; of a traced one, its identity."""
+    if not is_concrete(value):
+        return id(value)
+    array = np.asarray(value)
+    return type(value) in (int, float), str(array.dtype), array.shape, array.tobytes()
 
 
 @pytree()
@@ -49,32 +59,87 @@ class QuadraticPotential:
         """V(x), shape ()."""
         return -0.5 * self.m * _squares(x)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, QuadraticPotential) and _known(self.m) == _known(other.m)
+
+    def __hash__(self) -> int:
+        return hash(_known(self.m))
+
+
+@dataclasses.dataclass(frozen=True)
+class _LocalPotential:
+    function: Callable[[Array], Array]
+
+    def __call__(self, x: State) -> Array:
+        return jnp.asarray(sum(jnp.sum(self.function(leaf)) for leaf in jax.tree.leaves(x)))
+
+
+@pytree()
+class _PairInteraction:
+    coupling: Array
+
+    def __call__(self, x: State) -> Array:
+        g, leaves = self.coupling, jax.tree.leaves(x)
+        flat = jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
+        size = flat.size
+        check("coupling", f"be {size} × {size}, as many as the neurons", g.shape[0] == size, f"shape {g.shape}")
+        return jnp.vdot(flat, g @ flat)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _PairInteraction) and _known(self.coupling) == _known(other.coupling)
+
+    def __hash__(self) -> int:
+        return hash(_known(self.coupling))
+
+
+@dataclasses.dataclass(frozen=True)
+class _TotalPotential:
+    parts: tuple[Potential, ...]
+
+    def __call__(self, x: State) -> Array:
+        return jnp.asarray(sum(part(x) for part in self.parts))
+
 
 def local_potential(function: Callable[[Array], Array]) -> Potential:
-    """V(x) = Σ_i V_i(x_i) from an element-wise function, the general form of (3.3)."""
-    return lambda x: jnp.asarray(sum(jnp.sum(function(leaf)) for leaf in jax.tree.leaves(x)))
+    """V(x) = Σ_i V_i(x_i) from an element-wise function, the general form of (3.3).
+
+    Potentials of the same function are equal, and so are what is compiled for them.
+
+    Raises:
+        TypeError: not a function.
+    """
+    if not callable(function):
+        raise TypeError(f"`function` must be callable, but got {function!r}")
+    return _LocalPotential(function)
 
 
 def pair_interaction(coupling: Any) -> Potential:
     """V(x) = Σ_ij g^{ij} x_i x_j, the interactions named after (3.4).
 
     Args:
-        coupling: g, shape (N, N), neurons in the order of `net.ravel`.
+        coupling: g, shape (N, N), neurons in the order of `net.ravel`, in units of the loss per squared state.
+
+    Raises:
+        ValueError: g not square; at the first use, not as large as the network.
+        TypeError: g not real.
     """
     g = real_array("coupling", coupling, ndim=2)
     check("coupling", "be square", g.shape[0] == g.shape[1], f"shape {g.shape}")
+    return _PairInteraction(g)
 
-    def potential(x: State) -> Array:
-        flat = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(x)])
-        check(
-            "coupling",
-            f"be {flat.size} × {flat.size}, as many as the neurons",
-            g.shape[0] == flat.size,
-            f"shape {g.shape}",
-        )
-        return jnp.vdot(flat, g @ flat)
 
-    return potential
+def total_potential(*parts: Potential) -> Potential:
+    """V = Σ_k V_k: several local objectives and interactions at once, as below (3.4).
+
+    Raises:
+        ValueError: none given.
+        TypeError: one that is not a function of the state.
+    """
+    check("parts", "hold at least one potential", len(parts) > 0, parts)
+    for part in parts:
+        if not callable(part):
+            raise TypeError(f"`parts` must be functions of the state, but got {part!r}")
+    return parts[0] if len(parts) == 1 else _TotalPotential(parts)
 
 
 def boundary_loss(net: Network, x: State, target: Any) -> Array:
@@ -87,12 +152,13 @@ def boundary_loss(net: Network, x: State, target: Any) -> Array:
 
     Raises:
         ValueError: a state or target of the wrong shape, or a network without output neurons, whose boundary loss is
-            always 0.
+            always 0; no target, as in unsupervised training, which has the bulk loss.
         TypeError: a target that is not real.
     """
     if isinstance(net, FeedForward | Septuple):
         net.check_state(x)
     check("net", "have output neurons (the boundary loss of Section 2 is 0 without)", net.output_size > 0, 0)
+    check("target", "be given for the boundary loss (without targets there is the bulk loss)", target is not None, None)
     outputs = net.outputs(x)
     target = real_array("target", target, shape=(net.output_size,)).astype(outputs.dtype)
     return 0.5 * jnp.sum((outputs - target) ** 2)

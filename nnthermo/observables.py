@@ -8,9 +8,10 @@ import jax.numpy as jnp
 
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.architecture import eigenvalue_laplacian
-from nnthermo.ensemble import bulk_hessian, log_partition, mean_slopes
+from nnthermo.ensemble import bulk_hessian, log_partition
 from nnthermo.loss import boundary_loss
 from nnthermo.network import Network
+from nnthermo.objective import FindState, fixed_state
 from nnthermo.relaxation import relax
 from nnthermo.spectrum import (
     complexity,
@@ -106,7 +107,8 @@ def measure(net: Network, x: State, beta: Scalar, *, m: Scalar = 0.0, slopes: St
     )
 
 
-Observer = Callable[[Network, Array, Array], dict[str, Array]]
+Observer = Callable[[Network, Array, Any], dict[str, Array]]
+"""(network, inputs, targets or None) -> what is recorded, by name; shapes stay the same during a run."""
 
 
 def thermodynamic_observer(
@@ -117,6 +119,7 @@ def thermodynamic_observer(
     max_steps: int = 2000,
     slopes_of_mean: bool = True,
     dtype: Any = None,
+    state: FindState | None = None,
 ) -> Observer:
     """An observer for `train`: both losses over the data, and `measure` at the mean state.
 
@@ -129,32 +132,47 @@ def thermodynamic_observer(
         slopes_of_mean: f'(⟨x⟩), as the paper writes (5.4); False: ⟨f'⟩.
         dtype: of `measure`; None for the network's own, float64 (where it is enabled) for exact spectra of a float32
             network.
+        state: function (network, inputs of one sample) -> state, for example `FixedState()` for graphs with cycles;
+            `net.propagate` if None.
 
     Returns:
         A function (network, inputs, targets) -> dict with the fields of `Observables`, mean and median `boundary_loss`
         over all samples, `accuracy` (the largest output is the largest target), mean and median `bulk_loss` over
         the relaxed samples, `relaxed_boundary_loss`, the mean over those same samples, and `unrelaxed`, the share of
-        them that did not converge.
+        them that did not converge. Without targets (None) the boundary losses and the accuracy are left out and the
+        outputs relax too. If `state` reports convergence there is `unfixed`, the share of samples without it.
     """
 
-    def observe(net: Network, inputs: Array, targets: Array) -> dict[str, Array]:
-        states = jax.vmap(net.propagate)(inputs)
-        boundary = jax.vmap(lambda x, t: boundary_loss(net, x, t))(states, targets)
-        outputs = jax.vmap(net.outputs)(states)
-        right = jnp.argmax(outputs, axis=-1) == jnp.argmax(targets, axis=-1)
-        found = relax(net, inputs[:relaxed_samples], targets[:relaxed_samples], max_steps=max_steps)
+    def observe(net: Network, inputs: Array, targets: Array | None) -> dict[str, Array]:
+        states, fixed = jax.vmap(lambda u: fixed_state(net, u, state))(inputs)
+        some = None if targets is None else targets[:relaxed_samples]
+        found = relax(net, inputs[:relaxed_samples], some, max_steps=max_steps)
         mean = jax.tree.map(lambda s: jnp.mean(s, axis=0), states)
-        slopes = None if slopes_of_mean else mean_slopes(net, inputs)
+        slopes = None
+        if not slopes_of_mean:
+            slopes = jax.tree.map(lambda s: jnp.mean(s, axis=0), jax.vmap(net.slopes)(states))
         exact = (net, mean, slopes) if dtype is None else jax.tree.map(lambda a: a.astype(dtype), (net, mean, slopes))
+        recorded = {} if targets is None else _boundary(net, states, targets, relaxed_samples)
+        if fixed is not None:
+            recorded["unfixed"] = jnp.mean((~fixed).astype(inputs.dtype))
         return {
-            "boundary_loss": jnp.mean(boundary),
-            "median_boundary_loss": jnp.median(boundary),
-            "accuracy": jnp.mean(right.astype(boundary.dtype)),
+            **recorded,
             "bulk_loss": jnp.mean(found.loss),
             "median_bulk_loss": jnp.median(found.loss),
-            "relaxed_boundary_loss": jnp.mean(boundary[:relaxed_samples]),
-            "unrelaxed": jnp.mean((~found.converged).astype(boundary.dtype)),
+            "unrelaxed": jnp.mean((~found.converged).astype(found.loss.dtype)),
             **measure(exact[0], exact[1], beta, m=m, slopes=exact[2])._asdict(),
         }
 
     return observe
+
+
+def _boundary(net: Network, states: State, targets: Array, relaxed_samples: int) -> dict[str, Array]:
+    """What needs targets."""
+    boundary = jax.vmap(lambda x, t: boundary_loss(net, x, t))(states, targets)
+    right = jnp.argmax(jax.vmap(net.outputs)(states), axis=-1) == jnp.argmax(targets, axis=-1)
+    return {
+        "boundary_loss": jnp.mean(boundary),
+        "median_boundary_loss": jnp.median(boundary),
+        "accuracy": jnp.mean(right.astype(boundary.dtype)),
+        "relaxed_boundary_loss": jnp.mean(boundary[:relaxed_samples]),
+    }

@@ -19,6 +19,8 @@ import pytest
 import nnthermo as nt
 from nnthermo import training
 from nnthermo.checkpoint import Checkpoint
+from nnthermo.observers import as_observer
+from nnthermo.run import check_run, identity
 
 ADAM = optax.adam(0.02)
 
@@ -116,7 +118,7 @@ def test_a_finished_run_returns_at_once(tmp_path, monkeypatch):
     def forbidden(*arguments):
         raise AssertionError("nothing is left to train")
 
-    monkeypatch.setattr(training, "_compile", lambda *_: forbidden)
+    monkeypatch.setattr(training, "compile_epochs", lambda *_: forbidden)
     assert_same(run(store), first)  # the same object, which has saved
     assert_same(run(Checkpoint(tmp_path)), first)
     assert (tmp_path / "12").stat().st_mtime_ns == stamp
@@ -339,10 +341,9 @@ def test_arrays_inside_a_loss_count():
     shifted = [lambda n, x, t, s=s: nt.boundary_loss(n, x, t + jnp.asarray(s)) for s in (SHIFT, 2 * SHIFT)]
     digests = []
     for loss in shifted:
-        net, (inputs, targets) = network(), (jnp.asarray(a) for a in samples())
-        key = jax.random.key(0)
-        observer = jax.jit(training._as_observer(WATCH))
-        digests.append(training._settings(net, inputs, targets, key, 3, 1, (0,), observer, loss, ADAM))
+        options = {"batch_size": 3, "observe_at": (0,), "links": None, "state": None, "optimizer": ADAM, "loss": loss}
+        same = check_run(network(), samples(), key=jax.random.key(0), epochs=1, **options)
+        digests.append(identity(same, jax.jit(as_observer(WATCH))))
     assert [name for name in digests[0] if digests[0][name] != digests[1][name]] == ["loss"]
     json.dumps(digests)
 

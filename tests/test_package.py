@@ -25,8 +25,10 @@ LEVELS = (
     {"network"},
     {"loss", "ensemble", "spectrum", "mechanics", "gravity"},
     {"relaxation", "thermodynamics", "architecture", "laplacians"},
+    {"objective"},
     {"observables"},
-    {"checkpoint", "data", "plotting"},
+    {"observers", "history", "stopping", "sparsity", "descent", "checkpoint", "data", "plotting"},
+    {"recording", "run"},
     {"training"},
     {"experiments"},
     {"__main__"},
@@ -110,7 +112,7 @@ def test_the_level_test_sees_an_upward_import():
 
 HEAVY = (
     *("flax", "optax", "matplotlib", "orbax", "pandas", "sklearn", "mlxtend", "tensorflow_datasets"),
-    *("xarray", "typer", "rich", "tqdm", "jinja2", "h5netcdf", "h5py", "scipy.stats"),
+    *("xarray", "typer", "rich", "tqdm", "jinja2", "h5netcdf", "h5py", "tensorboardX", "scipy.stats"),
 )
 
 

@@ -597,10 +597,12 @@ def test_missing_progress_bar_names_the_command(monkeypatch):
 
 
 x, t = samples()
+graph, pair = lower_triangular(0), samples(sizes=(2, 2))
 nan = np.where(np.arange(21).reshape(7, 3) == 4, np.nan, x)
 BAD = {
     "another kind of network": ({"net": jnp.tanh}, TypeError, "`net` must be a network or a Flax model, but got"),
-    "data not a pair": ({"data": x}, ValueError, r"`data` must be a pair \(inputs, targets\), but got ndarray"),
+    "data not a pair": ({"data": {"x": x}}, ValueError, r"`data` must be a pair \(inputs, targets\) .*, but got dict"),
+    "no targets": ({"data": x}, ValueError, "`target` must be given for the boundary loss .*, but got None"),
     "data of three": ({"data": (x, t, t)}, ValueError, r"`data` must be a pair .*, but got tuple of 3"),
     "inputs of another width": ({"data": (t, t)}, ValueError, r"`inputs` must have 3 columns, .* shape \(7, 2\)"),
     "targets of another width": ({"data": (x, x)}, ValueError, r"`targets` must have 2 columns, .* shape \(7, 3\)"),
@@ -627,6 +629,30 @@ BAD = {
     "loss a vector": ({"loss": lambda _n, x, t: x[-1] - t}, ValueError, r"`loss` must return a scalar .* shape \(2,\)"),
     "loss a tuple": ({"loss": lambda *_: (0.0, 1)}, ValueError, "`loss` must return a scalar .* got tuple"),
     "loss a count": ({"loss": lambda _n, _x, t: jnp.sum(t > 0)}, ValueError, "`loss` must return a real .* dtype int"),
+    "loss a vector of terms": (
+        {"loss": lambda n, x, t: (nt.boundary_loss(n, x, t), {"a": t})},
+        ValueError,
+        r"`loss` must return a scalar for each sample as 'a', but got shape \(2,\)",
+    ),
+    "state by name": ({"state": "fixed"}, TypeError, r"`state` must be a function of \(network, inputs\), but got"),
+    "links of layers": (
+        {"links": np.eye(9) > 0},
+        ValueError,
+        "`links` must be None for .*, but got FeedForward",
+    ),
+    "links of numbers": ({"net": graph, "data": pair, "links": np.eye(6)}, TypeError, "`links` must be boolean, but"),
+    "links too few": (
+        {"net": graph, "data": pair, "links": np.eye(6) > 0},
+        ValueError,
+        "`links` must have every connection that exists, but got none at",
+    ),
+    "other links": (
+        {"net": graph, "data": pair, "links": np.eye(5) > 0},
+        ValueError,
+        r"`links` must have shape",
+    ),
+    "stop by number": ({"stop": 3}, TypeError, "`stop` must be a function of the history or a sequence of them"),
+    "sinks by name": ({"sinks": "tb"}, TypeError, r"`sinks` must be functions of \(epoch, record\), but got 'tb'"),
     "observer by name": ({"observe": "loss"}, TypeError, "`observe` must be a function or a dict of functions"),
     "observer of numbers": ({"observe": {"a": 1}}, TypeError, "`observe` must hold functions, but got 1 for 'a'"),
     "observer without names": ({"observe": total}, TypeError, "`observe` must return a dict of arrays, but got"),
