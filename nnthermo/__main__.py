@@ -1,6 +1,7 @@
-"""The command line: `nnthermo reproduce`, also as `python -m nnthermo`."""
+"""The command line: `nnthermo reproduce` and `nnthermo compare`, also as `python -m nnthermo`."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,6 +41,7 @@ def build() -> "typer.Typer":
             raise typer.Exit
 
     app.command("reproduce")(reproduce_command(typer))
+    app.command("compare")(compare_command(typer))
     app.command("data")(data_command(typer))
     return app
 
@@ -117,9 +119,6 @@ def _reproduce(
     import dataclasses
     import json
 
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from nnthermo.experiments.reproduce import QUICK, Settings, reproduce
 
     settings = QUICK if quick else Settings()
@@ -128,8 +127,26 @@ def _reproduce(
         earlier = json.loads(saved.read_text())["settings"]
         settings = Settings(**{**earlier, "seeds": tuple(earlier["seeds"])})
     settings = dataclasses.replace(settings, **given)
+    _show(
+        output,
+        lambda **told: reproduce(
+            settings,
+            output,
+            data_dir=data_dir,
+            resume=resume,
+            workers=workers,
+            sensitivity_epochs=sensitivity_epochs,
+            **told,
+        ),
+    )
+
+
+def _show(output: Path, experiment: Callable[..., dict[str, Any]]) -> None:
+    """Run an experiment with progress bars, then print its verdicts and where the report lies."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     console = Console()
-    command = " ".join(["nnthermo", *sys.argv[1:]])
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, Any] = {}
@@ -142,14 +159,85 @@ def _reproduce(
                 bars.remove_task(tasks.pop(name))
                 console.print(f"{name}: done")
 
-        results = reproduce(
-            settings, output, data_dir=data_dir, resume=resume, workers=workers,
-            sensitivity_epochs=sensitivity_epochs, command=command, report=report, stage=console.print,
-        )  # fmt: skip
+        results = experiment(command=" ".join(["nnthermo", *sys.argv[1:]]), report=report, stage=console.print)
     for statement in results["statements"]:
         line = f"{statement['verdict']:>10}  {statement['where']:<16} {statement['claim']}"
         console.print(line, highlight=False, soft_wrap=True)
     console.print(f"{results['seconds']:.0f} s. Open {output / 'report.html'}", highlight=False)
+
+
+def compare_command(typer: Any) -> Any:
+    """`nnthermo compare`."""
+    option = typer.Option
+
+    def compare(
+        output: Annotated[Path, option(help="Folder for the results.")] = Path("nnthermo-compare"),
+        quick: Annotated[
+            bool, option("--quick", help="A short run on real data, about a minute on two cores.")
+        ] = False,
+        resume: Annotated[bool, option("--resume", help="Continue the run in the output folder.")] = False,
+        dataset: Annotated[str | None, option(help="digits (embedded, 5,000), mnist or fashion_mnist.")] = None,
+        data_dir: Annotated[str | None, option(help="Where the full data sets lie.")] = None,
+        samples: Annotated[int | None, option(help="Training samples.")] = None,
+        test_samples: Annotated[int | None, option(help="Samples to test on.")] = None,
+        networks: Annotated[str | None, option(help="Of deep, shallow, deeper, separated by commas.")] = None,
+        epochs: Annotated[int | None, option(help="Epochs with the boundary and with the bulk loss.")] = None,
+        unsupervised_epochs: Annotated[int | None, option(help="Epochs without targets; 0 for none.")] = None,
+        learning_rate: Annotated[float | None, option(help="Learning rate of SGD.")] = None,
+        bulk_learning_rate: Annotated[float | None, option(help="With the bulk loss; the same by default.")] = None,
+        batch_size: Annotated[int | None, option(help="Samples a step.")] = None,
+        scale: Annotated[float | None, option(help="Factor on Glorot-uniform initial weights.")] = None,
+        pixel_high: Annotated[float | None, option(help="Value of a white pixel.")] = None,
+        target_off: Annotated[float | None, option(help="Target of silent outputs.")] = None,
+        target_on: Annotated[float | None, option(help="Target of the active output.")] = None,
+        seeds: Annotated[str | None, option(help="Seeds, separated by commas.")] = None,
+        beta: Annotated[float | None, option(help="β at which thermodynamic functions are recorded.")] = None,
+        m: Annotated[float | None, option(help="m of the local objective in training without targets.")] = None,
+        observations: Annotated[int | None, option(help="Records in log epoch, and as many in epoch.")] = None,
+        relaxed_samples: Annotated[int | None, option(help="Samples over which the bulk loss is averaged.")] = None,
+        max_steps: Annotated[int | None, option(help="Relaxation steps at most.")] = None,
+        curvature_samples: Annotated[int | None, option(help="Samples whose Hessians are measured.")] = None,
+        curvature_records: Annotated[int | None, option(help="How often they are, in log epoch.")] = None,
+        probes: Annotated[int | None, option(help="Random directions of the Lanczos quadrature.")] = None,
+        lanczos_steps: Annotated[int | None, option(help="Steps from each.")] = None,
+        workers: Annotated[int | None, option(help="Processes; default one a core.")] = None,
+    ) -> None:
+        """Train with the boundary loss and with the bulk loss: the comparison the paper left undone, in one report."""
+        given = {
+            "dataset": dataset, "samples": samples, "test_samples": test_samples, "epochs": epochs,
+            "unsupervised_epochs": unsupervised_epochs, "learning_rate": learning_rate,
+            "bulk_learning_rate": bulk_learning_rate, "batch_size": batch_size, "scale": scale,
+            "pixel_high": pixel_high, "target_off": target_off, "target_on": target_on, "beta": beta, "m": m,
+            "observations": observations, "relaxed_samples": relaxed_samples, "max_steps": max_steps,
+            "curvature_samples": curvature_samples, "curvature_records": curvature_records, "probes": probes,
+            "lanczos_steps": lanczos_steps,
+        }  # fmt: skip
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        with _friendly_errors():
+            if seeds is not None:
+                chosen["seeds"] = _numbers(seeds)
+            if networks is not None:
+                chosen["networks"] = tuple(part.strip() for part in networks.split(",") if part.strip())
+            _compare(output, chosen, quick, resume, data_dir, workers)
+
+    return compare
+
+
+def _compare(
+    output: Path, given: dict[str, Any], quick: bool, resume: bool, data_dir: str | None, workers: int | None
+) -> None:
+    import dataclasses
+    import json
+
+    from nnthermo.experiments.compare import QUICK, Settings, compare
+
+    settings = QUICK if quick else Settings()
+    saved = output / "settings.json"
+    if resume and saved.exists():  # what was not said again is as it was
+        settings = Settings.from_json(json.loads(saved.read_text())["settings"])
+    settings = dataclasses.replace(settings, **given)
+    options: dict[str, Any] = {"data_dir": data_dir, "resume": resume, "workers": workers}
+    _show(output, lambda **told: compare(settings, output, **options, **told))
 
 
 def data_command(typer: Any) -> Any:

@@ -23,6 +23,8 @@ Report = Callable[[str, int, int], None]
 Run = Callable[[Any, Report | None], None]
 """A module's function (job, report) that does a job and writes its files."""
 
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+
 
 @contextlib.contextmanager
 def alone(file: Path) -> Iterator[None]:
@@ -42,7 +44,7 @@ def run_all(run: Run, jobs: Sequence[Any], *, workers: int, report: Report | Non
         Whatever a run raised; KeyboardInterrupt after the workers have stopped.
     """
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
+    with _one_blas_thread_each(), context.Manager() as manager:
         queue = manager.Queue()
         pool = ProcessPoolExecutor(
             max_workers=max(1, min(workers, len(jobs))),
@@ -67,6 +69,18 @@ def run_all(run: Run, jobs: Sequence[Any], *, workers: int, report: Report | Non
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         pool.shutdown()
+
+
+@contextlib.contextmanager
+def _one_blas_thread_each() -> Iterator[None]:
+    """For processes started meanwhile: their small decompositions only get in each other's way with threads of BLAS."""
+    given = os.environ.get(BLAS_THREADS)
+    os.environ.setdefault(BLAS_THREADS, "1")
+    try:
+        yield
+    finally:
+        if given is None:
+            os.environ.pop(BLAS_THREADS, None)
 
 
 def _run_and_tell(run: Run, job: Any, queue: Any) -> None:

@@ -2,8 +2,9 @@ r"""Spectra of large symmetric matrices from products with vectors: stochastic L
 
 k Lanczos steps from a unit vector v give a tridiagonal T, whose eigenvalues θ_i and squared first components w_i of its
 eigenvectors are Gauss's quadrature for the spectral measure of v, vᵀφ(A)v ≈ Σ w_i φ(θ_i), exact for polynomials of
-degree 2k - 1. Averaged over random v it is the density of eigenvalues, φ = a step counts them. T of fewer steps is
-the leading block of T, so a coarser quadrature comes without further products, and says how far k matters.
+degree 2k - 1. Averaged over random v it is the density of eigenvalues; φ = a step counts them. How much of the measure
+lies below a point is known up to the weights of the two nodes around it (Chebyshev, Markov, Stieltjes), so every count
+comes with bounds that no spectrum can leave, besides the scatter between probes.
 """
 
 from collections.abc import Callable
@@ -28,19 +29,19 @@ class Quadrature(NamedTuple):
 
 
 class Count(NamedTuple):
-    """Numbers of eigenvalues, with the standard error over the probes and the change from the coarser quadrature.
+    """Numbers of eigenvalues in intervals, one entry an interval.
 
-    Both parts are of the size of the thresholds; `uncertainty` adds them in squares.
+    Attributes:
+        value: by the quadrature, mean over the probes.
+        standard_error: of that mean, from the spread between probes; NaN with one.
+        low: mean over the probes of the least that the moments of their measures allow.
+        high: and of the most. Between them lies the error of too few steps, whatever the spectrum.
     """
 
     value: np.ndarray
     standard_error: np.ndarray
-    resolution: np.ndarray
-
-    @property
-    def uncertainty(self) -> np.ndarray:
-        """Root of the sum of both squares; NaN with one probe."""
-        return np.hypot(self.standard_error, self.resolution)
+    low: np.ndarray
+    high: np.ndarray
 
 
 def tridiagonalise(matvec: Matvec, start: Array, steps: int) -> tuple[Array, Array]:
@@ -94,23 +95,35 @@ def quadrature(diagonal: Any, off_diagonal: Any) -> Quadrature:
     return Quadrature(nodes, vectors[:, 0, :] ** 2)
 
 
-def coarser(diagonal: Any, off_diagonal: Any, share: float = 0.75) -> Quadrature:
-    """`quadrature` after the given share of the steps, at least one."""
-    k = max(1, int(share * np.shape(diagonal)[1]))
-    return quadrature(np.asarray(diagonal)[:, :k], np.asarray(off_diagonal)[:, : k - 1])
-
-
-def count(where: Callable[[np.ndarray], np.ndarray], size: int, fine: Quadrature, coarse: Quadrature) -> Count:
-    """How many of n eigenvalues satisfy each of several conditions.
+def count(lower: Any, upper: Any, size: int, found: Quadrature) -> Count:
+    """How many of n eigenvalues lie between the ends of each of several intervals.
 
     Args:
-        where: nodes (probes, k) to booleans (conditions, probes, k).
+        lower: (intervals,), -inf for none.
+        upper: (intervals,).
         size: n.
-        fine: the quadrature.
-        coarse: one with fewer steps.
+        found: the quadrature.
     """
-    each = size * np.sum(where(fine.nodes) * fine.weights, axis=-1)
-    before = size * np.sum(where(coarse.nodes) * coarse.weights, axis=-1)
+    each, low, high = size * np.array(
+        [_measures(lower, upper, nodes, weights) for nodes, weights in zip(*found, strict=True)]
+    ).transpose(1, 2, 0)
     probes = each.shape[-1]
     error = np.std(each, axis=-1, ddof=1) / np.sqrt(probes) if probes > 1 else np.full(each.shape[:-1], np.nan)
-    return Count(each.mean(axis=-1), error, np.abs(each.mean(axis=-1) - before.mean(axis=-1)))
+    return Count(each.mean(axis=-1), error, low.mean(axis=-1), high.mean(axis=-1))
+
+
+def _measures(lower: Any, upper: Any, nodes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Measure of each interval, and its bounds: (3, intervals)."""
+    below, least_below, most_below = _below(np.asarray(lower), nodes, weights)
+    under, least_under, most_under = _below(np.asarray(upper), nodes, weights)
+    return np.stack(
+        [under - below, np.maximum(least_under - most_below, 0.0), np.minimum(most_under - least_below, 1.0)]
+    )
+
+
+def _below(points: np.ndarray, nodes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Measure below each point, and the bounds of Chebyshev, Markov and Stieltjes: the weights of the nodes before."""
+    sums = np.concatenate([[0.0], np.cumsum(weights), [1.0]])
+    j = np.searchsorted(nodes, points)
+    infinite = np.isneginf(points)
+    return sums[j], sums[np.maximum(j - 1, 0)], np.where(infinite, 0.0, np.minimum(sums[j + 1], 1.0))

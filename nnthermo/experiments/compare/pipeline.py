@@ -1,0 +1,174 @@
+"""From settings to a folder of results: trainings, numbers, figures, report."""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from nnthermo import _checks
+from nnthermo.experiments import processes
+from nnthermo.experiments.compare.curvature import LOSSES
+from nnthermo.experiments.compare.figures import draw
+from nnthermo.experiments.compare.report import write_report
+from nnthermo.experiments.compare.runs import Histories, Job, comparison_data, load_histories, run
+from nnthermo.experiments.compare.settings import Settings
+from nnthermo.experiments.compare.statements import statements
+from nnthermo.experiments.compare.statements.record import at_time, equal_time
+from nnthermo.experiments.folder import circumstances, open_folder, write_json
+from nnthermo.experiments.processes import Report
+from nnthermo.experiments.verdicts import or_none
+
+QUICK = Settings(
+    samples=1000, test_samples=500, networks=("deep", "shallow"), epochs=30, unsupervised_epochs=3, seeds=(0,),
+    observations=4, relaxed_samples=100, max_steps=500, curvature_samples=60, curvature_records=2, probes=2,
+    lanczos_steps=60,
+)  # fmt: skip
+"""Real data, the paper's networks, all losses, in about a minute; too short and too coarse to judge the paper by."""
+
+Stage = Callable[[str], None]
+
+
+def compare(
+    settings: Settings,
+    output: str | os.PathLike[str],
+    *,
+    data_dir: str | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    command: str = "",
+    report: Report | None = None,
+    stage: Stage | None = None,
+) -> dict[str, Any]:
+    """Train each network from each seed with each loss, and say of every sentence on the bulk loss what came out.
+
+    The folder gets `results.json`, `report.html`, one NetCDF file a network and loss such as `deep-bulk.nc`, `figures/`
+    and `runs/` (weights and histories of each run). Killed at any moment and resumed, all but the seconds, and what is
+    read off at equal seconds, is the same to the bit.
+
+    Args:
+        settings: of the trainings.
+        output: folder, made if need be; it must be empty unless `resume` is set.
+        data_dir: where the full data sets lie; see `nnthermo.data.load`.
+        resume: continue a run of the same settings in `output`.
+        workers: processes; as many as cores if None.
+        command: the command line, for the record.
+        report: told the progress of each run.
+        stage: told what is being done.
+
+    Returns:
+        The contents of `results.json`.
+
+    Raises:
+        ValueError: bad settings, or a folder that belongs to another run.
+        OSError: a folder that cannot be written.
+        ImportError: a missing optional package.
+    """
+    _checks.check("workers", "be positive", workers is None or workers > 0, workers)
+    say = stage or (lambda _text: None)
+    for package in ("xarray", "h5netcdf", "jinja2", "matplotlib"):
+        _checks.extra(package, "experiments")
+    folder = Path(output)
+    data = comparison_data(settings, data_dir)  # what is wrong with the data is said before the folder is made
+    spent = open_folder(folder, settings, resume=resume)
+    started = time.perf_counter()
+
+    jobs = [Job(n, s, settings, data_dir, folder / "runs") for s in settings.seeds for n in settings.networks]
+    say(
+        f"Training {len(jobs) * len(settings.trainings)} networks for {settings.epochs:,} epochs on "
+        f"{len(data.inputs):,} samples of {settings.dataset}"
+    )
+    processes.run_all(run, jobs, workers=workers or os.cpu_count() or 1, report=report)
+
+    say("Numbers, figures, report")
+    histories = load_histories(jobs)
+    for (network, training), history in histories.items():
+        history.drop_attrs(deep=False).assign_attrs(settings=json.dumps(settings.to_json())).to_netcdf(
+            folder / f"{network}-{training}.nc", engine="h5netcdf"
+        )
+    seconds = spent + time.perf_counter() - started
+    with jax.enable_x64(True):
+        found = statements(histories, settings)
+        figures = draw(histories, settings, folder / "figures")
+    results = {
+        "title": "Boundary loss or bulk loss: the comparison that “Towards a theory of machine learning” leaves undone",
+        "command": command,
+        "quick": dataclasses.replace(QUICK, dataset=settings.dataset, seeds=settings.seeds) == settings,
+        "settings": settings.to_json(),
+        "samples": len(data.inputs),
+        "data_source": data.source,
+        **circumstances(),
+        "seconds": seconds,
+        "workers": workers or os.cpu_count() or 1,
+        "runs": [_about(histories, settings, job, training) for job in jobs for training in settings.trainings],
+        "equal_time": [_in_equal_time(histories, job) for job in jobs],
+        "curvatures": [_curvatures(histories, job, t) for job in jobs for t in settings.trainings[:2]],
+        "statements": [s.to_json() for s in found],
+    }
+    write_json(folder / "results.json", results)
+    write_json(folder / "settings.json", {"settings": settings.to_json(), "seconds": seconds})
+    write_report(folder, results, figures)
+    return results
+
+
+SHOWN = (
+    "boundary_loss", "bulk_loss", "accuracy", "test_boundary_loss", "test_bulk_loss", "test_accuracy", "unrelaxed",
+    "complexity", "mean_square", "mean_cube", "skewness", "free_bulk_loss", "objective_loss",
+)  # fmt: skip
+"""What `results.json` has of the last record of each run."""
+
+
+def _about(histories: Histories, settings: Settings, job: Job, training: str) -> dict[str, Any]:
+    """A run and its last record with finite numbers."""
+    with_rows = histories[job.network, training].sel(seed=job.seed).dropna("epoch", subset=["seconds"])
+    last = with_rows.isel(epoch=-1)
+    epochs, seconds = int(last.epoch), float(last.seconds)
+    return {
+        "network": job.network,
+        "training": training,
+        "seed": job.seed,
+        "finite": epochs == settings.epochs_of(training),
+        "epochs": epochs,
+        "seconds": seconds,
+        "seconds_an_epoch": seconds / epochs if epochs else None,
+        "largest_unrelaxed": or_none(float(with_rows.unrelaxed.max())),
+        **{name: or_none(float(last[name])) for name in SHOWN},
+    }
+
+
+def _in_equal_time(histories: Histories, job: Job) -> dict[str, Any]:
+    """Both trainings at the smaller of their times, seconds; accuracies and losses linear between records."""
+    runs = {t: histories[job.network, t].sel(seed=job.seed).dropna("epoch", subset=["seconds"]) for t in LOSSES}
+    seconds = equal_time(*runs.values())
+    names = ("epoch", "test_accuracy", "accuracy", "boundary_loss", "bulk_loss")
+    reached = {t: {n: or_none(at_time(run, n, seconds)) for n in names} for t, run in runs.items()}
+    return {"network": job.network, "seed": job.seed, "seconds": seconds, **reached}
+
+
+def _curvatures(histories: Histories, job: Job, training: str) -> dict[str, Any]:
+    """Counts of every record of curvatures: lists over epochs of lists over thresholds, by loss."""
+    run = histories[job.network, training].sel(seed=job.seed)
+    names: tuple[str, ...] = (
+        "flat",
+        "flat_error",
+        "flat_low",
+        "flat_high",
+        "falling",
+        "falling_error",
+        "falling_low",
+        "falling_high",
+    )
+    names += ("curvature_largest", "curvature_smallest", "curvature_trace", "curvature_effective")
+    found: dict[str, Any] = {
+        loss: {n: jax.tree.map(or_none, run[n].isel(hessian=k).values.tolist()) for n in names}
+        for k, loss in enumerate(LOSSES)
+    }
+    return {
+        "network": job.network, "training": training, "seed": job.seed,
+        "epochs": run.curvature_epoch.values.tolist(), "thresholds": run.threshold.values.tolist(),
+        "left_out": [or_none(v) for v in run.curvature_left_out.values.tolist()], **found,
+    }  # fmt: skip

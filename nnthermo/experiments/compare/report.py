@@ -1,0 +1,208 @@
+"""One HTML file that says what was compared, what came out, and what that says of the paper's sentences."""
+
+from pathlib import Path
+from typing import Any
+
+from nnthermo.experiments.page import DASH, card, duration, images, number, render, setting, tally, tally_sentence
+
+FIGURES = {
+    1: (
+        "Losses",
+        "U and U_∂ in training with the boundary loss only (Fig. 2); a similar result is expected of the bulk loss.",
+        "Log of both losses, averages over training samples (U over the first few), in both trainings.",
+        (
+            "similar losses",
+            "both decrease",
+            "orders below",
+            "bulk falls monotonically",
+            "boundary sticks",
+            "sticks less",
+        ),
+    ),
+    2: (
+        "Accuracy in equal epochs",
+        "Nothing: it gives no accuracies.",
+        "Share of samples whose largest output is the right one; thin lines are the other seeds.",
+        ("similar accuracy",),
+    ),
+    3: (
+        "Accuracy in equal time",
+        "Nothing: it does not say what training with the bulk loss costs.",
+        "The same over the seconds of training. The dotted line is the end of the faster training, where both are "
+        "compared.",
+        ("similar in equal time",),
+    ),
+    4: (
+        "Curvatures at the end",
+        "Nothing: that the boundary loss has many flat directions, and the bulk loss a lot fewer, is inferred from "
+        "Fig. 3.",
+        "How many directions in weights and biases have a |curvature| above a share of the largest. Shades are bounds "
+        "that no spectrum can leave, given the random directions that were tried; the dotted line is all directions.",
+        ("many flat directions", "saddle", "fewer flat, same weights", "fewer flat, own weights"),
+    ),
+    5: (
+        "Curvatures during training",
+        "Nothing.",
+        "How many directions have a |curvature| above 10^-2 of the largest.",
+        (),
+    ),
+    6: (
+        "Spectra of log Ĝ",
+        "Histograms of log λ in training with the boundary loss (Figs. 4-5).",
+        "The dynamical eigenvalues at the mean state, at the end of both trainings.",
+        (),
+    ),
+    7: (
+        "Complexity",
+        "C₂₀ falls in training with the boundary loss (Fig. 6).",
+        "The sum (10.5) over the twenty largest eigenvalues, in nats, in both trainings.",
+        (),
+    ),
+}
+"""Title, what the paper has of it, how it is drawn, and the statements that rest on it, by number."""
+
+CAVEATS = (
+    "The paper trains with the boundary loss only. What it says of the bulk loss as a loss to train on is expected or "
+    "inferred there; this is a test of the expectation, with learning rate, batch size and initial weights that the "
+    "paper does not give.",
+    "Both losses get the same learning rate unless `--bulk-learning-rate` says otherwise. The bulk loss is the smaller "
+    "one with the smaller gradients, so equal rates are not equal speeds.",
+    "Seconds are wall time of training alone, on a machine that may have done other things; they were measured in "
+    "these runs, one loss after the other in one process; times below a second are rough. The relaxation is that of "
+    "this library; a faster one shifts the comparison in equal time, not that in equal epochs.",
+    "Curvatures are of the mean loss over some of the training samples, relative to the largest of the same loss: the "
+    "two losses differ in scale. The Hessian of the bulk loss lets the minima follow the weights. Counts come with "
+    "bounds for the number of Lanczos steps and a standard error for the random directions; small thresholds need many "
+    "steps.",
+    "The bulk minimum is the one reached from the feed-forward state. The verdicts rest on the thresholds in each "
+    "card; the numbers are there to judge by.",
+)
+
+_WORDS = {
+    "dataset": "data set",
+    "scale": "initial weights, times Glorot",
+    "pixel_high": "value of a white pixel",
+    "target_off": "target of silent outputs",
+    "target_on": "target of the active output",
+    "beta": "β of recorded functions",
+    "m": "m of the local objective",
+    "observations": "records, even and logarithmic each",
+    "relaxed_samples": "samples that U is averaged over",
+    "curvature_samples": "samples of the Hessians",
+    "curvature_records": "records of curvatures",
+    "probes": "random directions",
+    "lanczos_steps": "Lanczos steps",
+    "max_steps": "relaxation steps at most",
+}
+
+
+def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
+    """Write `report.html`, one file that loads nothing from anywhere.
+
+    Args:
+        folder: where it goes.
+        results: what `results.json` holds.
+        figures: figure-1.svg, figure-1.png, ...; of each the smaller file is put in.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        ImportError: jinja2 is missing, with the command that installs it.
+    """
+    return render("compare/report.html.jinja", folder / "report.html", _content(results, figures))
+
+
+def _content(results: dict[str, Any], figures: list[Path]) -> dict[str, Any]:
+    """Everything that the template shows."""
+    cards = [{**card(statement), "too_early": False} for statement in results["statements"]]
+    pictures = images(figures)
+    placed = {key for *_, keys in FIGURES.values() for key in keys}
+    sections = [
+        {
+            "number": n,
+            "title": title,
+            "paper": paper,
+            "ours": ours,
+            "image": pictures.get(n),
+            "cards": [c for c in cards if c["key"] in keys],
+        }
+        for n, (title, paper, ours, keys) in FIGURES.items()
+    ]
+    return {
+        "results": results,
+        "cards": cards,
+        "sections": sections,
+        "elsewhere": [c for c in cards if c["key"] not in placed],
+        "tally": tally(cards),
+        "summary": _summary(results, cards),
+        "facts": _facts(results),
+        "runs_shown": [_run(run) for run in results["runs"]],
+        "times_shown": [_time(row) for row in results["equal_time"]],
+        "caveats": CAVEATS,
+    }
+
+
+def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
+    settings = results["settings"]
+    seeds, networks = len(settings["seeds"]), len(settings["networks"])
+    return (
+        "Section 10 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) trains with the "
+        "boundary loss, expects a similar result of the bulk loss, and calls the latter much better for its few flat "
+        "directions, without trying it. Here "
+        f"{'one network was' if networks == 1 else f'{networks} networks were'} trained with both, "
+        f"{'from one seed' if seeds == 1 else f'each from {seeds} seeds'}, for {settings['epochs']:,} epochs on "
+        f"{results['samples']:,} images, and the curvatures of both losses were measured. " + tally_sentence(cards)
+    )
+
+
+def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was done, as (name, value)."""
+    settings = results["settings"]
+    facts = [
+        ("data", f"{results['samples']:,} samples to train on; {results['data_source']}"),
+        ("networks", ", ".join(settings["networks"])),
+        ("seeds", ", ".join(map(str, settings["seeds"]))),
+        ("duration", f"{duration(results['seconds'])} on {results['machine']}, {results['workers']} runs at a time"),
+        ("date", str(results["date"])),
+        ("versions", ", ".join(f"{name} {version}" for name, version in results["versions"].items())),
+    ]
+    return facts + [
+        (_WORDS.get(k, k.replace("_", " ")), "the same" if k == "bulk_learning_rate" and v is None else setting(v))
+        for k, v in settings.items()
+        if k not in ("seeds", "samples", "networks")
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return DASH if value is None else f"{value:.1%}"
+
+
+def _run(run: dict[str, Any]) -> dict[str, str]:
+    """A run as the table shows it."""
+    return {
+        "name": f"{run['network']}, {run['training']}, seed {run['seed']}{'' if run['finite'] else ' (not finite)'}",
+        "time": duration(run["seconds"]),
+        "epoch": DASH if run["seconds_an_epoch"] is None else f"{number(1000 * run['seconds_an_epoch'])} ms",
+        "bulk": number(run["bulk_loss"]),
+        "boundary": number(run["boundary_loss"]),
+        "accuracy": _percent(run["accuracy"]),
+        "test": _percent(run["test_accuracy"]),
+        "unrelaxed": _percent(run["largest_unrelaxed"]),
+        "complexity": number(run["complexity"], 4),
+        "skewness": number(run["skewness"]),
+    }
+
+
+def _time(row: dict[str, Any]) -> dict[str, str]:
+    """A pair of runs in equal time."""
+    shown = {"name": f"{row['network']}, seed {row['seed']}", "time": f"{number(row['seconds'])} s"}
+    for training in ("boundary", "bulk"):
+        at = row[training]
+        shown |= {
+            f"{training}_epoch": number(at["epoch"]),
+            f"{training}_test": _percent(at["test_accuracy"]),
+            f"{training}_boundary_loss": number(at["boundary_loss"]),
+            f"{training}_bulk_loss": number(at["bulk_loss"]),
+        }
+    return shown

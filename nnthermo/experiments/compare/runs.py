@@ -1,0 +1,264 @@
+"""The trainings of one network from one seed with every loss, one after the other in one process, resumable.
+
+Between two records a run is one call of `train`, and after each a file keeps weights, record and seconds: killed, the
+run goes on from the last one to the same bits (the seconds, which no two runs share, excepted). A training step is
+compiled before the clock starts, and what a call of `train` takes without any epoch is subtracted.
+"""
+
+import json
+import statistics
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from nnthermo._checks import check, extra
+from nnthermo._typing import Array
+from nnthermo.data import Dataset, load
+from nnthermo.experiments.compare.curvature import LOSSES, THRESHOLDS, Curvatures, curvatures, reached_span
+from nnthermo.experiments.compare.observing import recorder
+from nnthermo.experiments.compare.settings import NETWORKS, Settings
+from nnthermo.experiments.processes import Report, alone
+from nnthermo.loss import QuadraticPotential, boundary_loss
+from nnthermo.network import FeedForward
+from nnthermo.relaxation import relaxed_bulk_loss
+from nnthermo.training import Loss, train
+
+
+class Job(NamedTuple):
+    """One network from one seed, trained with every loss; its histories go to files in a folder."""
+
+    network: str
+    seed: int
+    settings: Settings
+    data_dir: str | None
+    folder: Path
+
+    def name(self, training: str) -> str:
+        """Network, loss and seed, as files and progress bars call the run."""
+        return f"{self.network}-{training}-{self.seed}"
+
+    def file(self, training: str) -> Path:
+        """Where the history of a training goes (NetCDF); its weights lie beside it (npz)."""
+        return self.folder / f"{self.name(training)}.nc"
+
+
+class Data(NamedTuple):
+    """Training and test samples in the coding of the settings, float32; (samples, 784) and (samples, 10)."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    test_inputs: np.ndarray
+    test_targets: np.ndarray
+    source: str
+
+
+def comparison_data(settings: Settings, data_dir: str | None = None) -> Data:
+    """Training samples and others to test on: a part of the embedded digits, or the test set of the full ones.
+
+    Raises:
+        ValueError: more samples asked for than there are.
+    """
+    everything = load(settings.dataset, data_dir=data_dir)
+    if settings.dataset == "digits":
+        possible = len(everything) - 1
+        check("test_samples", f"be at most {possible}", settings.test_samples <= possible, settings.test_samples)
+        everything, held = everything.split_off(settings.test_samples, seed=0)
+    else:
+        held = load(settings.dataset, split="test", data_dir=data_dir, samples=settings.test_samples)
+    available = len(everything)
+    samples = min(6000, available) if settings.samples is None else settings.samples
+    check("samples", f"lie between 1 and the {available} of {settings.dataset}", 1 <= samples <= available, samples)
+    check("batch_size", f"not exceed the {samples} samples", settings.batch_size <= samples, settings.batch_size)
+    chosen = everything.take(samples, seed=0)  # classes in turn: so are the first few, which are relaxed
+
+    def coded(part: Dataset) -> tuple[np.ndarray, np.ndarray]:
+        return part.inputs(high=settings.pixel_high), part.targets(off=settings.target_off, on=settings.target_on)
+
+    return Data(*coded(chosen), *coded(held), everything.source)
+
+
+def loss_of(training: str, settings: Settings) -> Loss:
+    """The loss to train with, and for training without targets one that looks at none."""
+    if training == "boundary":
+        return boundary_loss
+    if training == "bulk":
+        return partial(relaxed_bulk_loss, max_steps=settings.max_steps)
+    potential = QuadraticPotential(settings.m)
+    return lambda net, x, _target: relaxed_bulk_loss(net, x, None, potential=potential, max_steps=settings.max_steps)
+
+
+def run(job: Job, report: Report | None = None) -> None:
+    """Do every training of a job that is not finished; each writes a history and the weights at its end."""
+    jax.config.update("jax_enable_x64", True)  # spectra and curvatures in float64; the networks are float32
+    data = comparison_data(job.settings, job.data_dir)
+    for training in job.settings.trainings:
+        file = job.file(training)
+        with alone(file):
+            if not file.exists():
+                _run(job, training, data, report)
+
+
+def _run(job: Job, training: str, data: Data, report: Report | None) -> None:
+    settings, name = job.settings, job.name(training)
+    weights_key, order_key = jax.random.split(jax.random.key(job.seed))
+    net = FeedForward.init(
+        weights_key, NETWORKS[job.network], activation=jnp.tanh, scale=settings.scale, dtype=jnp.float32
+    )
+    records = job.folder / name
+    records.mkdir(exist_ok=True)
+    go = _Stretch(loss_of(training, settings), optax.sgd(settings.rate_of(training)), data, settings.batch_size)
+    observe = recorder(settings)
+    span = reached_span(data.inputs[: settings.curvature_samples])
+    total, marks = settings.epochs_of(training), settings.observe_at(training)
+    rows: list[dict[str, Any]] = []
+    seconds, done = 0.0, 0
+    for mark in marks:
+        saved = records / f"{mark}.npz"
+        if saved.exists():
+            with np.load(saved) as kept:
+                row = dict(kept)
+        else:
+            tell = None if report is None else _shifted(report, name, done, total)
+            net, spent, finite = go(net, jax.random.fold_in(order_key, done), mark - done, tell)
+            if not finite:
+                break
+            arrays = observe(net, data.inputs, data.targets, data.test_inputs, data.test_targets)
+            row = {"epoch": np.array(mark), "seconds": np.array(seconds + spent)}
+            row |= {key: np.asarray(value) for key, value in arrays.items()}
+            if mark in settings.curvature_at(training):
+                row |= _curvature_row(net, data, span, job)
+            row |= _weights(net)
+            _save(saved, row)
+        net, seconds, done = _network(row, net), float(row["seconds"]), mark
+        rows.append(row)
+        if report:
+            report(name, done, total)
+    if report and done < total:
+        report(name, total, total)
+    _save(job.file(training).with_suffix(".npz"), _weights(net))
+    attributes = {"network": job.network, "training": training, "seed": job.seed, "finite": int(done == total)}
+    _save_history(job.file(training), rows, attributes | {"settings": json.dumps(settings.to_json())})
+    for saved in records.iterdir():
+        saved.unlink()
+    records.rmdir()
+
+
+def _shifted(report: Report, name: str, before: int, total: int) -> Any:
+    return lambda done, _all: report(name, min(before + done, total - 1), total)  # the end is told after the record
+
+
+class _Stretch:
+    """Some epochs of training, and the seconds that they took."""
+
+    def __init__(self, loss: Loss, optimizer: optax.GradientTransformation, data: Data, batch: int) -> None:
+        self.data = data.inputs, data.targets
+        self.options: dict[str, Any] = {
+            "loss": loss, "optimizer": optimizer, "batch_size": batch, "observe": _nothing, "observe_at": ()
+        }  # fmt: skip
+        self.idle: float | None = None
+
+    def __call__(self, net: FeedForward, key: Array, epochs: int, tell: Any) -> tuple[FeedForward, float, bool]:
+        """The network after so many epochs, their seconds, and whether all stayed finite."""
+        if not epochs:
+            return net, 0.0, True
+        if self.idle is None:
+            self._timed(net, key, 1, tell)  # compiles; what it trained is thrown away
+            self.idle = statistics.median(self._timed(net, key, 0, None)[1] for _ in range(3))
+        result, seconds = self._timed(net, key, epochs, tell)
+        return result.network, max(seconds - self.idle, 0.0), result.finite
+
+    def _timed(self, net: FeedForward, key: Array, epochs: int, tell: Any) -> tuple[Any, float]:
+        started = time.perf_counter()
+        result = train(net, self.data, key=key, epochs=epochs, progress=tell or False, **self.options)
+        jax.block_until_ready(result.network)
+        return result, time.perf_counter() - started
+
+
+def _nothing(_net: Any, _inputs: Any, _targets: Any) -> dict[str, Array]:
+    return {}
+
+
+def _weights(net: FeedForward) -> dict[str, np.ndarray]:
+    arrays = {f"weight_{k}": np.asarray(w) for k, w in enumerate(net.weights)}
+    return arrays | {f"bias_{k}": np.asarray(b) for k, b in enumerate(net.biases)}
+
+
+def _network(row: dict[str, Any], like: FeedForward) -> FeedForward:
+    layers = range(len(like.weights))
+    return like.replace(weights=[row[f"weight_{k}"] for k in layers], biases=[row[f"bias_{k}"] for k in layers])
+
+
+def _save(file: Path, arrays: dict[str, Any]) -> None:
+    partial_file = file.with_suffix(".partial")
+    with partial_file.open("wb") as stream:
+        np.savez(stream, **arrays)
+    partial_file.replace(file)
+
+
+def _curvature_row(net: FeedForward, data: Data, span: np.ndarray, job: Job) -> dict[str, np.ndarray]:
+    """Curvatures as arrays (hessian[, threshold]); NaN where no sample could be used."""
+    settings, n = job.settings, job.settings.curvature_samples
+    found, left_out = curvatures(
+        net, data.inputs[:n], data.targets[:n], span,
+        seed=job.seed, probes=settings.probes, steps=settings.lanczos_steps,
+    )  # fmt: skip
+    row = {"curvature_left_out": np.array(left_out)}
+    for loss in LOSSES:
+        for name, value in _curvature_numbers(found.get(loss)).items():
+            row.setdefault(name, np.full((len(LOSSES), *np.shape(value)), np.nan))[LOSSES.index(loss)] = value
+    return row
+
+
+def _curvature_numbers(found: Curvatures | None) -> dict[str, Any]:
+    names = [f"{kind}{part}" for kind in ("flat", "falling") for part in ("", "_error", "_low", "_high")]
+    if found is None:
+        blank = dict.fromkeys(names, np.full(len(THRESHOLDS), np.nan))
+        return blank | {f"curvature_{name}": np.nan for name in ("largest", "smallest", "trace", "effective")}
+    numbers = {f"curvature_{name}": getattr(found, name) for name in ("largest", "smallest", "trace", "effective")}
+    return numbers | dict(zip(names, (*found.flat, *found.falling), strict=True))
+
+
+def _save_history(file: Path, rows: list[dict[str, Any]], attributes: dict[str, Any]) -> None:
+    """NetCDF, dimensions (epoch[, eigenvalue]) and (curvature_epoch[, hessian[, threshold]]), whole or not at all."""
+    xarray = extra("xarray", "experiments")
+    curved = [row for row in rows if "flat" in row]
+    variables: dict[str, Any] = {}
+    for name in rows[0]:
+        if name.startswith(("weight_", "bias_")) or name == "epoch":
+            continue
+        if curved and name in curved[0] and name.startswith(("curvature", "flat", "falling")):
+            values = np.stack([row[name] for row in curved])
+            variables[name] = (("curvature_epoch", "hessian", "threshold")[: values.ndim], values)
+        else:
+            values = np.stack([row[name] for row in rows])
+            variables[name] = (("epoch", "eigenvalue")[: values.ndim], values)
+    coordinates: dict[str, Any] = {"epoch": [int(row["epoch"]) for row in rows]}
+    if curved:
+        coordinates |= {"curvature_epoch": [int(row["epoch"]) for row in curved]}
+        coordinates |= {"hessian": list(LOSSES), "threshold": list(THRESHOLDS)}
+    dataset = xarray.Dataset(variables, coords=coordinates, attrs=attributes)
+    partial_file = file.with_suffix(".partial")
+    dataset.to_netcdf(partial_file, engine="h5netcdf")
+    partial_file.replace(file)
+
+
+Histories = dict[tuple[str, str], Any]
+"""By (network, training), xarray datasets with dimensions (seed, epoch, ...)."""
+
+
+def load_histories(jobs: list[Job]) -> Histories:
+    """The histories of finished jobs."""
+    xarray = extra("xarray", "experiments")
+    found: dict[tuple[str, str], list] = {}
+    for job in jobs:
+        for training in job.settings.trainings:
+            with xarray.open_dataset(job.file(training), engine="h5netcdf") as dataset:
+                one = dataset.load().assign_coords(seed=job.seed).expand_dims("seed")
+            found.setdefault((job.network, training), []).append(one)
+    return {key: xarray.concat(parts, dim="seed", join="outer") for key, parts in found.items()}

@@ -1,0 +1,137 @@
+"""What is compared, and for how long."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnthermo._checks import check, refuse
+from nnthermo.experiments.reproduce.settings import NETWORKS as PAPER_NETWORKS
+from nnthermo.training import log_spaced_epochs
+
+NETWORKS = {**PAPER_NETWORKS, "deeper": (784, 20, 20, 20, 10)}
+"""The paper's two networks and one with three hidden layers; all have 60 hidden neurons, N = 854, all tanh."""
+
+TRAININGS = ("boundary", "bulk", "unsupervised")
+"""Losses to train with: H_∂ (2.11), the clamped minimum of H (3.2), and the latter without targets at m > 0 (3.4)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of all trainings; those that `nnthermo reproduce` has too mean the same.
+
+    Attributes:
+        dataset: name for `nnthermo.data.load`.
+        samples: training samples; None for 4,000 of the embedded digits, 6,000 of the full sets.
+        test_samples: held out of the embedded digits, or taken from the test set of the full ones.
+        networks: of `NETWORKS`.
+        epochs: passes over the data, with the boundary and with the bulk loss.
+        unsupervised_epochs: of training without targets; 0 for none.
+        learning_rate: of plain SGD.
+        bulk_learning_rate: with the bulk loss, with targets and without; None for the same.
+        batch_size: samples a step.
+        scale: multiplies Glorot-uniform initial weights; biases start at 0.
+        pixel_high: value of a white pixel; black is 0.
+        target_off: target of the nine outputs that should stay silent.
+        target_on: target of the output that should be active.
+        seeds: initial weights and order of samples; the same for every loss.
+        beta: inverse temperature at which thermodynamic functions are recorded.
+        m: curvature of the local objective (3.3) in training without targets.
+        observations: records spaced evenly in log epoch, and as many spaced evenly in epoch.
+        relaxed_samples: training samples, and test samples, over which the bulk loss is averaged.
+        max_steps: bound on the steps of a relaxation, in training and in records.
+        curvature_samples: training samples whose mean losses' Hessians are measured.
+        curvature_records: how often: at the start, at the end, and between them evenly in log epoch.
+        probes: random directions of stochastic Lanczos quadrature.
+        lanczos_steps: steps from each.
+    """
+
+    dataset: str = "digits"
+    samples: int | None = None
+    test_samples: int = 1000
+    networks: tuple[str, ...] = tuple(NETWORKS)
+    epochs: int = 1000
+    unsupervised_epochs: int = 30
+    learning_rate: float = 0.1
+    bulk_learning_rate: float | None = None
+    batch_size: int = 100
+    scale: float = 1.0
+    pixel_high: float = 1.0
+    target_off: float = -1.0
+    target_on: float = 1.0
+    seeds: tuple[int, ...] = (0, 1, 2)
+    beta: float = 1.4
+    m: float = 0.1
+    observations: int = 20
+    relaxed_samples: int = 500
+    max_steps: int = 2000
+    curvature_samples: int = 500
+    curvature_records: int = 4
+    probes: int = 4
+    lanczos_steps: int = 150
+
+    def __post_init__(self) -> None:
+        for name in (
+            "test_samples", "epochs", "learning_rate", "batch_size", "scale", "pixel_high", "beta", "relaxed_samples",
+            "max_steps", "curvature_samples", "lanczos_steps",
+        ):  # fmt: skip
+            check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
+        rate = self.bulk_learning_rate
+        check("bulk_learning_rate", "be positive", rate is None or rate > 0, rate)
+        check("unsupervised_epochs", "not be negative", self.unsupervised_epochs >= 0, self.unsupervised_epochs)
+        check("target_on", "exceed target_off", self.target_on > self.target_off, self.target_on)
+        check("m", "lie between 0 and 1, both excluded", 0 < self.m < 1, self.m)
+        for name in ("observations", "curvature_records", "probes"):
+            check(name, "be at least 2", getattr(self, name) >= 2, getattr(self, name))
+        unknown = [n for n in self.networks if n not in NETWORKS]
+        check("networks", f"be some of {', '.join(NETWORKS)}", self.networks and not unknown, ", ".join(self.networks))
+        check("networks", "differ", len(set(self.networks)) == len(self.networks), ", ".join(self.networks))
+        check("seeds", "name at least one seed", len(self.seeds) > 0, self.seeds)
+        check("seeds", "differ", len(set(self.seeds)) == len(self.seeds), self.seeds)
+        check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
+
+    @property
+    def trainings(self) -> tuple[str, ...]:
+        """Those of `TRAININGS` that are run."""
+        return TRAININGS if self.unsupervised_epochs else TRAININGS[:2]
+
+    def epochs_of(self, training: str) -> int:
+        """How long a training is."""
+        return self.unsupervised_epochs if training == "unsupervised" else self.epochs
+
+    def rate_of(self, training: str) -> float:
+        """Its learning rate."""
+        other = self.bulk_learning_rate
+        return self.learning_rate if training == "boundary" or other is None else other
+
+    def curvature_at(self, training: str) -> tuple[int, ...]:
+        """Epochs after which curvatures are measured: the last of them is the end."""
+        if training == "unsupervised":
+            return ()
+        spaced = np.geomspace(self.epochs, max(1.0, self.epochs / 100), self.curvature_records - 1)
+        return tuple(sorted({0, self.epochs, *(int(e) for e in spaced.round())}))
+
+    def observe_at(self, training: str) -> tuple[int, ...]:
+        """Epochs after which everything else is recorded."""
+        epochs = self.epochs_of(training)
+        even = [round(epochs * k / self.observations) for k in range(1, self.observations + 1)]
+        spaced = log_spaced_epochs(epochs, self.observations)
+        return tuple(sorted({0, *spaced, *even, *self.curvature_at(training)}))
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON types."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> "Settings":
+        """The settings that `to_json` wrote."""
+        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
+        return cls(**given)
+
+    def require_same(self, saved: dict[str, Any], where: Path) -> None:
+        """Refuse to continue a run that was started with other settings; the message names the first that differs."""
+        for name, value in self.to_json().items():
+            if saved.get(name) != value:
+                refuse(name, f"stay {saved.get(name)}, as the run in {where} was started", value)
