@@ -68,7 +68,7 @@ def test_settings_survive_json_and_say_when_to_record():
     with pytest.raises(ValueError, match="`m` must stay 0.1"):
         dataclasses.replace(TINY, m=0.2).require_same(TINY.to_json(), Path("here"))
     marks = Settings().observe_at("bulk")
-    assert set(Settings().curvature_at("bulk")) == {0, 10, 100, 1000} <= set(marks)
+    assert set(Settings().curvature_at("bulk")) == {0, 30, 300, 3000} <= set(marks)
     assert Settings().curvature_at("unsupervised") == ()
     assert TINY.curvature_at("boundary") == (0, 6)
     assert max(Settings().observe_at("unsupervised")) == Settings().unsupervised_epochs
@@ -100,6 +100,7 @@ def dense(product, problem):
     return np.asarray(columns)
 
 
+@pytest.mark.slow
 def test_boundary_curvatures_are_those_of_all_weights():
     net, u, t, span = small_problem()
     problem, left_out = curvature.prepare(net, u, t, span)
@@ -114,6 +115,7 @@ def test_boundary_curvatures_are_those_of_all_weights():
     assert found == pytest.approx(expected, abs=1e-12 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_bulk_curvatures_are_the_derivative_of_the_envelope_gradient():
     net, u, t, span = small_problem()
     problem, left_out = curvature.prepare(net, u, t, span)
@@ -135,6 +137,7 @@ def test_bulk_curvatures_are_the_derivative_of_the_envelope_gradient():
     assert np.linalg.eigvalsh(moved).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_counts_agree_with_dense_curvatures():
     net, u, t, span = small_problem()
     found, left_out = curvature.curvatures(net, u, t, span, seed=1, probes=60, steps=25)
@@ -160,6 +163,7 @@ def test_counts_agree_with_dense_curvatures():
         assert (got.flat.high - got.flat.low)[THRESHOLDS.index(0.1)] < 0.15 * 84
 
 
+@pytest.mark.slow
 def test_samples_without_a_minimum_are_left_out(monkeypatch):
     net, u, t, span = small_problem()
     relaxed = curvature._relax
@@ -221,7 +225,7 @@ def history(training, boundary, bulk, curved=(100.0, 300.0), accuracy=0.9):
     return xarray.Dataset(data, coords=coords, attrs={"finite": 1}).expand_dims(seed=[0])
 
 
-SEEN = Settings(networks=("deep",), seeds=(0,))
+SEEN = Settings(networks=("deep",), seeds=(0,), epochs=1000)
 
 
 def made_histories():
