@@ -16,7 +16,7 @@ from nnthermo._typing import Array, Scalar, State
 from nnthermo.loss import Potential, bulk_loss, check_bounded_below
 from nnthermo.network import FeedForward, Network
 from nnthermo.relaxation.bfgs import largest, minimise
-from nnthermo.relaxation.coordinates import Coordinates, GraphStates, LayerErrors, LayerStates
+from nnthermo.relaxation.coordinates import Coordinates, GraphStates, LayerErrors, Layers, LayerStates
 from nnthermo.relaxation.implicit import implicit_derivative
 
 
@@ -52,12 +52,15 @@ class _Plan(NamedTuple):
         coordinates: "states" or "errors".
         clamped: which neurons are, as bytes of booleans, one a leaf of the state.
         periodic: whether the outputs copy the inputs.
+        fresh: whether the states are those of `propagate` but for clamped outputs: then the first layer holds what the
+            inputs drive, which need not be computed again.
         potential: structure of V, and what of it is no array.
     """
 
     coordinates: str
     clamped: tuple[bytes, ...]
     periodic: bool
+    fresh: bool
     potential: Any
 
     def masks(self) -> list[np.ndarray]:
@@ -125,7 +128,9 @@ def relax(
     x = _begin(net, data, start, samples)
     masks = _masks(net, x, clamped, inputs is not None, targets is not None, periodic)
     leaves, rest = _split(potential, net, dtype)
-    plan = _Plan(_choose(net, masks, periodic, coordinates), tuple(m.tobytes() for m in masks), periodic, rest)
+    fresh = start is None and clamped is None
+    chosen = _choose(net, masks, periodic, coordinates)
+    plan = _Plan(chosen, tuple(m.tobytes() for m in masks), periodic, fresh, rest)
     numbers = jnp.asarray(tolerance, dtype), jnp.asarray(max_steps, jnp.int32)
     solve = _relax_one if samples is None else _relax_many
     state, loss, norm, steps = solve(plan, net, leaves, *numbers, x)
@@ -227,7 +232,9 @@ def _split(potential: Potential | None, net: Network, dtype: Any) -> tuple[list[
     """The arrays of V, and the rest of it, which can be hashed."""
     leaves, structure = jax.tree.flatten(potential)
     numbers = [isinstance(leaf, jax.Array | np.ndarray | float | int) for leaf in leaves]
-    if potential is not None and not all(numbers):  # a function may hold numbers that are being differentiated or mapped over
+    if potential is not None and not all(
+        numbers
+    ):  # a function may hold numbers that are being differentiated or mapped over
         like = jax.eval_shape(net.unravel, jax.ShapeDtypeStruct((net.size,), dtype))
         traced = jax.make_jaxpr(potential)(like)
         if not is_concrete(*traced.consts):
@@ -310,17 +317,21 @@ def _side_by_side(plan: _Plan, net: Network, arrays: list, tolerance: Array, max
     problem = _problem(plan, net, _join(arrays, plan.potential), x)
     verify = problem.largest_gradient if isinstance(problem, LayerErrors) else None
     found = minimise(problem.evaluate, problem.start(), tolerance, max_steps, verify)
+    driven = problem.driven if isinstance(problem, Layers) else None
     x = problem.state(found.z)
-    there = _problem(plan._replace(coordinates="states"), net, _join(arrays, plan.potential), x)
+    there = _problem(plan._replace(coordinates="states", fresh=False), net, _join(arrays, plan.potential), x, driven)
     at = there.evaluate(there.start())
     return jax.tree.map(jnp.transpose, x), at.loss, largest(at.gradient), found.steps
 
 
-def _problem(plan: _Plan, net: Network, potential: Potential | None, x: State) -> Coordinates:
+def _problem(
+    plan: _Plan, net: Network, potential: Potential | None, x: State, driven: Array | None = None
+) -> Coordinates:
     masks = plan.masks()
     if isinstance(net, FeedForward) and not plan.periodic:
         kind = LayerErrors if plan.coordinates == "errors" else LayerStates
-        return kind(net, x, masks, potential)
+        known = x[1] if plan.fresh and len(x) > 2 else driven
+        return kind(net, x, masks, potential, known)
     free = np.flatnonzero(~np.concatenate(masks))
     tied = None
     if plan.periodic:

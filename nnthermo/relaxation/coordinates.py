@@ -24,7 +24,7 @@ import numpy as np
 from nnthermo._typing import Activation, Array, State
 from nnthermo.loss import Potential, bulk_loss
 from nnthermo.network import FeedForward, Network
-from nnthermo.relaxation.bfgs import Evaluation, largest
+from nnthermo.relaxation.bfgs import Evaluation, column_sums, largest
 
 
 class Coordinates(Protocol):
@@ -101,17 +101,25 @@ class Layers:
         x: states, layers (n_l, samples).
         clamped: for each layer which neurons are, (n_l,).
         potential: V, or None.
+        driven: f of the first layer after the inputs, where these are all clamped and it is known.
     """
 
     def __init__(
-        self, net: FeedForward, x: Sequence[Array], clamped: Sequence[np.ndarray], potential: Potential | None
+        self,
+        net: FeedForward,
+        x: Sequence[Array],
+        clamped: Sequence[np.ndarray],
+        potential: Potential | None,
+        driven: Array | None = None,
     ) -> None:
         self.net, self.x, self.potential = net, tuple(x), potential
         self.free = [~mask for mask in clamped]
         self.moving = [k for k, mask in enumerate(self.free) if mask.any()]
         self.lowest = min(self.moving, default=len(self.x))  # nothing below it moves
         self.ends = np.cumsum([0, *(len(self.free[k]) for k in self.moving)])
-        self.driven = self._activation(0, self.x[0]) if self.lowest > 0 else None
+        self.driven = driven
+        if driven is None or not self.lowest:
+            self.driven = self._activation(0, self.x[0])[0] if self.lowest else None
 
     def _activation(self, k: int, x: Array) -> tuple[Array, Array]:
         """f and f' of layer k + 1 from the state of layer k."""
@@ -119,7 +127,9 @@ class Layers:
         return columns(self.net.activations[k], v)
 
     def _above(self, k: int, x: Array) -> tuple[Array, Array]:
-        return self.driven if k == 0 and self.driven is not None else self._activation(k, x)
+        if k or self.driven is None:
+            return self._activation(k, x)
+        return self.driven, self.driven  # its slope is of no use: the inputs stand still
 
     def _parts(self, z: Array) -> dict[int, Array]:
         return {k: z[a:b] for k, a, b in zip(self.moving, self.ends[:-1], self.ends[1:], strict=True)}
@@ -144,7 +154,7 @@ class Layers:
 
     def _loss(self, x: Sequence[Array], r: Sequence[Array]) -> tuple[Array, Array, Sequence[Array] | None]:
         """Loss, its rounding, and the gradient of V."""
-        errors = jnp.asarray(0.5 * sum(jnp.sum(e**2, axis=0) for e in r[1:]))
+        errors = jnp.asarray(0.5 * sum(column_sums(e**2) for e in r[1:]))
         varying = x[min(self.lowest, 1) :]  # given inputs enter through what they drive
         if self.potential is None:
             return errors, rounding(errors, varying, jnp.zeros_like(errors)), None
@@ -227,7 +237,7 @@ class LayerErrors(Layers):
 
 def rounding(errors: Array, x: Any, local: Array) -> Array:
     """What H rounds by, over ε: its terms may cancel, and r = x - f carries the rounding of x into ½ |r|²."""
-    squares = sum(jnp.sum(leaf**2, axis=0) for leaf in jax.tree.leaves(x))
+    squares = sum(column_sums(leaf**2) for leaf in jax.tree.leaves(x))
     return errors + jnp.sqrt(2 * errors) * jnp.sqrt(squares) + jnp.abs(local)
 
 

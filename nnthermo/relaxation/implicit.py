@@ -53,7 +53,8 @@ def implicit_derivative(
         d_data = jnp.where(fixed, net.ravel(d_start), 0)
         change = d_net, d_arrays, net.unravel(d_data)
         d_value = jax.jvp(loss, (net, arrays, x), change)[1]
-        d_slope = jax.jvp(slope, (net, arrays, x), change)[1]
+        known = jnp.where(norm <= primals[2], 1.0, jnp.nan).astype(value.dtype)
+        d_slope = known * jax.jvp(slope, (net, arrays, x), change)[1]
 
         def curvature(v: Array) -> Array:
             along = net.unravel(jnp.zeros_like(d_data).at[free].set(v))
@@ -66,8 +67,7 @@ def implicit_derivative(
             lambda product, right: cg(product, right, tol=accuracy, maxiter=10 * max(len(free), 1))[0],
             symmetric=True,
         )
-        known = jnp.where(norm <= primals[2], 1.0, jnp.nan).astype(value.dtype)
-        d_x = net.unravel(known * d_data.at[free].add(moved))
+        d_x = net.unravel(d_data.at[free].add(known * moved))  # on both sides: a solver may return 0 for NaN
         return found, (d_x, d_value, jnp.zeros_like(norm), np.zeros(steps.shape, jax.dtypes.float0))
 
     return solve_with_derivative
