@@ -344,7 +344,7 @@ def test_curvature_near_its_bound(m):
     net = layered(14)
     u, t = boundary(14, samples=(20,))
     found = relax(net, u, t, potential=QuadraticPotential(m), tolerance=1e-6)
-    # states of 1/(1 - m) round the gradient by as many ε, and valleys are as flat: nearly all get there, the rest say so
+    # states of 1/(1 - m) round the gradient by as many ε, and valleys are as flat: nearly all get there, others say so
     assert float(found.converged.mean()) >= (1.0 if m < 0.999 else 0.9)
     assert bool((found.converged == (found.gradient_norm <= 1e-6)).all())
     # at the minimum (1 - m) x = f - Wᵀf'r..., so |x| <= (1 + |W|² (1 + |x_out|)) / (1 - m) roughly
