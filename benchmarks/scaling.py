@@ -21,7 +21,7 @@ from _timing import machine, take_turns
 
 import nnthermo as nt
 
-WIDTHS = (64, 128, 256, 512, 1024)
+WIDTHS = (64, 128, 256, 512, 1024, 2048)
 DEPTHS = (6, 12, 25, 50, 100)
 FIXED_DEPTH, FIXED_WIDTH = 6, 64
 

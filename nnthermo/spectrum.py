@@ -73,12 +73,12 @@ class LogSpectrum:
         shift = 1 - beta * m
         terms = shift + beta * jnp.exp(self.values)
         unit = shift + beta
-        safe = jnp.where(terms > 0, jnp.log(jnp.where(terms > 0, terms, 1)), jnp.nan)
-        ones = self.unit_count * jnp.where(unit > 0, jnp.log(jnp.where(unit > 0, unit, 1)), jnp.nan)
-        return jnp.sum(safe) + (ones if self.unit_count else 0.0)
+        logs = jnp.log(terms * jnp.where(terms > 0, 1, jnp.nan))  # NaN in derivatives too
+        ones = self.unit_count * jnp.log(unit * jnp.where(unit > 0, 1, jnp.nan))
+        return jnp.sum(logs) + (ones if self.unit_count else 0.0)
 
     def moment(self, k: int) -> Array:
-        """μ_k = Tr (log Ĝ)^k, (9.5) and (9.6) as printed: a sum over all eigenvalues."""
+        """μ_k = Tr (log Ĝ)^k for k >= 1, (9.5) and (9.6) as printed: a sum over all eigenvalues."""
         return jnp.sum(self.values**k)
 
     def mean_moment(self, k: int) -> Array:
@@ -127,8 +127,14 @@ def log_eigenvalues(G: Any) -> LogSpectrum:
     keeps 1e-7 × cond(I - f̂'ŵ). Sum zero for every network without cycles (7.8).
 
     Args:
-        G: Hessian from `bulk_hessian`.
+        G: Hessian from `bulk_hessian` or `restrict`.
+
+    Raises:
+        ValueError: the Hessian of many states.
+        TypeError: G of another kind.
     """
+    if not hasattr(G, "log_eigenvalues"):
+        raise TypeError(f"`G` must be a Hessian from `bulk_hessian`, but got {type(G).__name__}")
     values, count = G.log_eigenvalues()
     return LogSpectrum(values, count)
 

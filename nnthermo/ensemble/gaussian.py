@@ -46,8 +46,11 @@ def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None =
     Raises:
         ValueError: β not positive, Ĝ not finite, or M not positive definite, 1 + β(λ_min - m) <= 0, where the numbers
             are known; under jit, vmap and grad the last is returned as NaN.
+        TypeError: G of another kind, or β or m not real.
     """
     positive("beta", beta)
+    if not hasattr(G, "log_det"):
+        raise TypeError(f"`G` must be a Hessian from `bulk_hessian`, but got {type(G).__name__}")
     if not hasattr(G, "matvec"):
         check("mean", f"be left out for {type(G).__name__}, which cannot take one", mean is None, type(mean).__name__)
     if isinstance(G, Eigenmodes):

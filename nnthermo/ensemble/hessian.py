@@ -24,9 +24,10 @@ def shift_and_scale(beta: Scalar, m: Scalar, dtype: Any) -> tuple[Array, Scalar]
     beta = real_array("beta", beta, shape=()).astype(dtype)
     if is_concrete(beta):
         check("beta", f"be positive and finite in {beta.dtype}", 0 < float(beta) < np.inf, float(beta))
-    if is_concrete(m) and np.ndim(m) == 0 and float(m) == 0:
+    m = real_array("m", m, shape=())
+    if is_concrete(m) and float(m) == 0:
         return beta, 1.0
-    return beta, 1 - beta * real_array("m", m, shape=()).astype(dtype)
+    return beta, 1 - beta * m.astype(dtype)
 
 
 class DenseHessian(NamedTuple):
@@ -45,6 +46,7 @@ class DenseHessian(NamedTuple):
 
     def to_dense(self) -> Array:
         """Ĝ, shape (N, N)."""
+        self.check_one_state()
         return gram(self.jacobian)
 
     def matvec(self, v: Array) -> Array:
@@ -66,7 +68,12 @@ class DenseHessian(NamedTuple):
 
     def log_eigenvalues(self) -> tuple[Array, int]:
         """Every log λ, descending, and 0: a general graph has no eigenvalue that is 1 by its shape."""
+        self.check_one_state()
         return 2 * jnp.log(jnp.linalg.svd(self.jacobian, compute_uv=False)), 0
+
+    def check_one_state(self) -> None:
+        """Refuse the Hessian of many states."""
+        check("G", "be that of one state; `jax.vmap` takes many", jnp.ndim(self.jacobian) == 2, self.jacobian.shape)
 
     def _shifted(self, beta: Array, shift: Scalar) -> Array:
         return shift * jnp.eye(self.size, dtype=self.jacobian.dtype) + beta * self.to_dense()
@@ -112,7 +119,7 @@ class LayeredHessian(NamedTuple):
 
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: tuple[Array, ...]) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
-        self._check_one_state()
+        self.check_one_state()
         a = layer_vectors("mean", a, bidiagonal.block_sizes(self.weights), self.weights[0].dtype)
         shared = matmul(self.weights[0], self.weights[0].T)
         first_gram = self.slopes[0][:, None] * shared * self.slopes[0][None, :]
@@ -122,11 +129,12 @@ class LayeredHessian(NamedTuple):
 
     def log_eigenvalues(self) -> tuple[Array, int]:
         """Log λ of the coupled directions, descending, and how many eigenvalues are exactly 1 besides."""
-        self._check_one_state()
+        self.check_one_state()
         count = unit_count(bidiagonal.block_sizes(self.weights))
         return 2 * log_singular_values(self.blocks, self.weights[0]), count
 
-    def _check_one_state(self) -> None:
+    def check_one_state(self) -> None:
+        """Refuse the Hessian of many states."""
         ranks = {jnp.ndim(w) for w in self.weights}, {jnp.ndim(d) for d in self.slopes}
         check("G", "be that of one state; `jax.vmap` takes many", ranks == ({2}, {1}), f"arrays of ranks {ranks}")
 

@@ -50,10 +50,8 @@ class Eigenmodes:
         counts = jnp.ones_like(values).at[-1].set(self.unit_count)
         shares = jnp.append(self.shares, self.unit_share)
         shifted = shift + beta * values
-        sound = jnp.all((shifted > 0) | (counts == 0))
-        safe = jnp.where(shifted > 0, shifted, 1)
-        log_det = jnp.where(sound, jnp.sum(counts * jnp.log(safe)), jnp.nan)
-        return log_det, jnp.sum(shift * beta * values / safe * shares)
+        shifted = jnp.where(counts == 0, 1, shifted * jnp.where(shifted > 0, 1, jnp.nan))  # NaN in derivatives too
+        return jnp.sum(counts * jnp.log(shifted)), jnp.sum(shift * beta * values / shifted * shares)
 
 
 def eigenmodes(G: Any, *, mean: State | None = None) -> Eigenmodes:
@@ -61,20 +59,25 @@ def eigenmodes(G: Any, *, mean: State | None = None) -> Eigenmodes:
 
     For a layered network only its coupled part is decomposed (110 of 854 for 784-40-20-10). Derivatives in β and m are
     exact. Those of the shares in weights and states pass through eigenvectors, and are NaN or infinite where dynamical
-    eigenvalues coincide: for these differentiate `log_partition` of Ĝ itself, which costs a recursion for each β.
+    eigenvalues coincide, or where rows of W_1 or the coupled directions of a wide layer are linearly dependent: for
+    these differentiate `log_partition` of Ĝ itself, which costs a recursion for each β.
 
     Args:
         G: Hessian from `bulk_hessian` or `restrict`.
         mean: x̄ in the structure of the network, for (5.9); without it (5.14).
 
     Raises:
+        ValueError: the Hessian of many states.
         TypeError: another kind of Hessian.
     """
+    if isinstance(G, DenseHessian | LayeredHessian):
+        G.check_one_state()
     if isinstance(G, LayeredHessian):
+        if mean is None:
+            values, count = G.log_eigenvalues()
+            return Eigenmodes(values, jnp.zeros_like(values), jnp.zeros((), values.dtype), count)
         reduced, bases = reduce_blocks(G.blocks, G.weights[0])
         dense, count = bidiagonal.to_dense(reduced), unit_count(bidiagonal.block_sizes(G.weights))
-        if mean is None:
-            return _decompose(dense, None, jnp.zeros((), dense.dtype), count)
         mean = layer_vectors("mean", mean, bidiagonal.block_sizes(G.weights), dense.dtype)
         rest = jnp.zeros((), dense.dtype)
         inside = []

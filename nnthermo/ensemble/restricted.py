@@ -125,11 +125,12 @@ def restrict(G: Hessian, free: State) -> RestrictedHessian:
             `hidden_neurons` gives those of a clamped boundary.
 
     Raises:
-        ValueError: another structure, or no neuron free.
+        ValueError: another structure, no neuron free, or the Hessian of many states.
         TypeError: not booleans, or traced; or a Hessian of another kind, such as one restricted before.
     """
     if not isinstance(G, DenseHessian | LayeredHessian):
         raise TypeError(f"`G` must be a Hessian of all neurons, but got {type(G).__name__}")
+    G.check_one_state()
     sizes = (G.size,) if isinstance(G, DenseHessian) else bidiagonal.block_sizes(G.weights)
     layers = tuple(jax.tree.leaves(free))
     check("free", f"have {len(sizes)} arrays, one a layer", len(layers) == len(sizes), len(layers))

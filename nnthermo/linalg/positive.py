@@ -79,13 +79,12 @@ def _sweep(matrices: Array) -> tuple[Array, Array]:
         a, log_det = state
         column = jax.lax.dynamic_index_in_dim(a, k, 1, keepdims=False)
         pivot = jax.lax.dynamic_index_in_dim(column, k, 0, keepdims=False)
+        pivot = jnp.where(pivot > 0, pivot, jnp.nan)  # the inverse too, as that of Cholesky
         row = column / pivot[None]
         swept = a - column[:, None] * row[None]
         row = jax.lax.dynamic_update_index_in_dim(row, -1 / pivot, k, 0)
         swept = jax.lax.dynamic_update_index_in_dim(swept, row, k, 0)
-        return jax.lax.dynamic_update_index_in_dim(swept, row, k, 1), log_det + jnp.log(
-            jnp.where(pivot > 0, pivot, jnp.nan)
-        )
+        return jax.lax.dynamic_update_index_in_dim(swept, row, k, 1), log_det + jnp.log(pivot)
 
     start = jnp.moveaxis(matrices, (-2, -1), (0, 1)), jnp.zeros_like(matrices[..., 0, 0])
     swept, log_det = jax.lax.fori_loop(0, matrices.shape[-1], pivot_on, start)

@@ -116,10 +116,11 @@ def _filter(blocks: Blocks, c: Array, beta: Array, a: Sequence[Array], first: Fi
 def _either(
     blocks: Blocks, c: Array, beta: Array, a: Sequence[Array], first: First, kept: Indices
 ) -> tuple[Array, Array]:
-    safe = jnp.where(c > 0, c, 1)  # the branch not taken stays finite, and so do its derivatives
+    # above the rounding of 1 - βm, by which copies of it in one program may differ, also in sign
+    small = 4 * jnp.finfo(c.dtype).eps
     return jax.lax.cond(
-        c > 0,
-        lambda c: general_filter(blocks, jnp.where(c > 0, c, safe), beta, a, first, kept),
+        c > small,  # the branch not taken stays finite, and so do its derivatives
+        lambda c: general_filter(blocks, jnp.where(c > small, c, small), beta, a, first, kept),
         lambda c: _schur(blocks, c, beta, a, kept),
         c,
     )
