@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from nnthermo import LogSpectrum, plotting, two_level_laplacian
+from nnthermo.experiments import drawing
 from nnthermo.experiments.reproduce import figures
 from nnthermo.experiments.reproduce.settings import MILESTONES, Settings
 from nnthermo.experiments.reproduce.statements.laws import line
@@ -259,8 +260,8 @@ def test_figures_are_written_to_the_same_bytes(tmp_path):
         assert mpl.rcParams["font.size"] == 31
     assert [f.name for f in files] == [f"figure-{k}.{kind}" for k in range(1, 8) for kind in ("png", "svg")]
     assert all(f.stat().st_size > 5000 for f in files)
-    with figures._style():
-        again = figures._save(figures._spectra(data["deep"], SETTINGS, "deep"), tmp_path / "figure-5")
+    with drawing.style():
+        again = drawing.save(figures._spectra(data["deep"], SETTINGS, "deep"), tmp_path / "figure-5")
     for file in again:
         assert file.read_bytes() == (tmp_path / "once" / file.name).read_bytes()
     assert b"<dc:date>" not in again[1].read_bytes()
@@ -285,7 +286,7 @@ def test_figures_of_a_run_that_broke_off():
     data = histories(SETTINGS)
     data["deep"] = data["deep"].where((data["deep"].seed == 0) | (data["deep"].epoch < 10))
     begun = data["deep"].where(data["deep"].epoch < 1)
-    with figures._style():
+    with drawing.style():
         assert len(figures._figure_3(data["deep"], SETTINGS).axes) == 2
         assert len(figures._figure_3(begun, SETTINGS).axes) == 1
         assert figures._spectra(data["deep"], SETTINGS, "deep").axes
