@@ -14,6 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # see README.md: before NumP
 
 import argparse
 import itertools
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -71,14 +72,19 @@ def main() -> None:
     print(machine())
     step = timings["training step"]
     print(f"\n{chosen.batch} samples, float32:\n")
-    print("| | ms | × training step | floor, × training step | compile s |\n|---|---|---|---|---|")
+    print("| | ms | × training step | floor, × training step | compile s | passes |\n|---|---|---|---|---|---|")
     for name, timing in timings.items():
         times, spread = ratio(timing, step)
-        flops = floor(name)
+        apart = passes(compiled[name].as_text(), chosen.batch)
         print(
             f"| {name} | {1e3 * timing.median:.2f} ± {1e3 * timing.spread:.2f} | {times:.1f} ± {spread:.1f} | "
-            f"{flops / floor('training step'):.1f} | {seconds[name]:.1f} |"
+            f"{floor(name) / floor('training step'):.1f} | {seconds[name]:.1f} | {apart} |"
         )
+
+
+def passes(program: str, batch: int) -> int:
+    """Element-wise passes over arrays of a matrix a sample that the compiler leaves apart, each a trip to memory."""
+    return len(re.findall(rf"= \w+\[{batch},\d+,\d+\]\S* fusion\(", program))
 
 
 def floor(name: str) -> float:
