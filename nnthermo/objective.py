@@ -10,10 +10,10 @@ import jax.numpy as jnp
 
 from nnthermo._checks import check, integer
 from nnthermo._typing import Array, State
-from nnthermo.loss import Potential, boundary_loss, bulk_loss, total_potential
+from nnthermo.loss import Potential, boundary_loss, total_potential
 from nnthermo.network import FixedPoint, Network, Septuple, iterate
 from nnthermo.network.fixed_point import Solver
-from nnthermo.relaxation import relax
+from nnthermo.relaxation import clamped_minimum
 
 Loss = Callable[[Network, State, Any], Array | tuple[Array, Mapping[str, Array]]]
 """(network, fixed state of one sample, target or None) -> scalar, or (scalar, dict of scalars to report)."""
@@ -82,18 +82,11 @@ class Objective:
                 terms["potential"] = V(x)
                 parts.append(self.boundary * terms["potential"])
         if self.bulk:
-            terms["bulk"], converged = self._minimum(net, x, target)
+            options: dict[str, Any] = {"tolerance": self.tolerance, "max_steps": self.max_steps}
+            terms["bulk"], converged = clamped_minimum(net, x, target, potential=V, **options)
             terms["unrelaxed"] = (~converged).astype(terms["bulk"].dtype)
             parts.append(self.bulk * terms["bulk"])
         return jnp.asarray(sum(parts[1:], parts[0])), terms
-
-    def _minimum(self, net: Network, x: State, target: Any) -> tuple[Array, Array]:
-        V: Any = self.potential
-        fixed, start = jax.lax.stop_gradient((net, x))
-        options: dict[str, Any] = {"tolerance": self.tolerance, "max_steps": self.max_steps, "start": start}
-        found = relax(fixed, net.inputs(start), target, potential=V, **options)
-        state = jax.lax.stop_gradient(found.state)
-        return bulk_loss(net, net.clamp(state, net.inputs(x), target), potential=V), found.converged
 
 
 @dataclasses.dataclass(frozen=True)

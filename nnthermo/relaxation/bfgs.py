@@ -96,6 +96,10 @@ def minimise(
         max_steps: bound on the evaluations, shape ().
         verify: z to the norm (columns,) that `tolerance` is meant for, where it is not the largest
             component; descent goes on with a smaller goal for those columns where it is still too large.
+
+    Returns:
+        Where each column stopped: at the tolerance, or at `max_steps`, or where nothing got smaller any more. Which of
+        these, the gradient there tells.
     """
     state = _begin(evaluate, z, tolerance)
 

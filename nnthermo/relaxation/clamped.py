@@ -1,6 +1,5 @@
 """The clamped minimum (3.2): min H(x, b, ŵ) over the neurons whose data are not given."""
 
-import itertools
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -110,7 +109,9 @@ def relax(
             may lead to different local minima.
 
     Raises:
-        ValueError: wrong shapes, non-finite data, a bad tolerance, or a potential without a minimum (m >= 1).
+        ValueError: wrong shapes, non-finite data, a bad tolerance, a potential without a minimum (m >= 1), no start
+            where the inputs are free, masks that are traced or no booleans, unknown coordinates, or a ring with targets
+            or with other numbers of inputs and outputs.
         TypeError: data that are not real.
     """
     check("max_steps", "be positive", max_steps > 0, max_steps)
@@ -126,7 +127,7 @@ def relax(
     elif inputs is None:
         refuse("start", "be given where `inputs` are not", "None")
     x = _begin(net, data, start, samples)
-    masks = _masks(net, x, clamped, inputs is not None, targets is not None, periodic)
+    masks = _masks(net, clamped, inputs is not None, targets is not None, periodic)
     leaves, rest = _split(potential, net, dtype)
     fresh = start is None and clamped is None
     chosen = _choose(net, masks, periodic, coordinates)
@@ -184,34 +185,28 @@ def _begin(net: Network, data: tuple[Array | None, Array | None], start: State |
     return jax.vmap(one, in_axes=axes)(*data, start)
 
 
-def _masks(
-    net: Network, x: State, clamped: State | None, inputs: bool, targets: bool, periodic: bool
-) -> list[np.ndarray]:
+def _masks(net: Network, clamped: State | None, inputs: bool, targets: bool, periodic: bool) -> list[np.ndarray]:
     """Which neurons are clamped, one array a leaf of a state."""
-    shapes = [leaf.shape[-1:] for leaf in jax.tree.leaves(x)]
-    given = [np.zeros(shape, bool) for shape in shapes]
-    if clamped is not None:
-        leaves = jax.tree.leaves(clamped)
-        check("clamped", "be known (not traced)", is_concrete(*leaves), "a tracer")
-        given = [np.array(leaf) for leaf in leaves]
-        found = [(leaf.shape, leaf.dtype.name) for leaf in given]
-        check("clamped", f"hold booleans of shapes {shapes}", found == [(s, "bool") for s in shapes], found)
-    index = np.arange(net.size)
-    ends = np.cumsum([0, *(shape[0] for shape in shapes)])
-    order = jax.tree.unflatten(jax.tree.structure(x), [index[a:b] for a, b in itertools.pairwise(ends)])
-    flat = np.concatenate([mask.ravel() for mask in given])
-    with jax.ensure_compile_time_eval():
-        order = jax.tree.map(jnp.asarray, order)
-        ends_of = np.asarray(net.inputs(order)), np.asarray(net.outputs(order))
-    for chosen, where in ((inputs, ends_of[0]), (targets, ends_of[1])):
-        if chosen:
-            flat[where] = True
     if periodic:
-        sizes = len(ends_of[0]), len(ends_of[1])
+        sizes = net.input_size, net.output_size
         check("periodic", "be for as many outputs as inputs", sizes[0] == sizes[1], f"{sizes[1]} and {sizes[0]}")
         check("targets", "be left out if `periodic`", not targets, "both")
-        flat[ends_of[1]] = True  # they copy the inputs
-    return [flat[a:b] for a, b in itertools.pairwise(ends)]
+    ends = targets or periodic  # on a ring the outputs copy the inputs
+    with jax.ensure_compile_time_eval():
+        marked = net.clamp(
+            net.unravel(jnp.ones((net.size,))),
+            jnp.zeros((net.input_size,)) if inputs else None,
+            jnp.zeros((net.output_size,)) if ends else None,
+        )
+        masks = [np.asarray(leaf) == 0 for leaf in jax.tree.leaves(marked)]
+    if clamped is None:
+        return masks
+    leaves = jax.tree.leaves(clamped)
+    check("clamped", "be known (not traced)", is_concrete(*leaves), "a tracer")
+    given, shapes = [np.asarray(leaf) for leaf in leaves], [mask.shape for mask in masks]
+    found = [(leaf.shape, leaf.dtype.name) for leaf in given]
+    check("clamped", f"hold booleans of shapes {shapes}", found == [(s, "bool") for s in shapes], found)
+    return [mask | more for mask, more in zip(masks, given, strict=True)]
 
 
 def _choose(net: Network, masks: Sequence[np.ndarray], periodic: bool, coordinates: str | None) -> str:
@@ -232,9 +227,8 @@ def _split(potential: Potential | None, net: Network, dtype: Any) -> tuple[list[
     """The arrays of V, and the rest of it, which can be hashed."""
     leaves, structure = jax.tree.flatten(potential)
     numbers = [isinstance(leaf, jax.Array | np.ndarray | float | int) for leaf in leaves]
-    if potential is not None and not all(
-        numbers
-    ):  # a function may hold numbers that are being differentiated or mapped over
+    if potential is not None and not all(numbers):
+        # a function may hold numbers that are being differentiated or mapped over
         like = jax.eval_shape(net.unravel, jax.ShapeDtypeStruct((net.size,), dtype))
         traced = jax.make_jaxpr(potential)(like)
         if not is_concrete(*traced.consts):
@@ -364,11 +358,17 @@ def relaxed_bulk_loss(
         tolerance: as in `relax`.
         max_steps: as in `relax`.
     """
-    fixed = jax.lax.stop_gradient(net)
-    start = jax.lax.stop_gradient(x)
+    return clamped_minimum(net, x, target, potential=potential, tolerance=tolerance, max_steps=max_steps)[0]
+
+
+def clamped_minimum(
+    net: Network, x: State, target: Any, *, potential: Potential | None, tolerance: Scalar | None, max_steps: int
+) -> tuple[Array, Array]:
+    """`relaxed_bulk_loss`, and whether the relaxation converged, shape ()."""
+    fixed, start = jax.lax.stop_gradient((net, x))
     found = relax(
         fixed, net.inputs(start), target, potential=potential, tolerance=tolerance, max_steps=max_steps, start=start
     )
     state = jax.lax.stop_gradient(found.state)
     data = None if target is None else real_array("target", target)
-    return bulk_loss(net, net.clamp(state, net.inputs(x), data), potential=potential)
+    return bulk_loss(net, net.clamp(state, net.inputs(x), data), potential=potential), found.converged

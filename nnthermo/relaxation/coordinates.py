@@ -8,7 +8,7 @@ Coordinates of a state whose clamped neurons are given:
   differ from 1 as there are clamped neurons behind free ones. Where these are few and the network is not deep, far
   fewer steps are needed than in states; through many layers J grows with the product of the weights.
 
-The gradients, with r the errors, a bar for the layer below and u what H changes by per unit of f:
+The gradients, with r the errors and u what H changes by per unit of f:
 
     ∂H/∂x_l = r_l + ∂V/∂x_l - W_{l+1}ᵀ f'_{l+1} r_{l+1},
     ∂H/∂z_l = r_l + s_l,   s_l = ∂V/∂x_l + W_{l+1}ᵀ f'_{l+1} u_{l+1},   u = s where free, -r where clamped.
