@@ -20,7 +20,7 @@ from test_report import Page
 
 import nnthermo as nt
 from nnthermo.experiments import page as shared
-from nnthermo.experiments.compare import QUICK, Settings, compare, curvature, runs
+from nnthermo.experiments.compare import QUICK, Settings, compare, curvature, readout, runs
 from nnthermo.experiments.compare.curvature import LOSSES, THRESHOLDS
 from nnthermo.experiments.compare.report import CAVEATS, FIGURES, write_report
 from nnthermo.experiments.compare.settings import NETWORKS
@@ -75,6 +75,27 @@ def test_settings_survive_json_and_say_when_to_record():
     assert dataclasses.replace(TINY, bulk_learning_rate=0.5).rate_of("bulk") == 0.5
     assert dataclasses.replace(TINY, bulk_learning_rate=0.5).rate_of("boundary") == TINY.learning_rate
     assert TINY.rate_of("bulk") == TINY.learning_rate
+
+
+def test_the_read_out_is_ridge_regression_and_scores_what_it_has_not_seen():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 400)
+    targets = 2.0 * np.eye(3)[truth] - 1
+    codes = np.concatenate([targets @ rng.normal(size=(3, 3)), rng.normal(size=(400, 4))], axis=1)
+    codes += 5  # offsets are no information
+    assert readout.readout_accuracy(codes[:300], targets[:300], codes[300:], targets[300:]) == 1.0
+    noise = rng.normal(size=codes.shape)  # a third by chance; 100 samples: ± 0.05 each way
+    assert readout.readout_accuracy(noise[:300], targets[:300], noise[300:], targets[300:]) < 0.5
+    c = codes[:300] - codes[:300].mean(axis=0)
+    assert readout.readout_accuracy(np.ones((300, 7)), targets[:300], np.ones((100, 7)), targets[300:]) == np.mean(
+        truth[300:] == np.bincount(truth[:300]).argmax()
+    )
+    known, new = readout.principal_components(codes[:300], codes[300:], 2)
+    scales = np.linalg.svd(c, compute_uv=False)[:2]
+    assert np.sort(np.linalg.norm(known, axis=0))[::-1] == pytest.approx(scales, rel=1e-10)
+    assert new.shape == (100, 2)
+    joint = readout.principal_components(codes[:300], codes[:300], 2)[1]
+    assert joint == pytest.approx(known, abs=1e-12)
 
 
 def test_every_network_has_854_neurons_and_60_hidden_ones():
@@ -207,6 +228,7 @@ def history(training, boundary, bulk, curved=(100.0, 300.0), accuracy=0.9):
         "test_accuracy": ("epoch", np.linspace(0.1, accuracy, n)),
         "free_bulk_loss": ("epoch", 0 * one),
         "objective_loss": ("epoch", -np.linspace(0.5, 1, n)),
+        "readout_accuracy": ("epoch", np.linspace(0.7, 0.8, n)),
         "log_eigenvalues": (("epoch", "eigenvalue"), np.tile(np.linspace(2, -2, 110), (n, 1))),
     }
     zeros = ("unrelaxed", "test_unrelaxed", "objective_unrelaxed", "complexity", "mean_square", "mean_cube", "skewness")
@@ -222,7 +244,7 @@ def history(training, boundary, bulk, curved=(100.0, 300.0), accuracy=0.9):
         data |= {f"curvature_{k}": (axes[:2], np.array([[4.0, 6.0]] * 2)) for k in ("trace", "effective")}
         data["curvature_left_out"] = ("curvature_epoch", np.zeros(2))
         coords |= {"curvature_epoch": [0, 1000], "hessian": list(LOSSES), "threshold": list(THRESHOLDS)}
-    return xarray.Dataset(data, coords=coords, attrs={"finite": 1}).expand_dims(seed=[0])
+    return xarray.Dataset(data, coords=coords, attrs={"finite": 1, "pca_readout_accuracy": 0.75}).expand_dims(seed=[0])
 
 
 SEEN = Settings(networks=("deep",), seeds=(0,), epochs=1000)
@@ -251,6 +273,8 @@ def test_runs_that_do_what_the_paper_says_get_agreement():
     assert set(verdicts.values()) == {"agrees"}, verdicts
     assert all(s.numbers for s in found.values())
     assert json.dumps([s.to_json() for s in found.values()], allow_nan=False)
+    learned = {n.label: n.ours for n in found["beyond supervised"].numbers if "read-out" in n.label}
+    assert list(learned.values()) == [[0.8], [0.7], [0.75]], learned  # trained, random weights, PCA
 
 
 def test_verdicts_follow_the_data():
@@ -330,6 +354,7 @@ def made_results(**changes):
         "network": "deep", "training": "bulk", "seed": 0, "finite": True, "epochs": 1000, "seconds": 100.0,
         "seconds_an_epoch": 0.1, "largest_unrelaxed": 0.012, "boundary_loss": 0.5, "bulk_loss": 0.001,
         "accuracy": 0.987, "test_accuracy": 0.876, "complexity": 777.7, "skewness": -0.25,
+        "readout_accuracy": 0.765,
     }  # fmt: skip
     at = {"epoch": 100.0, "test_accuracy": 0.7, "accuracy": 0.8, "boundary_loss": 1.5, "bulk_loss": None}
     return {
@@ -357,7 +382,7 @@ def test_report_shows_every_statement_number_and_caveat_and_loads_nothing(tmp_pa
     for title, *_ in FIGURES.values():
         assert title in page.text
     assert page.text.count("This figure was not drawn.") == len(FIGURES)
-    for text in ("nnthermo compare --output here", "98.7%", "87.6%", "1.2%", "100 ms", "2 h 3 min", "10 s"):
+    for text in ("nnthermo compare --output here", "98.7%", "87.6%", "76.5%", "1.2%", "100 ms", "2 h 3 min", "10 s"):
         assert text in page.text, text
     assert len(page.ids) == len(set(page.ids))
     assert {a["href"][1:] for a in page.of("a")} <= set(page.ids)
@@ -367,6 +392,11 @@ def test_report_shows_every_statement_number_and_caveat_and_loads_nothing(tmp_pa
     assert all(" ".join(Page(str(shared.indices(text))).text.split()) in page.text for text in CAVEATS)
     quick = Page(write_report(tmp_path, made_results(quick=True), []).read_text(encoding="utf-8"))
     assert "This is a short run" in quick.text
+    blind = made_results()
+    blind["runs"] = [{**blind["runs"][0], "training": "unsupervised"}]
+    text = Page(write_report(tmp_path, blind, []).read_text(encoding="utf-8")).text
+    assert "76.5%" in text
+    assert "87.6%" not in text  # its outputs never saw a class: an accuracy would mean nothing
 
 
 def test_every_statement_has_a_place_in_the_report():

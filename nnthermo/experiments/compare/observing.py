@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nnthermo._typing import Array
+from nnthermo.experiments.compare.readout import readout_accuracy
 from nnthermo.experiments.compare.settings import Settings
 from nnthermo.loss import QuadraticPotential, boundary_loss
 from nnthermo.network import FeedForward
@@ -26,7 +27,8 @@ def recorder(settings: Settings) -> Record:
     `test_accuracy`, `test_boundary_loss` over all test samples, `test_bulk_loss` and `test_unrelaxed` over the first
     `relaxed_samples` of them; `free_bulk_loss`, the largest clamped minimum (3.2) of a training sample without its
     target and without a local objective; `objective_loss`, the mean with the
-    potential (3.3) and without the constant of its clamped inputs; `objective_unrelaxed`.
+    potential (3.3) and without the constant of its clamped inputs; `objective_unrelaxed`; `readout_accuracy`, of ridge
+    regression from all hidden neurons in the fixed state.
     """
     count = settings.relaxed_samples
     steps = settings.max_steps
@@ -53,6 +55,10 @@ def recorder(settings: Settings) -> Record:
         found = relax(net, inputs, potential=QuadraticPotential(m), max_steps=steps)
         return found.loss + 0.5 * m * jnp.sum(inputs**2, axis=-1), found.converged
 
+    @jax.jit
+    def code(net: FeedForward, inputs: Array) -> Array:
+        return jnp.concatenate(jax.vmap(net.propagate)(inputs)[1:-1], axis=-1)
+
     def observe(net: FeedForward, inputs: Any, targets: Any, tests: Any, truths: Any) -> dict[str, Array]:
         free, driven = (without_targets(net, inputs[:count], np.float32(m)) for m in (0.0, settings.m))
         return {
@@ -60,6 +66,7 @@ def recorder(settings: Settings) -> Record:
             "free_bulk_loss": jnp.max(free[0]),
             "objective_loss": jnp.mean(driven[0]),
             "objective_unrelaxed": _mean(~driven[1]),
+            "readout_accuracy": np.array(readout_accuracy(code(net, inputs), targets, code(net, tests), truths)),
         }
 
     return observe

@@ -117,7 +117,7 @@ def compare(
 
 SHOWN = (
     "boundary_loss", "bulk_loss", "accuracy", "test_boundary_loss", "test_bulk_loss", "test_accuracy", "unrelaxed",
-    "complexity", "mean_square", "mean_cube", "skewness", "free_bulk_loss", "objective_loss",
+    "complexity", "mean_square", "mean_cube", "skewness", "free_bulk_loss", "objective_loss", "readout_accuracy",
 )  # fmt: skip
 """What `results.json` has of the last record of each run."""
 

@@ -180,14 +180,16 @@ def _percent(value: float | None) -> str:
 
 def _run(run: dict[str, Any]) -> dict[str, str]:
     """A run as the table shows it."""
+    blind = run["training"] == "unsupervised"  # its outputs never saw a class
     return {
         "name": f"{run['network']}, {run['training']}, seed {run['seed']}{'' if run['finite'] else ' (not finite)'}",
         "time": duration(run["seconds"]),
         "epoch": DASH if run["seconds_an_epoch"] is None else f"{number(1000 * run['seconds_an_epoch'])} ms",
         "bulk": number(run["bulk_loss"]),
         "boundary": number(run["boundary_loss"]),
-        "accuracy": _percent(run["accuracy"]),
-        "test": _percent(run["test_accuracy"]),
+        "accuracy": DASH if blind else _percent(run["accuracy"]),
+        "test": DASH if blind else _percent(run["test_accuracy"]),
+        "readout": _percent(run["readout_accuracy"]),
         "unrelaxed": _percent(run["largest_unrelaxed"]),
         "complexity": number(run["complexity"], 4),
         "skewness": number(run["skewness"]),

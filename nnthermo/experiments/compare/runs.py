@@ -22,6 +22,7 @@ from nnthermo._typing import Array
 from nnthermo.data import Dataset, load
 from nnthermo.experiments.compare.curvature import LOSSES, THRESHOLDS, Curvatures, curvatures, reached_span
 from nnthermo.experiments.compare.observing import recorder
+from nnthermo.experiments.compare.readout import principal_components, readout_accuracy
 from nnthermo.experiments.compare.settings import NETWORKS, Settings
 from nnthermo.experiments.processes import Report, alone
 from nnthermo.loss import QuadraticPotential, boundary_loss
@@ -143,6 +144,7 @@ def _run(job: Job, training: str, data: Data, report: Report | None) -> None:
         report(name, total, total)
     _save(job.file(training).with_suffix(".npz"), _weights(net))
     attributes = {"network": job.network, "training": training, "seed": job.seed, "finite": int(done == total)}
+    attributes |= {"pca_readout_accuracy": _pca_readout(data, sum(NETWORKS[job.network][1:-1]))}
     _save_history(job.file(training), rows, attributes | {"settings": json.dumps(settings.to_json())})
     for saved in records.iterdir():
         saved.unlink()
@@ -199,6 +201,11 @@ def _save(file: Path, arrays: dict[str, Any]) -> None:
     with partial_file.open("wb") as stream:
         np.savez(stream, **arrays)
     partial_file.replace(file)
+
+
+def _pca_readout(data: Data, components: int) -> float:
+    codes, test_codes = principal_components(data.inputs, data.test_inputs, components)
+    return readout_accuracy(codes, data.targets, test_codes, data.test_targets)
 
 
 def _curvature_row(net: FeedForward, data: Data, span: np.ndarray, job: Job) -> dict[str, np.ndarray]:
