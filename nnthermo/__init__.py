@@ -9,6 +9,17 @@ from typing import Any
 
 from nnthermo.architecture import eigenvalue_laplacian as eigenvalue_laplacian
 from nnthermo.architecture import two_level_laplacian as two_level_laplacian
+from nnthermo.canonical import Box as Box
+from nnthermo.canonical import CanonicalEnsemble as CanonicalEnsemble
+from nnthermo.canonical import CanonicalEstimate as CanonicalEstimate
+from nnthermo.canonical import Estimate as Estimate
+from nnthermo.canonical import Flat as Flat
+from nnthermo.canonical import WeightedSamples as WeightedSamples
+from nnthermo.canonical import Window as Window
+from nnthermo.canonical import ancestral as ancestral
+from nnthermo.canonical import ancestral_samples as ancestral_samples
+from nnthermo.canonical import log_partition_difference as log_partition_difference
+from nnthermo.canonical import quadrature as quadrature
 from nnthermo.ensemble import DenseHessian as DenseHessian
 from nnthermo.ensemble import Eigenmodes as Eigenmodes
 from nnthermo.ensemble import LayeredHessian as LayeredHessian

@@ -1,0 +1,14 @@
+"""Canonical ensembles of states (Sections 4-5) themselves: exact, by quadrature, and sampled."""
+
+from nnthermo.canonical.ancestral import WeightedSamples as WeightedSamples
+from nnthermo.canonical.ancestral import ancestral as ancestral
+from nnthermo.canonical.ancestral import ancestral_samples as ancestral_samples
+from nnthermo.canonical.ancestral import log_partition_difference as log_partition_difference
+from nnthermo.canonical.ensemble import CanonicalEnsemble as CanonicalEnsemble
+from nnthermo.canonical.ensemble import CanonicalEstimate as CanonicalEstimate
+from nnthermo.canonical.ensemble import Estimate as Estimate
+from nnthermo.canonical.measure import Box as Box
+from nnthermo.canonical.measure import Flat as Flat
+from nnthermo.canonical.measure import Window as Window
+from nnthermo.canonical.measure import neuron_ranges as neuron_ranges
+from nnthermo.canonical.quadrature import quadrature as quadrature

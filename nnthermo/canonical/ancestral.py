@@ -1,0 +1,374 @@
+r"""Exact sampling of feed-forward ensembles, without a Markov chain, and log Z with a standard error.
+
+For an acyclic graph the Boltzmann factor is that of a noisy network: given its parents, neuron i contributes
+
+    exp(-β(x_i - f_i)²/2 + (βm - s) x_i²/2) = exp(-κ(x_i - βf_i/κ)²/2) exp(-βc f_i²/2κ),    κ = c + β,  c = s - βm,
+
+so that states drawn neuron by neuron from x_i ~ N(βf_i/κ, 1/κ) carry the weight exp(-(βc/2κ) Σ f_i²), and
+
+    log Z = (n/2) log(2π/κ) + log E exp(-(βc/2κ) Σ_i f_i²),                                                          (*)
+
+over n free neurons. On all of R^N with m = 0 the weight is 1 whatever the weights and biases: log Z = (n/2) log(2π/β).
+In a box the normal distributions are truncated and their norms join the weights; outputs that are clamped contribute
+exp(-β|t - f|²/2), as the likelihood of data does.
+
+The noise is drawn first and the states follow smoothly from it: derivatives of log Z in β and s are then averages over
+the same samples, U = -∂ log Z/∂β and ⟨x·x⟩ = -2 ∂ log Z/∂s, exact where the weights are constant; and two ensembles
+that are given the same key share their noise.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import log_ndtr, logsumexp, ndtr, ndtri
+
+from nnthermo._checks import check, integer, is_concrete, refuse
+from nnthermo._typing import Array
+from nnthermo.canonical.ensemble import CanonicalEnsemble, CanonicalEstimate, Estimate
+from nnthermo.canonical.measure import Box
+from nnthermo.linalg.dense import matmul
+from nnthermo.network import FeedForward, Septuple
+
+CHUNK = 1024
+"""Samples that are in memory at a time."""
+
+
+class WeightedSamples(NamedTuple):
+    """States with importance weights: averages are Σ w A(x) / Σ w.
+
+    Attributes:
+        states: (samples, N), neurons in the order of `net.ravel`, clamped ones included.
+        log_weights: (samples,); their log mean exp is log Z.
+        losses: H of each, (samples,).
+    """
+
+    states: Array
+    log_weights: Array
+    losses: Array
+
+    @property
+    def weights(self) -> Array:
+        """Normalised to sum 1, (samples,)."""
+        return jax.nn.softmax(self.log_weights)
+
+    @property
+    def effective_samples(self) -> Array:
+        """(Σw)²/Σw², shape ()."""
+        return 1 / jnp.sum(self.weights**2)
+
+    def mean(self) -> Array:
+        """⟨x⟩, shape (N,)."""
+        return self.weights @ self.states
+
+    def covariance(self) -> Array:
+        """⟨xxᵀ⟩ - ⟨x⟩⟨x⟩ᵀ, shape (N, N)."""
+        centred = self.states - self.mean()
+        return matmul(centred.T, self.weights[:, None] * centred)
+
+
+def ancestral(
+    ensemble: CanonicalEnsemble, key: Array, samples: int = 10_000, *, moments: bool = False
+) -> CanonicalEstimate:
+    """log Z, U and S of a feed-forward ensemble by exact sampling (*), with standard errors.
+
+    Z is unbiased; log Z is corrected for the bias of the logarithm to order 1/samples. Errors are those of the
+    linearised estimates and can be trusted as long as `effective_samples` is a good part of the samples. The same key
+    gives ensembles of the same shape the same noise, so that their differences have far smaller errors than each:
+    `log_partition_difference` has that error.
+
+    Differentiable in weights, biases, β, m and data (with moments off, the first weight matrix must have full rank
+    where it is wider than high; its derivative is NaN where it has not).
+
+    Args:
+        ensemble: of a `FeedForward`, or of a `Septuple` without cycles.
+        key: JAX random key.
+        samples: how many.
+        moments: whether to compute ⟨x⟩ and the covariance, from states that are then drawn in full.
+
+    Raises:
+        ValueError: a graph with cycles, or whose weights are traced; κ = s + β(1 - m) not positive.
+        TypeError: another kind of network.
+    """
+    count, levels = _checked(ensemble, samples)
+    if not moments:
+        return _estimate(ensemble, *_sampled(ensemble, key, _with_slopes, count, levels))
+    weighted, *slopes = _sampled(ensemble, key, _with_states, count, levels)
+    found = _estimate(ensemble, weighted.log_weights, *slopes)
+    return found._replace(mean=weighted.mean(), covariance=weighted.covariance())
+
+
+def ancestral_samples(ensemble: CanonicalEnsemble, key: Array, samples: int = 10_000) -> WeightedSamples:
+    """States of a feed-forward ensemble with their importance weights; arguments and errors as `ancestral`.
+
+    The weights are all equal on all of R^N with m = 0 and outputs that are free.
+    """
+    return _sampled(ensemble, key, _with_states, *_checked(ensemble, samples))[0]
+
+
+def log_partition_difference(
+    one: CanonicalEnsemble, other: CanonicalEnsemble, key: Array, samples: int = 10_000
+) -> Estimate:
+    """log Z of the other less that of the one, in nats, from common random numbers.
+
+    For ensembles that are near to each other (two records of a training run, two temperatures) the error is far
+    smaller than those of the two.
+
+    Args:
+        one: of a feed-forward network.
+        other: of a network with as many neurons in each layer, else there is no noise to share.
+        key: JAX random key.
+        samples: how many.
+
+    Raises:
+        ValueError: networks of other shapes, or as `ancestral`.
+    """
+    shapes = [[leaf.shape for leaf in jax.tree.leaves(e.net)] for e in (one, other)]
+    check("other", "have the shapes of the first network", shapes[0] == shapes[1], shapes[1])
+    logs = [_sampled(e, key, _alone, *_checked(e, samples)) for e in (one, other)]
+    values = [_log_mean(v) for v in logs]
+    influence = jax.nn.softmax(logs[1]) - jax.nn.softmax(logs[0])
+    return Estimate(values[1] - values[0], jnp.sqrt(jnp.sum(influence**2)))
+
+
+def _checked(ensemble: CanonicalEnsemble, samples: Any) -> tuple[int, int]:
+    """Samples, and neurons on the longest path of a graph (0 for layers)."""
+    count = integer("samples", samples)
+    check("samples", "be at least 2", count >= 2, count)
+    net, levels = ensemble.net, 0
+    if isinstance(net, Septuple):
+        if not is_concrete(net.weight):
+            refuse("weight", "be known (not traced): the order of its neurons is read from it", "a tracer")
+        signals = net.replace(weight=jnp.where(net.input_mask[:, None], 0, net.weight))
+        levels = signals.conditions().layers or 0
+        check("net", "have no cycles to be sampled neuron by neuron", levels, "a graph with cycles")
+    elif not isinstance(net, FeedForward):
+        raise TypeError(f"`net` must be a FeedForward or a Septuple without cycles, but got {type(net).__name__}")
+    if is_concrete(ensemble.beta, ensemble.m, ensemble.measure):
+        curvature = float(ensemble.stiffness + ensemble.beta * (1 - ensemble.m))
+        check("m", "keep s + β(1 - m) positive", curvature > 0, f"{float(ensemble.m)}, which gives {curvature:.3g}")
+    return count, levels
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def _sampled(ensemble: CanonicalEnsemble, key: Array, one: Callable[..., Any], count: int, levels: int) -> Any:
+    """one(ensemble, key, levels) of so many keys, some at a time."""
+    root = _root(ensemble) if one is not _with_states else None
+    chunks = math.ceil(count / CHUNK)
+    size = math.ceil(count / chunks)  # chunks of one size: a remainder would be compiled apart
+    keys = jax.random.split(key, chunks * size).reshape(chunks, size)
+    found = jax.lax.map(jax.vmap(lambda k: one(ensemble, _Source(k, levels, root))), keys)
+    return jax.tree.map(lambda a: a.reshape(chunks * size, *a.shape[2:])[:count], found)
+
+
+class _Source(NamedTuple):
+    """What a sample is made from.
+
+    Attributes:
+        key: of its noise.
+        levels: neurons on the longest path of a graph.
+        root: L with L Lᵀ = W Wᵀ of the first layer, where the states of its inputs are not asked for.
+    """
+
+    key: Array
+    levels: int
+    root: Array | None
+
+
+def _root(ensemble: CanonicalEnsemble) -> Array | None:
+    """The states of wide inputs need not be drawn: all that is seen of them is W x_0."""
+    net = ensemble.net
+    if not isinstance(net, FeedForward) or isinstance(ensemble.measure, Box):
+        return None
+    if ensemble.clamp_inputs or ensemble.potential is not None or net.sizes[0] <= net.sizes[1]:
+        return None
+    return triangular_root(net.weights[0])
+
+
+def _alone(ensemble: CanonicalEnsemble, source: _Source) -> Array:
+    """log w of one sample."""
+    return _log_weight(ensemble, ensemble.beta, ensemble.stiffness, source)[0]
+
+
+def _with_slopes(ensemble: CanonicalEnsemble, source: _Source) -> tuple[Array, Array, Array]:
+    """log w of one sample and its derivatives in β and s, without the states of wide inputs."""
+
+    def log_weight(beta: Array, stiffness: Array) -> Array:
+        return _log_weight(ensemble, beta, stiffness, source)[0]
+
+    return _value_and_slopes(log_weight, ensemble)
+
+
+def _with_states(ensemble: CanonicalEnsemble, source: _Source) -> tuple[WeightedSamples, Array, Array]:
+    """A sample with its log w and loss, and the derivatives."""
+
+    def log_weight(beta: Array, stiffness: Array) -> Array:
+        return _log_weight(ensemble, beta, stiffness, source)[0]
+
+    value, *slopes = _value_and_slopes(log_weight, ensemble)
+    x = _log_weight(ensemble, ensemble.beta, ensemble.stiffness, source)[1]
+    return WeightedSamples(x, value, ensemble.loss(ensemble.net.unravel(x))), slopes[0], slopes[1]
+
+
+def _value_and_slopes(
+    function: Callable[[Array, Array], Array], ensemble: CanonicalEnsemble
+) -> tuple[Array, Array, Array]:
+    b, s = ensemble.beta, ensemble.stiffness
+    value, in_beta = jax.jvp(lambda t: function(t, s), (b,), (jnp.ones_like(b),))
+    in_stiffness = jax.jvp(lambda t: function(b, t), (s,), (jnp.ones_like(s),))[1]
+    return value, in_beta, in_stiffness
+
+
+def _log_mean(log_weights: Array) -> Array:
+    """log of the mean weight, corrected for the logarithm's bias to first order."""
+    count = log_weights.shape[0]
+    return logsumexp(log_weights) - math.log(count) + 0.5 * _relative_variance(log_weights)
+
+
+def _relative_variance(log_weights: Array) -> Array:
+    """Squared standard error of the mean weight over its square."""
+    return jnp.maximum(jnp.sum(jax.nn.softmax(log_weights) ** 2) - 1 / log_weights.shape[0], 0)
+
+
+def _estimate(
+    ensemble: CanonicalEnsemble, log_weights: Array, in_beta: Array, in_stiffness: Array
+) -> CanonicalEstimate:
+    beta, s = ensemble.beta, ensemble.stiffness
+    w = jax.nn.softmax(log_weights)
+    slope, curve = jnp.sum(w * in_beta), jnp.sum(w * in_stiffness)
+    value = _log_mean(log_weights)
+    deviations = w * (1 - beta * (in_beta - slope) - s * (in_stiffness - curve)) - 1 / w.shape[0]
+
+    def root(terms: Array) -> Array:
+        return jnp.sqrt(jnp.sum(terms**2))
+
+    return CanonicalEstimate(
+        Estimate(value, jnp.sqrt(_relative_variance(log_weights))),
+        Estimate(-slope, root(w * (in_beta - slope))),
+        Estimate(value - beta * slope - s * curve, root(deviations)),
+        Estimate(-2 * curve, 2 * root(w * (in_stiffness - curve))),
+        1 / jnp.sum(w**2),
+    )
+
+
+def _log_weight(ensemble: CanonicalEnsemble, beta: Array, stiffness: Array, source: _Source) -> tuple[Array, Array]:
+    """log w of a sample, constants included, and its state (N,), in which inputs are 0 if there is a root."""
+    rule = _Rule(ensemble, beta, stiffness)
+    through = _through_graph if isinstance(ensemble.net, Septuple) else _through_layers
+    log_w, x = through(rule, ensemble.net, source)
+    if ensemble.potential is not None:
+        log_w = log_w - beta * ensemble.potential(ensemble.net.unravel(x))
+    return log_w, x
+
+
+class _Rule:
+    """How a free neuron is drawn from its mean, and what it adds to log w."""
+
+    def __init__(self, ensemble: CanonicalEnsemble, beta: Array, stiffness: Array) -> None:
+        self.ensemble, self.beta = ensemble, beta
+        # with a box that has no s, its derivative in s is that of exp(-s x·x/2) at s = 0 in the weights
+        self.curvature = stiffness - beta * ensemble.m
+        self.kappa = self.curvature + beta
+        self.boxed = isinstance(ensemble.measure, Box)
+
+    def noise(self, key: Array, size: int) -> Array:
+        draw = jax.random.uniform if self.boxed else jax.random.normal
+        return draw(key, (size,), self.ensemble.dtype)
+
+    def free(self, f: Array, noise: Array, low: Array | None, high: Array | None) -> tuple[Array, Array]:
+        """States of free neurons of mean activations f, and each one's share of log w."""
+        centre, width = self.beta * f / self.kappa, 1 / jnp.sqrt(self.kappa)
+        share = -0.5 * self.beta * self.curvature / self.kappa * f**2 + 0.5 * jnp.log(2 * math.pi / self.kappa)
+        if not self.boxed:
+            return centre + width * noise, share
+        assert low is not None
+        assert high is not None
+        z, log_mass = _truncated_normal(noise, (low - centre) / width, (high - centre) / width)
+        return centre + width * z, share + log_mass
+
+    def clamped(self, x: Array, f: Array) -> Array:
+        """Each clamped neuron's share of log w."""
+        return -0.5 * self.beta * (x - f) ** 2 + 0.5 * self.beta * self.ensemble.m * x**2
+
+
+def _truncated_normal(uniform: Array, low: Array, high: Array) -> tuple[Array, Array]:
+    """A standard normal number in (low, high) from one in (0, 1), and the log of that interval's mass.
+
+    By the inverse of the distribution, mirrored so that differences are taken in the tail that has digits; infinite or
+    NaN where the interval lies beyond some 37 (float32: 13) standard deviations.
+    """
+    flip = low + high > 0
+    a, b = jnp.where(flip, -high, low), jnp.where(flip, -low, high)
+    log_a, log_b = log_ndtr(a), log_ndtr(b)
+    mass = jnp.where(jnp.isneginf(a), 0.0, log_a - log_b)
+    log_mass = log_b + jnp.log1p(-jnp.where(jnp.isneginf(a), 0.0, jnp.exp(mass)))
+    lower, upper = ndtr(a), ndtr(b)
+    tiny = jnp.finfo(a.dtype).tiny
+    z = ndtri(jnp.clip(lower + uniform * (upper - lower), tiny, None))
+    z = jnp.clip(z, a, b)
+    return jnp.where(flip, -z, z), log_mass
+
+
+def _through_layers(rule: _Rule, net: FeedForward, source: _Source) -> tuple[Array, Array]:
+    ensemble = rule.ensemble
+    keys = jax.random.split(source.key, len(net.sizes))
+    edges = _by_layer(ensemble)
+    u, root = ensemble.inputs, source.root
+    if ensemble.clamp_inputs:
+        states, log_w = [u], jnp.sum(rule.clamped(u, u))
+    elif root is not None:
+        share = rule.free(u, jnp.zeros_like(u), None, None)[1]
+        states, log_w = [jnp.zeros_like(u)], jnp.sum(share)
+    else:
+        x, share = rule.free(u, rule.noise(keys[0], u.shape[0]), *edges[0])
+        states, log_w = [x], jnp.sum(share)
+    last = len(net.weights) - 1
+    for k, (w, b, f) in enumerate(zip(net.weights, net.biases, net.activations, strict=True)):
+        if k == 0 and root is not None:  # W x_0 + b is normal with covariance W Wᵀ/κ
+            y = rule.beta / rule.kappa * (w @ u) + b + root @ rule.noise(keys[0], w.shape[0]) / jnp.sqrt(rule.kappa)
+        else:
+            y = w @ states[-1] + b
+        mean = f(y)
+        if k == last and ensemble.targets is not None:
+            states.append(ensemble.targets)
+            log_w += jnp.sum(rule.clamped(ensemble.targets, mean))
+        else:
+            x, share = rule.free(mean, rule.noise(keys[k + 1], mean.shape[0]), *edges[k + 1])
+            states.append(x)
+            log_w += jnp.sum(share)
+    return log_w, jnp.concatenate(states)
+
+
+def triangular_root(w: Array) -> Array:
+    """L with L Lᵀ = w wᵀ and a diagonal that is not negative, for w at least as wide as high; smooth at full rank."""
+    upper = jnp.linalg.qr(w.T, mode="r")
+    signs = jnp.where(jnp.diagonal(upper) < 0, -1.0, 1.0).astype(w.dtype)
+    return (signs[:, None] * upper).T
+
+
+def _by_layer(ensemble: CanonicalEnsemble) -> list[tuple[Array | None, Array | None]]:
+    if not isinstance(ensemble.measure, Box):
+        return [(None, None)] * len(ensemble.net.sizes)
+    split = [ensemble.net.unravel(edge) for edge in (ensemble.measure.low, ensemble.measure.high)]
+    return list(zip(*split, strict=True))
+
+
+def _through_graph(rule: _Rule, net: Septuple, source: _Source) -> tuple[Array, Array]:
+    """Every neuron at once, as often as there are levels: by then each is what its parents and its noise make it."""
+    ensemble = rule.ensemble
+    noise = rule.noise(source.key, net.size)
+    low, high = (ensemble.measure.low, ensemble.measure.high) if isinstance(ensemble.measure, Box) else (None, None)
+    data = net.clamp(jnp.zeros((net.size,), ensemble.dtype), ensemble.inputs)
+    held, free = ensemble.clamped_state(), jnp.asarray(ensemble.free)
+
+    def mean(x: Array) -> Array:
+        return jnp.where(net.input_mask, data, net.activate(x))
+
+    x = held
+    for _ in range(source.levels):
+        x = jnp.where(free, rule.free(mean(x), noise, low, high)[0], held)
+    f = mean(x)
+    return jnp.sum(jnp.where(free, rule.free(f, noise, low, high)[1], rule.clamped(held, f))), x
