@@ -1,6 +1,5 @@
 """Canonical ensembles of states (Sections 4-5) themselves: exact, by quadrature, and sampled."""
 
-from nnthermo.canonical.ancestral import WeightedSamples as WeightedSamples
 from nnthermo.canonical.ancestral import ancestral as ancestral
 from nnthermo.canonical.ancestral import ancestral_samples as ancestral_samples
 from nnthermo.canonical.ancestral import log_partition_difference as log_partition_difference
@@ -12,3 +11,4 @@ from nnthermo.canonical.measure import Flat as Flat
 from nnthermo.canonical.measure import Window as Window
 from nnthermo.canonical.measure import neuron_ranges as neuron_ranges
 from nnthermo.canonical.quadrature import quadrature as quadrature
+from nnthermo.canonical.weights import WeightedSamples as WeightedSamples

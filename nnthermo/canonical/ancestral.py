@@ -24,50 +24,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import log_ndtr, logsumexp, ndtr, ndtri
+from jax.scipy.special import log_ndtr, ndtr, ndtri
 
 from nnthermo._checks import check, integer, is_concrete, refuse
 from nnthermo._typing import Array
 from nnthermo.canonical.ensemble import CanonicalEnsemble, CanonicalEstimate, Estimate
 from nnthermo.canonical.measure import Box
-from nnthermo.linalg.dense import matmul
+from nnthermo.canonical.weights import WeightedSamples, estimate_from, log_mean
 from nnthermo.network import FeedForward, Septuple
 
 CHUNK = 1024
 """Samples that are in memory at a time."""
-
-
-class WeightedSamples(NamedTuple):
-    """States with importance weights: averages are Σ w A(x) / Σ w.
-
-    Attributes:
-        states: (samples, N), neurons in the order of `net.ravel`, clamped ones included.
-        log_weights: (samples,); their log mean exp is log Z.
-        losses: H of each, (samples,).
-    """
-
-    states: Array
-    log_weights: Array
-    losses: Array
-
-    @property
-    def weights(self) -> Array:
-        """Normalised to sum 1, (samples,)."""
-        return jax.nn.softmax(self.log_weights)
-
-    @property
-    def effective_samples(self) -> Array:
-        """(Σw)²/Σw², shape ()."""
-        return 1 / jnp.sum(self.weights**2)
-
-    def mean(self) -> Array:
-        """⟨x⟩, shape (N,)."""
-        return self.weights @ self.states
-
-    def covariance(self) -> Array:
-        """⟨xxᵀ⟩ - ⟨x⟩⟨x⟩ᵀ, shape (N, N)."""
-        centred = self.states - self.mean()
-        return matmul(centred.T, self.weights[:, None] * centred)
 
 
 def ancestral(
@@ -95,9 +62,9 @@ def ancestral(
     """
     count, levels = _checked(ensemble, samples)
     if not moments:
-        return _estimate(ensemble, *_sampled(ensemble, key, _with_slopes, count, levels))
+        return estimate_from(ensemble, *_sampled(ensemble, key, _with_slopes, count, levels))
     weighted, *slopes = _sampled(ensemble, key, _with_states, count, levels)
-    found = _estimate(ensemble, weighted.log_weights, *slopes)
+    found = estimate_from(ensemble, weighted.log_weights, *slopes)
     return found._replace(mean=weighted.mean(), covariance=weighted.covariance())
 
 
@@ -129,7 +96,7 @@ def log_partition_difference(
     shapes = [[leaf.shape for leaf in jax.tree.leaves(e.net)] for e in (one, other)]
     check("other", "have the shapes of the first network", shapes[0] == shapes[1], shapes[1])
     logs = [_sampled(e, key, _alone, *_checked(e, samples)) for e in (one, other)]
-    values = [_log_mean(v) for v in logs]
+    values = [log_mean(v) for v in logs]
     influence = jax.nn.softmax(logs[1]) - jax.nn.softmax(logs[0])
     return Estimate(values[1] - values[0], jnp.sqrt(jnp.sum(influence**2)))
 
@@ -138,19 +105,32 @@ def _checked(ensemble: CanonicalEnsemble, samples: Any) -> tuple[int, int]:
     """Samples, and neurons on the longest path of a graph (0 for layers)."""
     count = integer("samples", samples)
     check("samples", "be at least 2", count >= 2, count)
-    net, levels = ensemble.net, 0
-    if isinstance(net, Septuple):
-        if not is_concrete(net.weight):
-            refuse("weight", "be known (not traced): the order of its neurons is read from it", "a tracer")
-        signals = net.replace(weight=jnp.where(net.input_mask[:, None], 0, net.weight))
-        levels = signals.conditions().layers or 0
-        check("net", "have no cycles to be sampled neuron by neuron", levels, "a graph with cycles")
-    elif not isinstance(net, FeedForward):
+    net = ensemble.net
+    if isinstance(net, Septuple) and not is_concrete(net.weight):
+        refuse("weight", "be known (not traced): the order of its neurons is read from it", "a tracer")
+    if not isinstance(net, FeedForward | Septuple):
         raise TypeError(f"`net` must be a FeedForward or a Septuple without cycles, but got {type(net).__name__}")
+    levels = levels_of(net)
+    if levels is None:
+        refuse("net", "have no cycles to be sampled neuron by neuron", "a graph with cycles")
     if is_concrete(ensemble.beta, ensemble.m, ensemble.measure):
         curvature = float(ensemble.stiffness + ensemble.beta * (1 - ensemble.m))
         check("m", "keep s + β(1 - m) positive", curvature > 0, f"{float(ensemble.m)}, which gives {curvature:.3g}")
     return count, levels
+
+
+def levels_of(net: Any) -> int | None:
+    """Neurons on the longest path of a graph, 0 for layers; None where there are cycles or the order is not known."""
+    if isinstance(net, FeedForward):
+        return 0
+    if not isinstance(net, Septuple) or not is_concrete(net.weight):
+        return None
+    return net.replace(weight=jnp.where(net.input_mask[:, None], 0, net.weight)).conditions().layers
+
+
+def draw(ensemble: CanonicalEnsemble, key: Array, levels: int) -> Array:
+    """One state (N,) of the noisy network, whatever its weight."""
+    return _log_weight(ensemble, ensemble.beta, ensemble.stiffness, _Source(key, levels, None))[1]
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4))
@@ -220,38 +200,6 @@ def _value_and_slopes(
     value, in_beta = jax.jvp(lambda t: function(t, s), (b,), (jnp.ones_like(b),))
     in_stiffness = jax.jvp(lambda t: function(b, t), (s,), (jnp.ones_like(s),))[1]
     return value, in_beta, in_stiffness
-
-
-def _log_mean(log_weights: Array) -> Array:
-    """log of the mean weight, corrected for the logarithm's bias to first order."""
-    count = log_weights.shape[0]
-    return logsumexp(log_weights) - math.log(count) + 0.5 * _relative_variance(log_weights)
-
-
-def _relative_variance(log_weights: Array) -> Array:
-    """Squared standard error of the mean weight over its square."""
-    return jnp.maximum(jnp.sum(jax.nn.softmax(log_weights) ** 2) - 1 / log_weights.shape[0], 0)
-
-
-def _estimate(
-    ensemble: CanonicalEnsemble, log_weights: Array, in_beta: Array, in_stiffness: Array
-) -> CanonicalEstimate:
-    beta, s = ensemble.beta, ensemble.stiffness
-    w = jax.nn.softmax(log_weights)
-    slope, curve = jnp.sum(w * in_beta), jnp.sum(w * in_stiffness)
-    value = _log_mean(log_weights)
-    deviations = w * (1 - beta * (in_beta - slope) - s * (in_stiffness - curve)) - 1 / w.shape[0]
-
-    def root(terms: Array) -> Array:
-        return jnp.sqrt(jnp.sum(terms**2))
-
-    return CanonicalEstimate(
-        Estimate(value, jnp.sqrt(_relative_variance(log_weights))),
-        Estimate(-slope, root(w * (in_beta - slope))),
-        Estimate(value - beta * slope - s * curve, root(deviations)),
-        Estimate(-2 * curve, 2 * root(w * (in_stiffness - curve))),
-        1 / jnp.sum(w**2),
-    )
 
 
 def _log_weight(ensemble: CanonicalEnsemble, beta: Array, stiffness: Array, source: _Source) -> tuple[Array, Array]:
