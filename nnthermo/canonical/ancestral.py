@@ -248,16 +248,33 @@ def _truncated_normal(uniform: Array, low: Array, high: Array) -> tuple[Array, A
     By the inverse of the distribution, mirrored so that differences are taken in the tail that has digits; infinite or
     NaN where the interval lies beyond some 37 (float32: 13) standard deviations.
     """
-    flip = low + high > 0
-    a, b = jnp.where(flip, -high, low), jnp.where(flip, -low, high)
-    log_a, log_b = log_ndtr(a), log_ndtr(b)
-    mass = jnp.where(jnp.isneginf(a), 0.0, log_a - log_b)
-    log_mass = log_b + jnp.log1p(-jnp.where(jnp.isneginf(a), 0.0, jnp.exp(mass)))
-    lower, upper = ndtr(a), ndtr(b)
+    flip, a, b = _mirrored(low, high)
+    lower, upper = _tail(ndtr, a, 0.0), _tail(ndtr, b, 1.0)
     tiny = jnp.finfo(a.dtype).tiny
     z = ndtri(jnp.clip(lower + uniform * (upper - lower), tiny, None))
-    z = jnp.clip(z, a, b)
-    return jnp.where(flip, -z, z), log_mass
+    z = jnp.clip(z, *jax.lax.stop_gradient((a, b)))  # of rounding; infinite ends have infinite derivatives
+    return jnp.where(flip, -z, z), log_normal_mass(low, high)
+
+
+def log_normal_mass(low: Array, high: Array) -> Array:
+    """log of a standard normal's mass in (low, high), whose ends may be infinite; differentiable."""
+    _, a, b = _mirrored(low, high)
+    log_b = _tail(log_ndtr, b, 0.0)
+    whole = jnp.isneginf(a)
+    ratio = jnp.exp(jnp.where(whole, -1.0, _tail(log_ndtr, a, 0.0) - log_b))
+    return log_b + jnp.where(whole, 0.0, jnp.log1p(-jnp.where(whole, 0.0, ratio)))
+
+
+def _mirrored(low: Array, high: Array) -> tuple[Array, Array, Array]:
+    """Whether the interval is turned over to have most of it below 0, and its ends then."""
+    flip = low + high > 0
+    return flip, jnp.where(flip, -high, low), jnp.where(flip, -low, high)
+
+
+def _tail(function: Callable[[Array], Array], x: Array, limit: float) -> Array:
+    """function(x); its limit, and no derivative, where x is infinite: there the chain rule would give 0 times inf."""
+    infinite = jnp.isinf(x)
+    return jnp.where(infinite, limit, function(jnp.where(infinite, 0.0, x)))
 
 
 def _through_layers(rule: _Rule, net: FeedForward, source: _Source) -> tuple[Array, Array]:

@@ -99,7 +99,7 @@ def _log_densities(ensemble: CanonicalEnsemble, points: Array) -> Array:
 def _integrate(ensemble: CanonicalEnsemble, low: np.ndarray, high: np.ndarray, count: int) -> Any:
     nodes, weights = np.polynomial.legendre.leggauss(count)
     half = (high - low) / 2
-    places = (low + high)[:, None] / 2 + half[:, None] * nodes
+    places = (low + high)[:, None] / 2 + half[:, None] * nodes[None, :]
     logs = np.log(half)[:, None] + np.log(weights)
     return _sums(ensemble, jnp.asarray(places, ensemble.dtype), jnp.asarray(logs, ensemble.dtype))
 
@@ -111,7 +111,7 @@ def _sums(ensemble: CanonicalEnsemble, places: Array, logs: Array) -> tuple[Arra
     rest = [g.ravel() for g in jnp.meshgrid(*places[1:], indexing="ij")] if n > 1 else []
     others = jnp.zeros((1,), logs.dtype)
     for more in logs[1:]:
-        others = (others[:, None] + more).ravel()
+        others = (others[:, None] + more[None, :]).ravel()
 
     def row(given: tuple[Array, Array]) -> tuple[Array, ...]:
         first, log_first = given

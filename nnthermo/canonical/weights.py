@@ -41,7 +41,7 @@ class WeightedSamples(NamedTuple):
 
     def covariance(self) -> Array:
         """⟨xxᵀ⟩ - ⟨x⟩⟨x⟩ᵀ, shape (N, N)."""
-        centred = self.states - self.mean()
+        centred = self.states - self.mean()[None, :]
         return matmul(centred.T, self.weights[:, None] * centred)
 
 
