@@ -1,4 +1,4 @@
-"""The command line: `nnthermo reproduce` and `nnthermo compare`, also as `python -m nnthermo`."""
+"""The command line: `nnthermo reproduce`, `nnthermo compare` and `nnthermo audit`, also as `python -m nnthermo`."""
 
 import sys
 from collections.abc import Callable
@@ -42,6 +42,7 @@ def build() -> "typer.Typer":
 
     app.command("reproduce")(reproduce_command(typer))
     app.command("compare")(compare_command(typer))
+    app.command("audit")(audit_command(typer))
     app.command("data")(data_command(typer))
     return app
 
@@ -238,6 +239,50 @@ def _compare(
     settings = dataclasses.replace(settings, **given)
     options: dict[str, Any] = {"data_dir": data_dir, "resume": resume, "workers": workers}
     _show(output, lambda **told: compare(settings, output, **options, **told))
+
+
+def audit_command(typer: Any) -> Any:
+    """`nnthermo audit`."""
+    option = typer.Option
+
+    def audit(
+        output: Annotated[Path, option(help="Folder for the results.")] = Path("nnthermo-audit"),
+        equation: Annotated[str | None, option(help="Show this one in full, for example 9.4.")] = None,
+        seed: Annotated[int, option(help="Of the networks that the equations are evaluated on.")] = 0,
+    ) -> None:
+        """Evaluate every numbered equation of the paper: exact, approximate, misprinted or wrong, by numbers."""
+        with _friendly_errors():
+            if equation is None:
+                _audit(output, seed)
+            else:
+                _audit_one(equation, output, seed)
+
+    return audit
+
+
+def _audit(output: Path, seed: int) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from nnthermo.experiments.audit import EQUATIONS, audit, terminal
+
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("equations", total=len(EQUATIONS))
+        command = " ".join(["nnthermo", *sys.argv[1:]])
+        results = audit(output, seed=seed, command=command, report=lambda _entry: bar.advance(task))
+    console.print(terminal.table(results))
+    console.print(terminal.summary(results), highlight=False)
+    console.print(f"{results['seconds']:.0f} s. Open {output / 'report.html'}", highlight=False)
+
+
+def _audit_one(equation: str, output: Path, seed: int) -> None:
+    from rich.console import Console
+
+    from nnthermo.experiments.audit import audit_one, terminal
+
+    terminal.show_one(Console(), *audit_one(equation, output, seed=seed))
 
 
 def data_command(typer: Any) -> Any:

@@ -5,7 +5,7 @@ import importlib.resources
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,22 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def render(template: str, file: Path, content: dict[str, Any]) -> Path:
+def render(
+    template: str,
+    file: Path,
+    content: dict[str, Any],
+    *,
+    verdicts: Mapping[str, tuple[str, str]] | None = None,
+    **filters: Callable[[Any], Any],
+) -> Path:
     """Write a report, one file that loads nothing from anywhere; it appears only when it is complete.
 
     Args:
         template: its path below `nnthermo.experiments`; it extends `page.html.jinja`.
         file: where the report goes.
         content: what the template shows.
+        verdicts: the sign and the class of style of each, where they are not `VERDICTS`.
+        filters: further ones for the template, by name.
 
     Returns:
         The path of the report.
@@ -100,7 +109,9 @@ def render(template: str, file: Path, content: dict[str, Any]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(slug=slug, symbol=symbol, tone=tone, indices=indices)
+    environment.filters.update(slug=slug, symbol=symbol, tone=tone, indices=indices, **filters)
+    if verdicts is not None:
+        environment.filters.update(symbol=lambda v: verdicts[v][0], tone=lambda v: verdicts[v][1])
     page = environment.get_template(template).render(**content)
     partial = file.with_suffix(".partial")
     partial.write_text(page, encoding="utf-8")
@@ -159,10 +170,13 @@ def images(figures: Iterable[Path]) -> dict[int, str]:
         if found and file.suffix in (".svg", ".png"):
             n = int(found.group(1))
             smallest[n] = min(smallest.get(n, file), file, key=lambda f: f.stat().st_size)
-    kinds = {".svg": "image/svg+xml", ".png": "image/png"}
-    return {
-        n: f"data:{kinds[f.suffix]};base64,{base64.b64encode(f.read_bytes()).decode()}" for n, f in smallest.items()
-    }
+    return {n: embedded(file) for n, file in smallest.items()}
+
+
+def embedded(file: Path) -> str:
+    """A picture, SVG or PNG, as a data address."""
+    kind = {".svg": "image/svg+xml", ".png": "image/png"}[file.suffix]
+    return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
 
 
 def indices(text: str) -> Any:

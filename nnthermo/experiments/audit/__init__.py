@@ -1,0 +1,5 @@
+"""The executable paper: every numbered equation of arXiv:2004.09280, (2.1) to (10.5), evaluated and judged."""
+
+from nnthermo.experiments.audit.pipeline import EQUATIONS as EQUATIONS
+from nnthermo.experiments.audit.pipeline import audit as audit
+from nnthermo.experiments.audit.pipeline import audit_one as audit_one
