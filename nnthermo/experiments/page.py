@@ -92,7 +92,7 @@ def render(
         file: where the report goes.
         content: what the template shows.
         verdicts: the sign and the class of style of each, where they are not `VERDICTS`.
-        filters: further ones for the template, by name.
+        filters: further ones for the template, by name, or others in place of its own.
 
     Returns:
         The path of the report.
@@ -109,7 +109,8 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(slug=slug, symbol=symbol, tone=tone, indices=indices, **filters)
+    environment.filters.update(slug=slug, symbol=symbol, tone=tone, indices=indices)
+    environment.filters.update(filters)
     if verdicts is not None:
         environment.filters.update(symbol=lambda v: verdicts[v][0], tone=lambda v: verdicts[v][1])
     page = environment.get_template(template).render(**content)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from nnthermo.experiments.audit.entry import VERDICTS
+from nnthermo.experiments.audit.entry import ULP, VERDICTS
 from nnthermo.experiments.audit.figures import FIGURES
 from nnthermo.experiments.page import duration, embedded, indices, number, render
 
@@ -82,7 +82,7 @@ def write_report(folder: Path, results: dict[str, Any], figures: dict[str, tuple
     """
     verdicts = {verdict: (sign, TONES[verdict]) for verdict, sign in VERDICTS.items()}
     content = _content(results, figures)
-    return render("audit/report.html.jinja", folder / "report.html", content, verdicts=verdicts, typeset=typeset)
+    return render("audit/report.html.jinja", folder / "report.html", content, verdicts=verdicts, indices=typeset)
 
 
 def _content(results: dict[str, Any], figures: dict[str, tuple[Path, Path]]) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _card(equation: dict[str, Any], figures: dict[str, tuple[Path, Path]]) -> di
         **equation,
         "key": f"({n})",
         "section": int(n.partition(".")[0]),
-        "claim": equation["printed"],
+        "claim": f"({n}) {equation['printed']}",
         "rows": [row(check) for check in equation["checks"]],
         "image": embedded(min(files, key=lambda f: f.stat().st_size)) if files else None,
         "caption": FIGURES[n].caption if files else "",
@@ -139,15 +139,21 @@ def _card(equation: dict[str, Any], figures: dict[str, tuple[Path, Path]]) -> di
 def row(check: dict[str, Any]) -> dict[str, Any]:
     """A check as tables show it."""
     relation = {"=": "", "≤": "≤ ", "≥": "≥ "}[check["relation"]]
-    allowed = f" ± {number(check['tolerance'], 1)}" if check["tolerance"] else ""
+    exact = check["reason"] == ULP or not check["tolerance"]
+    allowed = "" if exact else f" ± {_short(check['tolerance'])}"
     return {
         "label": check["label"],
         "role": ROLES[check["role"]],
         "value": "not finite" if check["value"] is None else number(check["value"], 4),
-        "expected": f"{relation}{number(check['expected'], 4)}{allowed}",
+        "expected": f"{relation}{_short(check['expected'])}{allowed}",
         "reason": check["reason"],
         "holds": check["holds"],
     }
+
+
+def _short(value: float) -> str:
+    """A number with one digit if it has no more, else with four."""
+    return number(value, 1 if float(f"{value:.0e}") == value else 4)
 
 
 def typeset(text: str) -> Any:
@@ -165,6 +171,6 @@ def _lower(part: str) -> Any:
     safe = indices(part)
     group = r"\(((?:[^()]|\([^()]*\))*)\)"
     out = re.sub(r"(?<=[^\s(])_" + group, r"<sub>\1</sub>", str(safe))
-    out = re.sub(r"(?<=[\w'̄∂])_(\w{1,3}\b|∂|&gt;|&lt;)", r"<sub>\1</sub>", out)
+    out = re.sub(r"(?<=[\w'̄∂])_([0-9A-Za-zα-ω]{1,3}(?![0-9A-Za-zα-ω])|∂|&gt;|&lt;)", r"<sub>\1</sub>", out)
     out = re.sub(r"\^" + group, r"<sup>\1</sup>", out)
     return type(safe)(out)

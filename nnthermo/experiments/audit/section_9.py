@@ -65,7 +65,7 @@ def gap_of_two_levels(beta: float, gamma: float) -> float:
         return float(forms.two_level_slope(value, beta, gamma)) / value
 
     guess = forms.printed_gap(beta)  # names the side of zero, and is below or above the root by O(γ)
-    ends = (1e-4, 3 * abs(guess) + 1) if guess > 0 else (-3 * abs(guess) - 1, -1e-4)
+    ends = (1e-4, 6 * abs(guess) + 3) if guess > 0 else (-6 * abs(guess) - 3, -1e-4)
     return forms.root(without_zero, *ends)
 
 
