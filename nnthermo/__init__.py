@@ -9,17 +9,21 @@ from typing import Any
 
 from nnthermo.architecture import eigenvalue_laplacian as eigenvalue_laplacian
 from nnthermo.architecture import two_level_laplacian as two_level_laplacian
+from nnthermo.canonical import Annealed as Annealed
 from nnthermo.canonical import Box as Box
 from nnthermo.canonical import CanonicalEnsemble as CanonicalEnsemble
 from nnthermo.canonical import CanonicalEstimate as CanonicalEstimate
+from nnthermo.canonical import Chains as Chains
 from nnthermo.canonical import Estimate as Estimate
 from nnthermo.canonical import Flat as Flat
 from nnthermo.canonical import WeightedSamples as WeightedSamples
 from nnthermo.canonical import Window as Window
 from nnthermo.canonical import ancestral as ancestral
 from nnthermo.canonical import ancestral_samples as ancestral_samples
+from nnthermo.canonical import annealed as annealed
 from nnthermo.canonical import log_partition_difference as log_partition_difference
 from nnthermo.canonical import quadrature as quadrature
+from nnthermo.canonical import sample as sample
 from nnthermo.ensemble import DenseHessian as DenseHessian
 from nnthermo.ensemble import Eigenmodes as Eigenmodes
 from nnthermo.ensemble import LayeredHessian as LayeredHessian
@@ -48,7 +52,9 @@ from nnthermo.loss import total_potential as total_potential
 from nnthermo.network import Conditions as Conditions
 from nnthermo.network import FeedForward as FeedForward
 from nnthermo.network import FixedPoint as FixedPoint
+from nnthermo.network import FixedPoints as FixedPoints
 from nnthermo.network import Septuple as Septuple
+from nnthermo.network import fixed_points as fixed_points
 from nnthermo.network import iterate as iterate
 from nnthermo.network import newton as newton
 from nnthermo.objective import FixedState as FixedState

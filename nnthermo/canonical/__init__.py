@@ -3,6 +3,8 @@
 from nnthermo.canonical.ancestral import ancestral as ancestral
 from nnthermo.canonical.ancestral import ancestral_samples as ancestral_samples
 from nnthermo.canonical.ancestral import log_partition_difference as log_partition_difference
+from nnthermo.canonical.annealing import Annealed as Annealed
+from nnthermo.canonical.annealing import annealed as annealed
 from nnthermo.canonical.ensemble import CanonicalEnsemble as CanonicalEnsemble
 from nnthermo.canonical.ensemble import CanonicalEstimate as CanonicalEstimate
 from nnthermo.canonical.ensemble import Estimate as Estimate
@@ -11,4 +13,6 @@ from nnthermo.canonical.measure import Flat as Flat
 from nnthermo.canonical.measure import Window as Window
 from nnthermo.canonical.measure import neuron_ranges as neuron_ranges
 from nnthermo.canonical.quadrature import quadrature as quadrature
+from nnthermo.canonical.sampling import Chains as Chains
+from nnthermo.canonical.sampling import sample as sample
 from nnthermo.canonical.weights import WeightedSamples as WeightedSamples

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import log_ndtr, ndtr, ndtri
 
 from nnthermo._checks import check, integer, is_concrete, refuse
@@ -130,32 +131,45 @@ def levels_of(net: Any) -> int | None:
 
 def draw(ensemble: CanonicalEnsemble, key: Array, levels: int) -> Array:
     """One state (N,) of the noisy network, whatever its weight."""
-    return _log_weight(ensemble, ensemble.beta, ensemble.stiffness, _Source(key, levels, None))[1]
+    noise = _noise(ensemble)(key, (ensemble.net.size,), ensemble.dtype)
+    return _log_weight(ensemble, ensemble.beta, ensemble.stiffness, _Plan(levels, None), noise)[1]
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4))
 def _sampled(ensemble: CanonicalEnsemble, key: Array, one: Callable[..., Any], count: int, levels: int) -> Any:
-    """one(ensemble, key, levels) of so many keys, some at a time."""
-    root = _root(ensemble) if one is not _with_states else None
+    """one(ensemble, plan, noise) of so many samples, some at a time."""
+    plan = _Plan(levels, None if one is _with_states else _root(ensemble))
     chunks = math.ceil(count / CHUNK)
     size = math.ceil(count / chunks)  # chunks of one size: a remainder would be compiled apart
-    keys = jax.random.split(key, chunks * size).reshape(chunks, size)
-    found = jax.lax.map(jax.vmap(lambda k: one(ensemble, _Source(k, levels, root))), keys)
+    width = ensemble.net.size if plan.root is None else sum(plan.noise_sizes(ensemble.net))
+
+    def chunk(key: Array) -> Any:
+        noise = _noise(ensemble)(key, (size, width), ensemble.dtype)
+        return jax.vmap(lambda row: one(ensemble, plan, row))(noise)
+
+    found = jax.lax.map(chunk, jax.random.split(key, chunks))
     return jax.tree.map(lambda a: a.reshape(chunks * size, *a.shape[2:])[:count], found)
 
 
-class _Source(NamedTuple):
-    """What a sample is made from.
+def _noise(ensemble: CanonicalEnsemble) -> Callable[..., Array]:
+    """What a state is made from: numbers in (0, 1) in a box, normal ones else."""
+    return jax.random.uniform if isinstance(ensemble.measure, Box) else jax.random.normal
+
+
+class _Plan(NamedTuple):
+    """What does not depend on the sample.
 
     Attributes:
-        key: of its noise.
         levels: neurons on the longest path of a graph.
         root: L with L Lᵀ = W Wᵀ of the first layer, where the states of its inputs are not asked for.
     """
 
-    key: Array
     levels: int
     root: Array | None
+
+    def noise_sizes(self, net: FeedForward) -> tuple[int, ...]:
+        """Random numbers that each layer takes."""
+        return (net.sizes[0] if self.root is None else self.root.shape[0], *net.sizes[1:])
 
 
 def _root(ensemble: CanonicalEnsemble) -> Array | None:
@@ -168,45 +182,43 @@ def _root(ensemble: CanonicalEnsemble) -> Array | None:
     return triangular_root(net.weights[0])
 
 
-def _alone(ensemble: CanonicalEnsemble, source: _Source) -> Array:
+def _alone(ensemble: CanonicalEnsemble, plan: _Plan, noise: Array) -> Array:
     """log w of one sample."""
-    return _log_weight(ensemble, ensemble.beta, ensemble.stiffness, source)[0]
+    return _log_weight(ensemble, ensemble.beta, ensemble.stiffness, plan, noise)[0]
 
 
-def _with_slopes(ensemble: CanonicalEnsemble, source: _Source) -> tuple[Array, Array, Array]:
+def _with_slopes(ensemble: CanonicalEnsemble, plan: _Plan, noise: Array) -> tuple[Array, Array, Array]:
     """log w of one sample and its derivatives in β and s, without the states of wide inputs."""
-
-    def log_weight(beta: Array, stiffness: Array) -> Array:
-        return _log_weight(ensemble, beta, stiffness, source)[0]
-
-    return _value_and_slopes(log_weight, ensemble)
+    return _value_and_slopes(ensemble, plan, noise)[0]
 
 
-def _with_states(ensemble: CanonicalEnsemble, source: _Source) -> tuple[WeightedSamples, Array, Array]:
+def _with_states(ensemble: CanonicalEnsemble, plan: _Plan, noise: Array) -> tuple[WeightedSamples, Array, Array]:
     """A sample with its log w and loss, and the derivatives."""
-
-    def log_weight(beta: Array, stiffness: Array) -> Array:
-        return _log_weight(ensemble, beta, stiffness, source)[0]
-
-    value, *slopes = _value_and_slopes(log_weight, ensemble)
-    x = _log_weight(ensemble, ensemble.beta, ensemble.stiffness, source)[1]
+    (value, *slopes), x = _value_and_slopes(ensemble, plan, noise)
     return WeightedSamples(x, value, ensemble.loss(ensemble.net.unravel(x))), slopes[0], slopes[1]
 
 
 def _value_and_slopes(
-    function: Callable[[Array, Array], Array], ensemble: CanonicalEnsemble
-) -> tuple[Array, Array, Array]:
-    b, s = ensemble.beta, ensemble.stiffness
-    value, in_beta = jax.jvp(lambda t: function(t, s), (b,), (jnp.ones_like(b),))
-    in_stiffness = jax.jvp(lambda t: function(b, t), (s,), (jnp.ones_like(s),))[1]
-    return value, in_beta, in_stiffness
+    ensemble: CanonicalEnsemble, plan: _Plan, noise: Array
+) -> tuple[tuple[Array, Array, Array], Array]:
+    """(log w, its derivatives in β and s), and the state; both derivatives from one program."""
+
+    def log_weight(numbers: Array) -> tuple[Array, Array]:
+        return _log_weight(ensemble, numbers[0], numbers[1], plan, noise)
+
+    numbers = jnp.stack([ensemble.beta, ensemble.stiffness])
+    directions = jnp.eye(2, dtype=numbers.dtype)
+    values, slopes, states = jax.vmap(lambda v: jax.jvp(log_weight, (numbers,), (v,), has_aux=True))(directions)
+    return (values[0], slopes[0], slopes[1]), states[0]
 
 
-def _log_weight(ensemble: CanonicalEnsemble, beta: Array, stiffness: Array, source: _Source) -> tuple[Array, Array]:
+def _log_weight(
+    ensemble: CanonicalEnsemble, beta: Array, stiffness: Array, plan: _Plan, noise: Array
+) -> tuple[Array, Array]:
     """log w of a sample, constants included, and its state (N,), in which inputs are 0 if there is a root."""
     rule = _Rule(ensemble, beta, stiffness)
     through = _through_graph if isinstance(ensemble.net, Septuple) else _through_layers
-    log_w, x = through(rule, ensemble.net, source)
+    log_w, x = through(rule, ensemble.net, plan, noise)
     if ensemble.potential is not None:
         log_w = log_w - beta * ensemble.potential(ensemble.net.unravel(x))
     return log_w, x
@@ -222,10 +234,6 @@ class _Rule:
         self.kappa = self.curvature + beta
         self.boxed = isinstance(ensemble.measure, Box)
 
-    def noise(self, key: Array, size: int) -> Array:
-        draw = jax.random.uniform if self.boxed else jax.random.normal
-        return draw(key, (size,), self.ensemble.dtype)
-
     def free(self, f: Array, noise: Array, low: Array | None, high: Array | None) -> tuple[Array, Array]:
         """States of free neurons of mean activations f, and each one's share of log w."""
         centre, width = self.beta * f / self.kappa, 1 / jnp.sqrt(self.kappa)
@@ -234,7 +242,7 @@ class _Rule:
             return centre + width * noise, share
         assert low is not None
         assert high is not None
-        z, log_mass = _truncated_normal(noise, (low - centre) / width, (high - centre) / width)
+        z, log_mass = truncated_normal(noise, (low - centre) / width, (high - centre) / width)
         return centre + width * z, share + log_mass
 
     def clamped(self, x: Array, f: Array) -> Array:
@@ -242,7 +250,7 @@ class _Rule:
         return -0.5 * self.beta * (x - f) ** 2 + 0.5 * self.beta * self.ensemble.m * x**2
 
 
-def _truncated_normal(uniform: Array, low: Array, high: Array) -> tuple[Array, Array]:
+def truncated_normal(uniform: Array, low: Array, high: Array) -> tuple[Array, Array]:
     """A standard normal number in (low, high) from one in (0, 1), and the log of that interval's mass.
 
     By the inverse of the distribution, mirrored so that differences are taken in the tail that has digits; infinite or
@@ -277,23 +285,23 @@ def _tail(function: Callable[[Array], Array], x: Array, limit: float) -> Array:
     return jnp.where(infinite, limit, function(jnp.where(infinite, 0.0, x)))
 
 
-def _through_layers(rule: _Rule, net: FeedForward, source: _Source) -> tuple[Array, Array]:
+def _through_layers(rule: _Rule, net: FeedForward, plan: _Plan, noise: Array) -> tuple[Array, Array]:
     ensemble = rule.ensemble
-    keys = jax.random.split(source.key, len(net.sizes))
+    parts = jnp.split(noise, np.cumsum(plan.noise_sizes(net))[:-1])
     edges = _by_layer(ensemble)
-    u, root = ensemble.inputs, source.root
+    u, root = ensemble.inputs, plan.root
     if ensemble.clamp_inputs:
         states, log_w = [u], jnp.sum(rule.clamped(u, u))
     elif root is not None:
         share = rule.free(u, jnp.zeros_like(u), None, None)[1]
         states, log_w = [jnp.zeros_like(u)], jnp.sum(share)
     else:
-        x, share = rule.free(u, rule.noise(keys[0], u.shape[0]), *edges[0])
+        x, share = rule.free(u, parts[0], *edges[0])
         states, log_w = [x], jnp.sum(share)
     last = len(net.weights) - 1
     for k, (w, b, f) in enumerate(zip(net.weights, net.biases, net.activations, strict=True)):
         if k == 0 and root is not None:  # W x_0 + b is normal with covariance W Wᵀ/κ
-            y = rule.beta / rule.kappa * (w @ u) + b + root @ rule.noise(keys[0], w.shape[0]) / jnp.sqrt(rule.kappa)
+            y = rule.beta / rule.kappa * (w @ u) + b + root @ parts[0] / jnp.sqrt(rule.kappa)
         else:
             y = w @ states[-1] + b
         mean = f(y)
@@ -301,7 +309,7 @@ def _through_layers(rule: _Rule, net: FeedForward, source: _Source) -> tuple[Arr
             states.append(ensemble.targets)
             log_w += jnp.sum(rule.clamped(ensemble.targets, mean))
         else:
-            x, share = rule.free(mean, rule.noise(keys[k + 1], mean.shape[0]), *edges[k + 1])
+            x, share = rule.free(mean, parts[k + 1], *edges[k + 1])
             states.append(x)
             log_w += jnp.sum(share)
     return log_w, jnp.concatenate(states)
@@ -321,10 +329,9 @@ def _by_layer(ensemble: CanonicalEnsemble) -> list[tuple[Array | None, Array | N
     return list(zip(*split, strict=True))
 
 
-def _through_graph(rule: _Rule, net: Septuple, source: _Source) -> tuple[Array, Array]:
+def _through_graph(rule: _Rule, net: Septuple, plan: _Plan, noise: Array) -> tuple[Array, Array]:
     """Every neuron at once, as often as there are levels: by then each is what its parents and its noise make it."""
     ensemble = rule.ensemble
-    noise = rule.noise(source.key, net.size)
     low, high = (ensemble.measure.low, ensemble.measure.high) if isinstance(ensemble.measure, Box) else (None, None)
     data = net.clamp(jnp.zeros((net.size,), ensemble.dtype), ensemble.inputs)
     held, free = ensemble.clamped_state(), jnp.asarray(ensemble.free)
@@ -333,7 +340,7 @@ def _through_graph(rule: _Rule, net: Septuple, source: _Source) -> tuple[Array, 
         return jnp.where(net.input_mask, data, net.activate(x))
 
     x = held
-    for _ in range(source.levels):
+    for _ in range(plan.levels):
         x = jnp.where(free, rule.free(mean(x), noise, low, high)[0], held)
     f = mean(x)
     return jnp.sum(jnp.where(free, rule.free(f, noise, low, high)[1], rule.clamped(held, f))), x
