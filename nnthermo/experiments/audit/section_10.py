@@ -50,7 +50,7 @@ def _measured_complexity(s: Systems) -> Iterator[Check]:
     C = 6 * LOG_2PI - 0.5 * logs
     exact = log_z + 0.5 * count * math.log(BETA)  # with the A of (6.8)
     yield same("threshold form, beside log Z + βA", C, exact)
-    yield same("their difference, beside E(1) of (6.6)", C - exact, forms.split_error(s.logs, BETA), role="law")
+    yield same("difference of the two, beside E(1) of (6.6)", C - exact, forms.split_error(s.logs, BETA), role="law")
     yield same("nt.complexity", nt.complexity(s.spectrum, BETA), C, role="right")
     yield near("(854/2) log 2π", 427 * LOG_2PI, 784.77, 0.005, "digits", role="right")
 

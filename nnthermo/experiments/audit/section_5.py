@@ -345,9 +345,9 @@ def _components(s: Systems) -> Iterator[Check]:
 def _without_the_mean(s: Systems) -> Iterator[Check]:
     full = forms.log_partition(s.dense, BETA, 0.0, s.centre)
     dropped = forms.log_partition(s.dense, BETA) - full
-    yield zero("log Z (5.13) less (5.9)", dropped)
-    yield at_least("the same, nats", dropped, 0, role="law")
-    yield at_most("over ½|x̄|²", dropped / (0.5 * s.centre @ s.centre), 1, role="law")
+    yield zero("log Z, (5.13) less (5.9), nats", dropped)
+    yield at_least("what is dropped, nats", dropped, 0, role="law")
+    yield at_most("what is dropped, over ½|x̄|²", dropped / (0.5 * s.centre @ s.centre), 1, role="law")
     kept = -0.5 * np.sum(np.log1p(BETA * np.exp(s.logs))) + 6 * math.log1p(BETA)
     yield at_least("dropped, over what is kept of ŵ", dropped / abs(kept), 0.1, reason="not subdominant")
     yield at_most("kept of ŵ: at most 0, and 0 at ŵ = 0", kept, 0, tolerance=1e-12)

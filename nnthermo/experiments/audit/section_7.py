@@ -207,7 +207,7 @@ def _dimensional_reduction(s: Systems) -> Iterator[Check]:
     kept = (vectors[:, above] * values[above]) @ vectors[:, above].T
     error = np.linalg.norm(s.dense - kept, 2)
     yield zero("norm of what is dropped at β = 1.4", error)
-    yield same("the same, beside the largest λ ≤ 1/β", error, values[~above].max(), role="law")
+    yield same("it, beside the largest λ ≤ 1/β", error, values[~above].max(), role="law")
     yield at_most("β times it", BETA * error, 1, role="law")
     yield same("nt.displaced_count", nt.displaced_count(s.spectrum, BETA), int(above.sum()), role="right")
 

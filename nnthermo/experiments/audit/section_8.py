@@ -220,17 +220,17 @@ def _laplacian(s: Systems) -> Iterator[Check]:
     second = np.sum(np.log1p(BETA * (values + h)) + np.log1p(BETA * (values - h)) - 2 * np.log1p(BETA * values))
     yield near("second differences in λ, beside the sum", second / (2 * BETA * h**2), exact, 1e-5, "ε/h²")
     yield same("nt.eigenvalue_laplacian", nt.eigenvalue_laplacian(s.spectrum, BETA), exact)
-    yield at_most("in λ: at most", exact, 0, role="printed")
+    yield at_most("ΔF in λ", exact, 0, role="printed")
     occupied = BETA * values / (1 + BETA * values)
     in_logs = np.sum(occupied * (1 - occupied)) / (2 * BETA)
-    yield at_most("in log λ: at most", in_logs, 0, role="outside")
+    yield at_most("ΔF in log λ", in_logs, 0, role="outside")
     small = s.deep.replace(weights=[0.01 * w for w in s.deep.weights])
     slopes = s.deep.slopes(s.state)
     found = float(nt.weight_laplacian(small, None, BETA, slopes=slopes))
-    yield at_most("in the weights, ŵ × 0.01: at most", found, 0, role="outside")
+    yield at_most("ΔF in the weights, ŵ × 0.01", found, 0, role="outside")
     fan_in = s.deep.sizes[:-1]
     leading = sum(n * float(jnp.sum(d**2)) for n, d in zip(fan_in, slopes, strict=True)) / (1 + BETA) ** 2
-    yield near("the same over Σ f'²/(1+β)²", found / leading, 1, 0.01, "|ŵ|²", role="right")
+    yield near("ΔF in the weights, over Σ f'²/(1+β)²", found / leading, 1, 0.01, "|ŵ|²", role="right")
 
 
 @equation(

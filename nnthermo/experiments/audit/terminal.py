@@ -24,7 +24,7 @@ def telling(verdict: str, checks: list[dict[str, Any]]) -> dict[str, Any] | None
     """The check that shows best why the verdict is what it is; None without checks."""
     order = {
         "exact with a condition": ("outside",),
-        "approximate": ("law", "printed"),
+        "approximate": ("printed",),
         "misprint": ("printed",),
         "wrong": ("printed",),
         "unconfirmed": ("right", "law", "printed"),
@@ -44,8 +44,8 @@ def table(results: dict[str, Any]) -> Any:
     text = extra("rich.text", "experiments").Text
     grid.add_column("", justify="right", no_wrap=True)
     grid.add_column("verdict", no_wrap=True)
-    grid.add_column("found, and what it should be", no_wrap=True)
-    grid.add_column("of", no_wrap=True, overflow="ellipsis")
+    grid.add_column("found", no_wrap=True)
+    grid.add_column("of")  # gives way in a narrow terminal
     for equation in results["equations"]:
         verdict = equation["verdict"]
         check = telling(verdict, equation["checks"])
@@ -53,7 +53,7 @@ def table(results: dict[str, Any]) -> Any:
             f"({equation['number']})",
             text(f"{VERDICTS[verdict]} {verdict}", style=COLOURS[verdict]),
             text(_compared(check) if check else ""),
-            text(check["label"] if check else ""),
+            text(check["label"] if check else "", no_wrap=True, overflow="ellipsis"),
         )
     return grid
 
