@@ -1,4 +1,4 @@
-"""The table of results in the README, from results.json beside this file: `python docs/reproduction/summary.py`."""
+"""The tables of results in the README, from the results.json of each study: `python docs/tables.py`."""
 
 import json
 import re
@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-README = HERE.parent.parent / "README.md"
+README = HERE.parent / "README.md"
 
 SHOWN = {"variance": 2, "gap": 2, "no gap in the shallow": 2, "two temperatures": 2}
-"""Which of its numbers stands for a statement; the first where nothing is said."""
+"""Which of its numbers stands for a statement of the reproduction; the first where nothing is said."""
 
 
-def table(results: dict[str, Any]) -> str:
+def reproduction(results: dict[str, Any]) -> str:
     """Markdown, one row a statement."""
     rows = ["| statement of Section 10 | where | verdict | paper | here, mean over seeds |", "|---|---|---|---|---|"]
     for statement in results["statements"]:
@@ -26,19 +26,46 @@ def table(results: dict[str, Any]) -> str:
             own = [n for n in statement["numbers"] if "own gap" in n["label"]]
             paper = ", ".join(n["paper"] for n in own)
             ours = "its own gaps give " + ", ".join(f"{n['mean']:.2f}" for n in own)
-        ours = re.sub(r"\|log λ\|", "abs(log λ)", ours)
-        rows.append(f"| {statement['claim']} | {statement['where']} | {statement['verdict']} | {paper} | {ours} |")
+        rows.append(
+            f"| {statement['claim']} | {statement['where']} | {statement['verdict']} | {paper} | {_escaped(ours)} |"
+        )
     return "\n".join(rows)
 
 
+def comparison(results: dict[str, Any]) -> str:
+    """Markdown, one row a statement, its first number for each network."""
+    networks = results["settings"]["networks"]
+    rows = [
+        f"| what the paper says of the bulk loss | verdict | here, mean over seeds: {', '.join(networks)} |",
+        "|---|---|---|",
+    ]
+    for statement in results["statements"]:
+        means = {n["label"]: n["mean"] for n in statement["numbers"]}
+        label = statement["numbers"][0]["label"].removesuffix(f", {networks[0]}")
+        values = ", ".join(f"{means[f'{label}, {network}']:.3g}" for network in networks)
+        rows.append(f"| {statement['claim']} | {statement['verdict']} | {_escaped(f'{label}: {values}')} |")
+    return "\n".join(rows)
+
+
+def _escaped(text: str) -> str:
+    """Without bars, which would end the cell."""
+    return re.sub(r"\|(.+?)\|", r"abs(\1)", text)
+
+
+TABLES = {"reproduction": reproduction, "comparison": comparison}
+"""Studies by folder, and what writes the table of each."""
+
+
 def main() -> None:
-    """Put the table into the README in place of the one that is there."""
-    results = json.loads((HERE / "results.json").read_text(encoding="utf-8"))
+    """Put the tables into the README in place of those that are there."""
     text = README.read_text(encoding="utf-8")
-    found = re.search(r"\| statement of Section 10 .*?(?=\n\n)", text, re.DOTALL)
-    if found is None:
-        raise SystemExit("README.md has no table of statements")
-    README.write_text(text[: found.start()] + table(results) + text[found.end() :], encoding="utf-8")
+    for study, table in TABLES.items():
+        new = table(json.loads((HERE / study / "results.json").read_text(encoding="utf-8")))
+        start = text.find(new.split(" |", 1)[0])
+        if start < 0:
+            raise SystemExit(f"README.md has no table of the {study}")
+        text = text[:start] + new + text[text.index("\n\n", start) :]
+    README.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -31,10 +31,11 @@ def test_readme_shows_files_that_exist():
     assert [link for link in local if not (ROOT / link).exists()] == []
 
 
-def test_the_table_of_the_readme_is_that_of_the_results():
-    folder = ROOT / "docs" / "reproduction"
-    spec = importlib.util.spec_from_file_location("summary", folder / "summary.py")
-    summary = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(summary)
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    assert summary.table(results) in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_tables_of_the_readme_are_those_of_the_results():
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for study, table in tables.TABLES.items():
+        results = json.loads((ROOT / "docs" / study / "results.json").read_text(encoding="utf-8"))
+        assert table(results) in readme, study
