@@ -281,7 +281,7 @@ def test_unconfirmed_is_said_aloud(finished, tmp_path):
         ("Σ_i λ_i a_i²", "Σ<sub>i</sub> λ<sub>i</sub> a<sub>i</sub>²"), ("w_ij x̄_j", "w<sub>ij</sub> x̄<sub>j</sub>"),
         ("λ^((2-k)/3) x", "λ<sup>(2-k)/3</sup> x"), ("Σ_(λ≫1/β) N_>", "Σ<sub>λ≫1/β</sub> N<sub>&gt;</sub>"),
         ("nt.log_partition of x_∂", "nt.log_partition of x<sub>∂</sub>"),
-        ("P_in", "P<sub>in</sub>"), ("a < b & c", "a &lt; b &amp; c"),
+        ("P_in f'_ii", "P<sub>in</sub> f&#39;<sub>ii</sub>"), ("a < b & c", "a &lt; b &amp; c"),
     ],
 )  # fmt: skip
 def test_formulas_are_typeset(text, markup):

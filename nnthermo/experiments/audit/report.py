@@ -171,6 +171,6 @@ def _lower(part: str) -> Any:
     safe = indices(part)
     group = r"\(((?:[^()]|\([^()]*\))*)\)"
     out = re.sub(r"(?<=[^\s(])_" + group, r"<sub>\1</sub>", str(safe))
-    out = re.sub(r"(?<=[\w'̄∂])_([0-9A-Za-zα-ω]{1,3}(?![0-9A-Za-zα-ω])|∂|&gt;|&lt;)", r"<sub>\1</sub>", out)
+    out = re.sub(r"(?<=[\w;̄∂])_([0-9A-Za-zα-ω]{1,3}(?![0-9A-Za-zα-ω])|∂|&gt;|&lt;)", r"<sub>\1</sub>", out)
     out = re.sub(r"\^" + group, r"<sup>\1</sup>", out)
     return type(safe)(out)

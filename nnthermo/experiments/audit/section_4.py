@@ -88,8 +88,8 @@ def _mean_over_the_micro_canonical(s: Systems) -> Iterator[Check]:
 @equation(
     "4.4",
     "U = ∫ dᴺx H p(x)",
-    comment="A constraint on p. Nothing in it holds the boundary: (4.10) has free inputs and outputs, unlike (4.2), so "
-    "that the two ensembles are not the same for any N.",
+    comment="A constraint on p. Nothing in it holds the boundary: (4.10) has free inputs and outputs, unlike (4.2): "
+    "that the two are equivalent for large N is asserted there, not shown.",
     code="nt.quadrature",
     kind="definition",
 )
