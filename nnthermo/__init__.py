@@ -7,6 +7,8 @@ V. Vanchurin, *Towards a theory of machine learning*, arXiv:2004.09280; equation
 import importlib
 from typing import Any
 
+from nnthermo.approximation import Approximation as Approximation
+from nnthermo.approximation import approximation_report as approximation_report
 from nnthermo.architecture import eigenvalue_laplacian as eigenvalue_laplacian
 from nnthermo.architecture import two_level_laplacian as two_level_laplacian
 from nnthermo.canonical import Annealed as Annealed
@@ -21,7 +23,9 @@ from nnthermo.canonical import Window as Window
 from nnthermo.canonical import ancestral as ancestral
 from nnthermo.canonical import ancestral_samples as ancestral_samples
 from nnthermo.canonical import annealed as annealed
+from nnthermo.canonical import boltzmann as boltzmann
 from nnthermo.canonical import log_partition_difference as log_partition_difference
+from nnthermo.canonical import maximum_entropy as maximum_entropy
 from nnthermo.canonical import quadrature as quadrature
 from nnthermo.canonical import sample as sample
 from nnthermo.ensemble import DenseHessian as DenseHessian
@@ -35,6 +39,10 @@ from nnthermo.ensemble import log_partition as log_partition
 from nnthermo.ensemble import mean_slopes as mean_slopes
 from nnthermo.ensemble import mean_state as mean_state
 from nnthermo.ensemble import restrict as restrict
+from nnthermo.entropy_dynamics import liouville_density as liouville_density
+from nnthermo.entropy_dynamics import liouville_flow as liouville_flow
+from nnthermo.equilibrium import factorise as factorise
+from nnthermo.equilibrium import split_error as split_error
 from nnthermo.history import save_history as save_history
 from nnthermo.history import to_dataset as to_dataset
 from nnthermo.laplacians import Laplacian as Laplacian
@@ -42,6 +50,8 @@ from nnthermo.laplacians import laplacian as laplacian
 from nnthermo.laplacians import second_derivatives as second_derivatives
 from nnthermo.laplacians import weight_curvatures as weight_curvatures
 from nnthermo.laplacians import weight_laplacian as weight_laplacian
+from nnthermo.laws import first_law as first_law
+from nnthermo.laws import second_law as second_law
 from nnthermo.loss import QuadraticPotential as QuadraticPotential
 from nnthermo.loss import UnboundedLossWarning as UnboundedLossWarning
 from nnthermo.loss import boundary_loss as boundary_loss

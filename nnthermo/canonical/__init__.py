@@ -8,6 +8,9 @@ from nnthermo.canonical.annealing import annealed as annealed
 from nnthermo.canonical.ensemble import CanonicalEnsemble as CanonicalEnsemble
 from nnthermo.canonical.ensemble import CanonicalEstimate as CanonicalEstimate
 from nnthermo.canonical.ensemble import Estimate as Estimate
+from nnthermo.canonical.maximum_entropy import MaximumEntropy as MaximumEntropy
+from nnthermo.canonical.maximum_entropy import boltzmann as boltzmann
+from nnthermo.canonical.maximum_entropy import maximum_entropy as maximum_entropy
 from nnthermo.canonical.measure import Box as Box
 from nnthermo.canonical.measure import Flat as Flat
 from nnthermo.canonical.measure import Window as Window

@@ -1,0 +1,117 @@
+"""The laws of learning: the first law closes along random paths, the second is counted right."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from systems import draw_inputs, network
+
+import nnthermo as nt
+from nnthermo.laws import STUDENT, _student
+
+
+def gaussian_log_z(u):
+    def log_z(beta, net):
+        x = net.propagate(u)
+        return nt.log_partition(nt.bulk_hessian(net, x), beta, mean=x)
+
+    return log_z
+
+
+def path_of(points=5, seed=0, step=0.3):
+    net = network(seed, (3, 4, 2), scale=1.5)
+    keys = jax.random.split(jax.random.key(seed), points)
+    nets = [jax.tree.map(lambda a, k=k: a + step * jax.random.normal(k, a.shape, a.dtype), net) for k in keys]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *nets)
+
+
+def test_the_first_law_closes_along_a_random_path():
+    betas = jnp.array([0.5, 0.9, 1.4, 1.2, 3.0])
+    log_z, path = gaussian_log_z(draw_inputs(0, 3)), path_of(step=0.1)
+    residuals = []
+    for nodes in (2, 4):
+        law = nt.first_law(log_z, betas, path, nodes=nodes)
+        residuals.append(float(jnp.abs(law.residual).max()))
+    size = float(jnp.abs(law.loss_change).max())
+    # an analytic function along each step: every node more gains a constant factor
+    assert residuals[1] < 1e-4 * size
+    assert residuals[0] > 100 * residuals[1]
+    # the paper's form leaves the work over, which is no small thing
+    assert np.asarray(law.printed_residual) == pytest.approx(np.asarray(law.work + law.residual), abs=1e-12)
+    assert float(jnp.abs(law.printed_residual).max()) > 0.05 * size
+
+
+def test_heat_and_work_of_closed_forms():
+    # log Z = (n/2) log(2π/βk), U = n/2β: a step in β at fixed k, then one in k at fixed β
+    n = 6
+
+    def log_z(beta, theta):
+        return 0.5 * n * jnp.log(2 * jnp.pi / (beta * theta["k"]))
+
+    law = nt.first_law(log_z, jnp.array([1.0, 2.0, 2.0]), {"k": jnp.array([1.5, 1.5, 4.5])}, nodes=12)
+    U = n / 2 / np.array([1.0, 2.0, 2.0])
+    assert np.asarray(law.loss_change) == pytest.approx(np.diff(U), abs=1e-14)
+    # S = n/2 (1 + log(2π/βk)), T dS = -(n/2)(dβ/β² + dk/(βk)); ⟨∂_kH⟩ = n/(2βk)
+    assert np.asarray(law.heat) == pytest.approx([-n / 2 * (1 - 0.5), -n / 4 * np.log(3)], abs=1e-8)
+    assert np.asarray(law.work) == pytest.approx([0.0, n / 4 * np.log(3)], abs=1e-8)
+    assert np.asarray(law.free_energy_change)[1] == pytest.approx(n / 4 * np.log(3), abs=1e-12)
+
+
+def test_at_fixed_temperature_work_is_the_change_of_the_free_energy():
+    law = nt.first_law(gaussian_log_z(draw_inputs(0, 3)), 1.4, path_of(step=0.1), nodes=6)
+    assert np.asarray(law.work) == pytest.approx(np.asarray(law.free_energy_change), abs=1e-8)
+
+
+@pytest.mark.slow
+def test_the_first_law_of_the_exact_ensemble():
+    u = draw_inputs(1, 3)
+
+    def log_z(beta, net):
+        return nt.ancestral(nt.CanonicalEnsemble(net, u, beta), jax.random.key(0), 500).log_partition.value
+
+    law = nt.first_law(log_z, jnp.array([1.0, 1.5, 1.5]), path_of(points=3, seed=1, step=0.1), nodes=6)
+    # fixed noise: log Z is a smooth function of 500 samples, whatever their number
+    assert float(jnp.abs(law.residual).max()) < 1e-6 * float(jnp.abs(law.loss_change).max())
+
+
+def test_bad_paths_are_named():
+    log_z, path = gaussian_log_z(draw_inputs(0, 3)), path_of()
+    with pytest.raises(ValueError, match="`betas` must be one number or have shape"):
+        nt.first_law(log_z, jnp.ones(3), path)
+    with pytest.raises(ValueError, match="at least two points"):
+        nt.first_law(log_z, 1.0, path_of(points=1))
+    with pytest.raises(ValueError, match="`nodes` must be positive"):
+        nt.first_law(log_z, 1.0, path, nodes=0)
+    with pytest.raises(ValueError, match="leaves of one length"):
+        nt.first_law(lambda b, q: b * q[0].sum(), 1.0, (jnp.ones(3), jnp.ones(4)))
+
+
+def test_the_second_law_counts_what_rises():
+    t = np.array([0.0, 1.0, 2.0, 4.0])
+    S = np.array([[5.0, 4.0, 4.5, 1.0], [6.0, 5.1, 5.5, 2.2], [4.0, 2.9, 3.4, 0.0]])
+    law = nt.second_law(t, S)
+    assert law.rates == pytest.approx([-1.0, (0.5 + 0.4 + 0.5) / 3, (-3.5 - 3.3 - 3.4) / 6])
+    assert law.rising.tolist() == [False, True, False]
+    spread = np.std([0.5, 0.4, 0.5], ddof=1) / np.sqrt(3)
+    assert law.errors[1] == pytest.approx(spread)
+    assert law.high[1] - law.rates[1] == pytest.approx(STUDENT[2] * spread)
+    assert law.change == pytest.approx([-4.0, -3.8, -4.0])
+    assert law.rises == pytest.approx([0.5 / 5.0, 0.4 / 4.6, 0.5 / 5.0])
+    one = nt.second_law(t, S[0])
+    assert np.isnan(one.errors).all()
+    assert not one.rising.any()  # one seed knows no spread
+    assert nt.second_law(t, np.ones(4)).rises == pytest.approx(0)
+    with pytest.raises(ValueError, match="`times` must increase"):
+        nt.second_law(t[::-1], S)
+    with pytest.raises(ValueError, match="`entropies` must have 4 records"):
+        nt.second_law(t, S[:, :3])
+
+
+def test_intervals_hold_what_they_should():
+    rng = np.random.default_rng(0)
+    for seeds in (3, 5, 12):
+        law = nt.second_law([0.0, *np.arange(1.0, 4001)], np.cumsum(rng.normal(size=(seeds, 4001)), axis=1))
+        share = np.mean((law.low < 0) & (law.high > 0))
+        assert share == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 4000))
+    assert _student(30) == pytest.approx(2.0423, abs=3e-4)
+    assert _student(11) == pytest.approx(2.2010, abs=3e-3)
