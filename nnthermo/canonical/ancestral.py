@@ -115,7 +115,8 @@ def _checked(ensemble: CanonicalEnsemble, samples: Any) -> tuple[int, int]:
     if levels is None:
         refuse("net", "have no cycles to be sampled neuron by neuron", "a graph with cycles")
     if is_concrete(ensemble.beta, ensemble.m, ensemble.measure):
-        curvature = float(ensemble.stiffness + ensemble.beta * (1 - ensemble.m))
+        with jax.ensure_compile_time_eval():
+            curvature = float(ensemble.stiffness + ensemble.beta * (1 - ensemble.m))
         check("m", "keep s + β(1 - m) positive", curvature > 0, f"{float(ensemble.m)}, which gives {curvature:.3g}")
     return count, levels
 
@@ -126,7 +127,8 @@ def levels_of(net: Any) -> int | None:
         return 0
     if not isinstance(net, Septuple) or not is_concrete(net.weight):
         return None
-    return net.replace(weight=jnp.where(net.input_mask[:, None], 0, net.weight)).conditions().layers
+    with jax.ensure_compile_time_eval():
+        return net.replace(weight=net.signal_weight).conditions().layers
 
 
 def draw(ensemble: CanonicalEnsemble, key: Array, levels: int) -> Array:
