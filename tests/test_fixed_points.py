@@ -30,7 +30,8 @@ def roots(w, b):
         return x - np.tanh(w * x + b)
 
     found = []
-    for low, high in itertools.pairwise(np.linspace(-1, 1, 2002)):
+    for ends in itertools.pairwise(np.linspace(-1, 1, 2002)):
+        low, high = ends
         if f(low) * f(high) < 0:
             for _ in range(80):
                 middle = 0.5 * (low + high)

@@ -6,12 +6,12 @@ Particles are drawn from a normalised q(x) and follow, by Hamiltonian moves, the
 
 with log w = -βH - (s/2) x·x - log q. A particle gathers Σ_k (t_k - t_{k-1}) log w(x_{k-1}), whose mean exponential is Z
 without bias: whatever the temperatures and steps are, as long as they do not look at these particles. A pilot run of
-other particles finds them. Where effective samples run low, particles are drawn anew in proportion to their weights
-(systematic resampling), which leaves Z unbiased; errors then count families, particles of one first ancestor, and not
-particles (Chan and Lai 2013, doi:10.1214/13-AOS1162).
+other particles, a quarter as many, finds them. Where effective samples run low, particles are drawn anew in proportion
+to their weights (systematic resampling), which leaves Z unbiased; errors then count families, particles of one first
+ancestor, and not particles (Chan and Lai 2013, doi:10.1214/13-AOS1162).
 
-q is the noisy network itself where there are no cycles, p(x) with neither clamped outputs nor potential nor window:
-log w is then that of `nt.ancestral`. Else q is a product of normal distributions. In a box all of them are truncated.
+q is the noisy network of `nt.ancestral` where there are no cycles, and log w is then the one there: outputs are free in
+q and become clamped along the path. Else q is a product of normal distributions. In a box all of them are truncated.
 """
 
 import math
@@ -34,8 +34,8 @@ from nnthermo.canonical.weights import WeightedSamples, estimate_from
 ACCEPTANCE = 0.8
 """What the pilot run aims at."""
 
-PILOT = 0.25
-"""Particles of the pilot run, as a part of those of the run."""
+GROUPS = 4
+"""Particles go in so many groups, one after the other, of the size of the pilot run, and are resampled within these."""
 
 
 class Annealed(NamedTuple):
@@ -47,7 +47,7 @@ class Annealed(NamedTuple):
         samples: the particles at t = 1 with their weights. After resampling they are not independent.
         temperatures: t_k, (K + 1,).
         acceptance: mean acceptance probability of the moves at t_1 ... t_K, (K,).
-        resampled: whether particles were drawn anew there, (K,) booleans.
+        resampled: the part of the particles that was drawn anew there, (K,).
     """
 
     estimate: CanonicalEstimate
@@ -82,7 +82,7 @@ def annealed(
         ensemble: of any network. The order of a `Septuple` without cycles is made use of where its weights are known,
             not under `jit`.
         key: JAX random key.
-        particles: at least 8.
+        particles: at least 32; rounded up to a multiple of 4.
         temperatures: number K of steps, which a pilot run then spaces evenly in the length ∫ std(log w) dt; or t_0 = 0
             < t_1 < ... < t_K = 1 themselves.
         moves: Hamiltonian moves of each particle at each temperature.
@@ -93,7 +93,7 @@ def annealed(
         ImportError: blackjax is not installed.
         ValueError: too few particles, temperatures that do not rise from 0 to 1, or `resample` not in [0, 1].
     """
-    counts = {"particles": (particles, 8), "moves": (moves, 1), "integration_steps": (integration_steps, 1)}
+    counts = {"particles": (particles, 32), "moves": (moves, 1), "integration_steps": (integration_steps, 1)}
     for name, (value, least) in counts.items():
         check(name, f"be at least {least}", integer(name, value) >= least, value)
     check("resample", "be in [0, 1]", 0 <= resample <= 1, resample)
@@ -131,8 +131,9 @@ def _grid(temperatures: Any, dtype: Any) -> tuple[Array, bool]:
 
 def _levels(ensemble: CanonicalEnsemble) -> int | None:
     if is_concrete(ensemble.beta, ensemble.m, ensemble.measure):
-        kappa = float(ensemble.stiffness + ensemble.beta * (1 - ensemble.m))
-        if kappa <= 0:
+        with jax.ensure_compile_time_eval():
+            positive = bool(ensemble.stiffness + ensemble.beta * (1 - ensemble.m) > 0)
+        if not positive:
             return None
     return levels_of(ensemble.net)
 
@@ -180,18 +181,33 @@ def _draw(ensemble: CanonicalEnsemble, base: _Base, key: Array, levels: int | No
 
 @partial(jax.jit, static_argnums=3)
 def _run(ensemble: CanonicalEnsemble, key: Array, grid: Array, plan: _Plan) -> Annealed:
-    key_base, key_pilot, key_run = jax.random.split(key, 3)
+    key_base, key = jax.random.split(key)
     base = _base(ensemble, key_base, plan.levels)
+    size = -(-plan.particles // GROUPS)
+
+    def one_group(path: tuple[Array, Array], given: tuple[Array, Array]) -> Any:
+        key, is_pilot = given
+        particles, trace = _anneal(ensemble, base, key, path, is_pilot, size, plan)
+        found = _learnt(path[0], trace, plan.spaced)
+        path = jax.tree.map(lambda new, old: jnp.where(is_pilot, new, old), found, path)
+        return path, (particles, trace)
+
     steps = jnp.full(grid.shape, 0.7 * ensemble.dimension**-0.25, grid.dtype)
-    pilot = plan._replace(particles=max(8, math.ceil(PILOT * plan.particles)), resample=max(plan.resample, 0.5))
-    _, trace = _anneal(ensemble, base, key_pilot, grid, steps, pilot, adapt=True)
+    given = (jax.random.split(key, 1 + GROUPS), jnp.arange(1 + GROUPS) == 0)
+    (grid, _), groups = jax.lax.scan(one_group, (grid, steps), given)  # a loop: one program for pilot and groups
+    particles, trace = jax.tree.map(lambda a: a[1:], groups)
+    apart = particles._replace(family=particles.family + size * jnp.arange(GROUPS)[:, None])
+    particles = jax.tree.map(lambda a: a.reshape(GROUPS * size, *a.shape[2:]), apart)
+    return _result(ensemble, particles, grid, jax.tree.map(lambda a: a.mean(0), trace))
+
+
+def _learnt(grid: Array, trace: "_Trace", spaced: bool) -> tuple[Array, Array]:
+    """Temperatures and step sizes, (K + 1,) each, from a pilot run."""
     steps = jnp.concatenate([trace.step[:1], trace.step])
-    if plan.spaced:
-        even = _evenly(grid, trace.spread)
-        steps = jnp.exp(jnp.interp(even, grid, jnp.log(steps)))
-        grid = even
-    particles, trace = _anneal(ensemble, base, key_run, grid, steps, plan, adapt=False)
-    return _result(ensemble, particles, grid, trace)
+    if not spaced:
+        return grid, steps
+    even = _evenly(grid, trace.spread)
+    return even, jnp.exp(jnp.interp(even, grid, jnp.log(steps)))
 
 
 def _evenly(grid: Array, spread: Array) -> Array:
@@ -222,11 +238,20 @@ class _Trace(NamedTuple):
 
 
 def _anneal(
-    ensemble: CanonicalEnsemble, base: _Base, key: Array, grid: Array, steps: Array, plan: _Plan, *, adapt: bool
+    ensemble: CanonicalEnsemble,
+    base: _Base,
+    key: Array,
+    path: tuple[Array, Array],
+    is_pilot: Array,
+    count: int,
+    plan: _Plan,
 ) -> tuple[_Particles, _Trace]:
+    """So many particles from t_0 to t_K; a pilot goes by step sizes of its own."""
+    grid, steps = path
     blackjax = extra("blackjax", "sampling")
     own, working = grid.dtype, jnp.result_type(float)  # the dtype blackjax insists on
-    coordinates, count = coordinates_of(ensemble), plan.particles
+    coordinates = coordinates_of(ensemble)
+    least = jnp.where(is_pilot, max(plan.resample, 0.5), plan.resample) * count
 
     @jax.jit
     def log_weight(x: Array) -> Array:
@@ -254,19 +279,19 @@ def _anneal(
         spread = _deviation(log_w, gain)
         key, key_resample = jax.random.split(key)
         log_w = log_w + (t - before) * gain
-        pick, log_w, poor = _resampled(key_resample, log_w, plan.resample)
+        pick, log_w, poor = _resampled(key_resample, log_w, least)
         y, family = y[pick], family[pick]
 
         def once(carry: Any, key: Array) -> Any:
             y, own_step = carry
             key, key_step = jax.random.split(key)
-            sizes = (own_step if adapt else step) * jax.random.uniform(key_step, (count,), own, 0.6, 1.0)
+            sizes = jnp.where(is_pilot, own_step, step) * jax.random.uniform(key_step, (count,), own, 0.6, 1.0)
             y, accepted = jax.vmap(partial(move, t=t))(jax.random.split(key, count), y, step=sizes)
             accepted = jnp.mean(accepted)
             return (y, own_step * jnp.exp(accepted - ACCEPTANCE)), accepted
 
         (y, own_step), accepted = jax.lax.scan(once, (y, own_step), jax.random.split(key, plan.moves))
-        trace = _Trace(spread, own_step, jnp.mean(accepted), poor)
+        trace = _Trace(spread, own_step, jnp.mean(accepted), poor.astype(own))
         return (_Particles(y, log_w, family), own_step), trace
 
     key_start, key = jax.random.split(key)
@@ -288,11 +313,11 @@ def _deviation(log_weights: Array, values: Array) -> Array:
     return jnp.sqrt(w @ (values - w @ values) ** 2)
 
 
-def _resampled(key: Array, log_weights: Array, least: float) -> tuple[Array, Array, Array]:
+def _resampled(key: Array, log_weights: Array, least: Array) -> tuple[Array, Array, Array]:
     """Which particles go on, their log weights, of the same mean weight, and whether they were drawn anew."""
     count = log_weights.shape[0]
     w = jax.nn.softmax(log_weights)
-    poor = 1 / jnp.sum(w**2) < least * count
+    poor = 1 / jnp.sum(w**2) < least
     marks = (jnp.arange(count) + jax.random.uniform(key, (), w.dtype)) / count
     pick = jnp.clip(jnp.searchsorted(jnp.cumsum(w), marks), 0, count - 1)
     equal = jnp.full((count,), jax.nn.logsumexp(log_weights) - math.log(count), w.dtype)
