@@ -47,6 +47,7 @@ def assert_agrees(found, exact):
 CYCLES = [(0, 0.5, 0.0, 1.0), (1, 4.0, 0.3, 3.0), (2, 30.0, -0.5, 0.9), (3, 8.0, 0.2, 4.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "beta", "m", "scale"), CYCLES)
 def test_graphs_with_cycles_against_quadrature(seed, beta, m, scale):
     net = graph(seed, 4, cyclic=True, scale=scale, inputs=1)
@@ -58,6 +59,7 @@ def test_graphs_with_cycles_against_quadrature(seed, beta, m, scale):
     assert float(found.acceptance.mean()) > 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "beta"), [(0, 1.0), (1, 40.0)])
 def test_clamped_layers_in_a_box_with_a_potential_against_quadrature(seed, beta):
     net = network(seed, (2, 2, 1), scale=2.0)
