@@ -7,6 +7,7 @@ and drawn as natural logarithms; entropies and complexities are in nats.
 Needs Matplotlib, `pip install 'nnthermo[plot]'`, which is imported at the first call.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -315,6 +316,36 @@ def complexity_against_loss(
                     label=f"paper: {_line_text(f'{paper[n][1]:g}', paper[n][0])}",
                 )  # fmt: skip
     _dress(ax, "Complexity against the bulk loss", "log bulk loss, log $U$", "complexity / nats", columns=2)
+    return ax
+
+
+def approximation_errors(
+    betas: Values, errors: Mapping[str, Values], *, title: str = "Error of log Z a neuron", ax: Any = None
+) -> Any:
+    """What each step from the exact ensemble to a Gaussian costs, against β: `nt.approximation_report(...).errors()`.
+
+    Args:
+        betas: (betas,), positive; drawn on a logarithmic axis.
+        errors: nats a neuron, or rank correlations, by name, each of shape (betas,).
+        title: of the picture.
+        ax: Matplotlib axes.
+    """
+    ax = _axes(ax)
+    x = np.asarray(betas, float)
+    check("betas", "be one vector of positive numbers", x.ndim == 1 and bool((x > 0).all()), betas)
+    names = {
+        "window": "window for box, (5.8)", "gaussian": "(5.9) for the window",
+        "gaussian_without_mean": "(5.14) for the window", "total": "(5.9) for the box",
+        "total_without_mean": "(5.14) for the box",
+    }  # fmt: skip
+    ax.axhline(0.0, color=FAINT, linewidth=0.8)
+    lines = itertools.product(("-", (0, (5, 1.5)), (0, (1, 1.5))), (DARK, WARM, COOL))
+    for (name, values), (line, colour) in zip(errors.items(), lines, strict=False):
+        y = np.asarray(values, float)
+        check(f"errors[{name!r}]", f"have shape {x.shape}", y.shape == x.shape, f"shape {y.shape}")
+        ax.plot(x, y, color=colour, linestyle=line, linewidth=1.7, marker="o", markersize=3, label=names.get(name, name))
+    ax.set_xscale("log")
+    _dress(ax, title, "β, 1/loss", "nats a neuron" if title.startswith("Error") else "", columns=2)
     return ax
 
 

@@ -191,6 +191,20 @@ def test_lines_are_averaged_over_seeds_and_nan_is_left_out():
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["$C_{834}$ = 771.0 + 1.50 log $U$"]
 
 
+def test_errors_of_approximations_are_drawn_as_given():
+    errors = {"window": [0.2, 0.1, -0.1], "gaussian": [0.0, -0.02, 0.0], "other": [1.0, 2.0, 3.0]}
+    ax = plotting.approximation_errors([0.1, 1.0, 10.0], errors)
+    lines = {line.get_label(): line for line in ax.lines}
+    for label, name in (("window for box, (5.8)", "window"), ("(5.9) for the window", "gaussian"), ("other", "other")):
+        assert lines[label].get_ydata() == pytest.approx(errors[name])
+        assert lines[label].get_xdata() == pytest.approx([0.1, 1.0, 10.0])
+    assert ax.get_xscale() == "log"
+    with pytest.raises(ValueError, match="`betas` must be one vector of positive numbers"):
+        plotting.approximation_errors([0.0, 1.0], {})
+    with pytest.raises(ValueError, match="have shape"):
+        plotting.approximation_errors([1.0, 2.0], {"window": [1.0]})
+
+
 def test_pictures_without_axes_make_their_own():
     pyplot = pytest.importorskip("matplotlib.pyplot")
     before = pyplot.get_fignums()
