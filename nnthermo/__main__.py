@@ -1,4 +1,4 @@
-"""The command line: `nnthermo reproduce`, `nnthermo compare` and `nnthermo audit`, also as `python -m nnthermo`."""
+"""The command line: `nnthermo reproduce`, `compare`, `laws` and `audit`, also as `python -m nnthermo`."""
 
 import sys
 from collections.abc import Callable
@@ -42,6 +42,7 @@ def build() -> "typer.Typer":
 
     app.command("reproduce")(reproduce_command(typer))
     app.command("compare")(compare_command(typer))
+    app.command("laws")(laws_command(typer))
     app.command("audit")(audit_command(typer))
     app.command("data")(data_command(typer))
     return app
@@ -239,6 +240,75 @@ def _compare(
     settings = dataclasses.replace(settings, **given)
     options: dict[str, Any] = {"data_dir": data_dir, "resume": resume, "workers": workers}
     _show(output, lambda **told: compare(settings, output, **options, **told))
+
+
+def laws_command(typer: Any) -> Any:
+    """`nnthermo laws`."""
+    option = typer.Option
+
+    def laws(
+        output: Annotated[Path, option(help="Folder for the results.")] = Path("nnthermo-laws"),
+        quick: Annotated[
+            bool, option("--quick", help="A short run on real data, about a minute on two cores.")
+        ] = False,
+        resume: Annotated[bool, option("--resume", help="Continue the run in the output folder.")] = False,
+        dataset: Annotated[str | None, option(help="digits (embedded, 5,000), mnist or fashion_mnist.")] = None,
+        data_dir: Annotated[str | None, option(help="Where the full data sets lie.")] = None,
+        samples: Annotated[int | None, option(help="Training samples.")] = None,
+        networks: Annotated[str | None, option(help="Of deep, shallow, separated by commas.")] = None,
+        epochs: Annotated[int | None, option(help="Epochs.")] = None,
+        learning_rate: Annotated[float | None, option(help="Learning rate of SGD.")] = None,
+        batch_size: Annotated[int | None, option(help="Samples a step.")] = None,
+        scale: Annotated[float | None, option(help="Factor on Glorot-uniform initial weights.")] = None,
+        pixel_high: Annotated[float | None, option(help="Value of a white pixel.")] = None,
+        target_off: Annotated[float | None, option(help="Target of silent outputs.")] = None,
+        target_on: Annotated[float | None, option(help="Target of the active output.")] = None,
+        seeds: Annotated[str | None, option(help="Seeds, separated by commas.")] = None,
+        beta: Annotated[float | None, option(help="The constant β.")] = None,
+        records: Annotated[int | None, option(help="Networks kept along a run, in log epoch.")] = None,
+        last_records: Annotated[int | None, option(help="How many of them are taken for near equilibrium.")] = None,
+        measured_samples: Annotated[int | None, option(help="Samples that ensembles are averaged over.")] = None,
+        relaxed_samples: Annotated[int | None, option(help="Samples over which the bulk loss is averaged.")] = None,
+        blocks: Annotated[int | None, option(help="Independent sets of random numbers, for errors.")] = None,
+        window_samples: Annotated[int | None, option(help="States of the window ensemble, a block.")] = None,
+        box_samples: Annotated[int | None, option(help="States of the box ensemble, a block.")] = None,
+        path_samples: Annotated[int | None, option(help="States for the window's first law.")] = None,
+        workers: Annotated[int | None, option(help="Processes; default one a core.")] = None,
+    ) -> None:
+        """Measure equilibrium, entropy and the laws of learning (Sections 6-7) along training runs, in one report."""
+        given = {
+            "dataset": dataset, "samples": samples, "epochs": epochs, "learning_rate": learning_rate,
+            "batch_size": batch_size, "scale": scale, "pixel_high": pixel_high, "target_off": target_off,
+            "target_on": target_on, "beta": beta, "records": records, "last_records": last_records,
+            "measured_samples": measured_samples, "relaxed_samples": relaxed_samples, "blocks": blocks,
+            "window_samples": window_samples, "box_samples": box_samples, "path_samples": path_samples,
+        }  # fmt: skip
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        with _friendly_errors():
+            if seeds is not None:
+                chosen["seeds"] = _numbers(seeds)
+            if networks is not None:
+                chosen["networks"] = tuple(part.strip() for part in networks.split(",") if part.strip())
+            _laws(output, chosen, quick, resume, data_dir, workers)
+
+    return laws
+
+
+def _laws(
+    output: Path, given: dict[str, Any], quick: bool, resume: bool, data_dir: str | None, workers: int | None
+) -> None:
+    import dataclasses
+    import json
+
+    from nnthermo.experiments.laws import QUICK, Settings, laws
+
+    settings = QUICK if quick else Settings()
+    saved = output / "settings.json"
+    if resume and saved.exists():  # what was not said again is as it was
+        settings = Settings.from_json(json.loads(saved.read_text())["settings"])
+    settings = dataclasses.replace(settings, **given)
+    options: dict[str, Any] = {"data_dir": data_dir, "resume": resume, "workers": workers}
+    _show(output, lambda **told: laws(settings, output, **options, **told))
 
 
 def audit_command(typer: Any) -> Any:

@@ -1,0 +1,178 @@
+"""One run: a training whose networks are kept, and the measurements on them, resumable at every record."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from nnthermo._checks import check, extra
+from nnthermo._typing import Array
+from nnthermo.checkpoint import Checkpoint
+from nnthermo.data import load
+from nnthermo.experiments.laws.measuring import DIMENSIONS, Data, measure_path, measure_record
+from nnthermo.experiments.laws.settings import ENSEMBLES, PATHS, TEMPERATURES, WINDOW, Settings
+from nnthermo.experiments.processes import Report, alone
+from nnthermo.experiments.reproduce.settings import NETWORKS
+from nnthermo.network import FeedForward
+from nnthermo.training import train
+
+
+class Job(NamedTuple):
+    """One network from one seed; `folder` gets its measurements (NetCDF) and its networks (npz)."""
+
+    network: str
+    seed: int
+    settings: Settings
+    data_dir: str | None
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Network and seed, as files and progress bars call the run."""
+        return f"{self.network}-{self.seed}"
+
+    @property
+    def file(self) -> Path:
+        """Where the measurements go."""
+        return self.folder / f"{self.name}.nc"
+
+
+def laws_data(settings: Settings, data_dir: str | None = None) -> tuple[Data, str]:
+    """Training samples in the coding of the settings, float32, and where they are from.
+
+    Raises:
+        ValueError: more samples asked for than there are.
+    """
+    dataset = load(settings.dataset, data_dir=data_dir)
+    available = len(dataset)
+    samples = min(6000, available) if settings.samples is None else settings.samples
+    check("samples", f"lie between 1 and the {available} of {settings.dataset}", 1 <= samples <= available, samples)
+    for name in ("batch_size", "measured_samples", "relaxed_samples"):
+        check(name, f"not exceed the {samples} samples", getattr(settings, name) <= samples, getattr(settings, name))
+    chosen = dataset.take(samples, seed=0)  # classes in turn: so are the first few, which are measured
+    inputs = chosen.inputs(high=settings.pixel_high)
+    targets = chosen.targets(off=settings.target_off, on=settings.target_on)
+    return Data(inputs, targets, inputs[: settings.measured_samples]), dataset.source
+
+
+def run(job: Job, report: Report | None = None) -> None:
+    """Train and measure; a finished run is left alone, an interrupted one continues to the same numbers."""
+    jax.config.update("jax_enable_x64", True)  # ensembles in float64; the networks are trained in float32
+    with alone(job.file):
+        if not job.file.exists():
+            _run(job, report)
+
+
+def _run(job: Job, report: Report | None) -> None:
+    data = laws_data(job.settings, job.data_dir)[0]
+    nets, finite = _trained(job, data, report)
+    kept = job.folder / job.name
+    kept.mkdir(exist_ok=True)
+    rows = []
+    for done, (epoch, net) in enumerate(nets.items(), start=1):
+        file = kept / f"{epoch}.npz"
+        if not file.exists():
+            _save(file, measure_record(net, data, job.settings))
+        with np.load(file) as row:
+            rows.append(dict(row))
+        if report:
+            report(f"{job.name}, measured", done, len(nets) + 1)
+    betas = np.stack([row["beta"] for row in rows])
+    law = measure_path(list(nets.values()), betas, data, job.settings) if len(nets) > 1 else {}
+    _write(job, list(nets), rows, law, finite)
+    shutil.rmtree(kept)
+    if report:
+        report(f"{job.name}, measured", len(nets) + 1, len(nets) + 1)
+
+
+def _keep(net: Any, _inputs: Array, _targets: Any) -> dict[str, Array]:
+    """An observer that records the network itself."""
+    weights = {f"weight_{k}": w for k, w in enumerate(net.weights)}
+    return weights | {f"bias_{k}": b for k, b in enumerate(net.biases)}
+
+
+def _trained(job: Job, data: Data, report: Report | None) -> tuple[dict[int, FeedForward], bool]:
+    """The networks of all records by epoch, trained now or before, and whether training came to its end."""
+    settings, file = job.settings, job.folder / f"{job.name}.npz"
+    weights_key, order_key = jax.random.split(jax.random.key(job.seed))
+    net = FeedForward.init(
+        weights_key, NETWORKS[job.network], activation=jnp.tanh, scale=settings.scale, dtype=jnp.float32
+    )
+    if not file.exists():
+        checkpoint = job.folder / f"{job.name}-training"
+        result = train(
+            net,
+            (data.inputs, data.targets),
+            key=order_key,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            optimizer=optax.sgd(settings.learning_rate),
+            observe=_keep,
+            observe_at=settings.observe_at,
+            checkpoint=Checkpoint(checkpoint, every=max(1, settings.epochs // 10)),
+            progress=(lambda done, total: report(job.name, done, total)) if report else False,
+        )
+        _save(file, {k: v for k, v in result.history.items() if k == "epoch" or k.startswith(("weight_", "bias_"))})
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    with np.load(file) as saved:
+        history = dict(saved)
+    layers = range(len(net.weights))
+    nets = {
+        int(epoch): net.replace(
+            weights=[history[f"weight_{k}"][i] for k in layers], biases=[history[f"bias_{k}"][i] for k in layers]
+        )
+        for i, epoch in enumerate(history["epoch"])
+    }
+    return nets, tuple(nets) == settings.observe_at
+
+
+def _save(file: Path, arrays: dict[str, Any]) -> None:
+    """Write arrays to a file, which appears only when it is complete."""
+    partial = file.with_suffix(".partial")
+    with partial.open("wb") as stream:
+        np.savez(stream, **arrays)
+    partial.replace(file)
+
+
+COORDINATES = {
+    "ensemble": list(ENSEMBLES), "temperature": list(TEMPERATURES), "path_ensemble": list(PATHS),
+    "smooth_ensemble": [e for e in ENSEMBLES if e != "box"], "multiple": list(WINDOW),
+}  # fmt: skip
+"""Of the dimensions that are the same in every run."""
+
+
+def _write(job: Job, epochs: list[int], rows: list[dict], law: dict[str, np.ndarray], finite: bool) -> None:
+    """A run as NetCDF: records along `epoch`, steps between them along `step`, the epoch at which each ends."""
+    xarray = extra("xarray", "experiments")
+    variables: dict[str, Any] = {
+        name: (("epoch", *DIMENSIONS.get(name, ())), np.stack([row[name] for row in rows])) for name in rows[0]
+    }
+    for name, values in law.items():
+        variables[f"law_{name}"] = (("path_ensemble", "temperature", "step")[: values.ndim], values)
+    coordinates = {**COORDINATES, "epoch": epochs, "step": epochs[1:]}
+    attributes = {"network": job.network, "seed": job.seed, "finite": int(finite)}
+    attributes["settings"] = json.dumps(job.settings.to_json())
+    dataset = xarray.Dataset(variables, coords=coordinates, attrs=attributes)
+    partial = job.file.with_suffix(".partial")
+    dataset.to_netcdf(partial, engine="h5netcdf")
+    partial.replace(job.file)
+
+
+Histories = dict[str, Any]
+"""By network, xarray datasets with dimensions (seed, epoch or step, ...)."""
+
+
+def load_histories(jobs: list[Job]) -> Histories:
+    """The measurements of finished runs."""
+    xarray = extra("xarray", "experiments")
+    found: dict[str, list] = {}
+    for job in jobs:
+        with xarray.open_dataset(job.file, engine="h5netcdf") as dataset:
+            one = dataset.load().assign_coords(seed=job.seed).expand_dims("seed")
+        found.setdefault(job.network, []).append(one)
+    return {name: xarray.concat(parts, dim="seed", join="outer") for name, parts in found.items()}

@@ -1,0 +1,112 @@
+"""What is trained, and with how many samples the ensembles are measured."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from nnthermo._checks import check, refuse
+from nnthermo.experiments.reproduce.settings import NETWORKS
+from nnthermo.training import log_spaced_epochs
+
+ENSEMBLES = ("window", "box", "gaussian", "gaussian_without_mean")
+"""Exact with the window of (5.8), exact in the box (5.7), the Gaussian (5.9), and (5.14) without its mean term."""
+
+PATHS = ("gaussian", "window")
+"""Ensembles whose first law is integrated between the records."""
+
+TEMPERATURES = ("constant", "gap", "loss")
+"""β(t): one number, (9.4) from the gap of the mean state's spectrum, and the β at which (10.1) gives the bulk loss."""
+
+WINDOW = (0.5, 0.7, 1.0, 1.4, 2.0)
+"""Multiples of the constant β between which log Z is tested for factors (6.3)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of the trainings and of the measurements on them.
+
+    Attributes:
+        dataset: name for `nnthermo.data.load`.
+        samples: training samples; None for 6,000, or all if there are fewer.
+        networks: of the paper's, "deep" and "shallow".
+        epochs: passes over the data.
+        learning_rate: of plain SGD on the boundary loss.
+        batch_size: samples a step.
+        scale: multiplies Glorot-uniform initial weights; biases start at 0.
+        pixel_high: value of a white pixel; black is 0.
+        target_off: target of the nine outputs that should stay silent.
+        target_on: target of the output that should be active.
+        seeds: initial weights and order of samples.
+        beta: the constant β.
+        records: networks that are kept along a run, log-spaced in epoch, the first and the last among them.
+        last_records: how many at the end are taken for near equilibrium.
+        measured_samples: training samples whose inputs are the data of the ensembles; averages are over them.
+        relaxed_samples: training samples over which the bulk loss is averaged.
+        blocks: independent sets of random numbers, the same at every record; standard errors are over them.
+        window_samples: states of the exact window ensemble, a block.
+        box_samples: states of the exact box ensemble, a block.
+        path_samples: states of the window ensemble whose first law is integrated.
+    """
+
+    dataset: str = "digits"
+    samples: int | None = None
+    networks: tuple[str, ...] = tuple(NETWORKS)
+    epochs: int = 2000
+    learning_rate: float = 0.1
+    batch_size: int = 100
+    scale: float = 1.0
+    pixel_high: float = 1.0
+    target_off: float = -1.0
+    target_on: float = 1.0
+    seeds: tuple[int, ...] = (0, 1, 2)
+    beta: float = 1.4
+    records: int = 14
+    last_records: int = 4
+    measured_samples: int = 5
+    relaxed_samples: int = 200
+    blocks: int = 8
+    window_samples: int = 1000
+    box_samples: int = 100
+    path_samples: int = 100
+
+    def __post_init__(self) -> None:
+        for name in (
+            "epochs", "learning_rate", "batch_size", "scale", "pixel_high", "beta", "measured_samples",
+            "relaxed_samples",
+        ):  # fmt: skip
+            check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
+        for name in ("last_records", "blocks", "window_samples", "box_samples", "path_samples"):
+            check(name, "be at least 2", getattr(self, name) >= 2, getattr(self, name))
+        check("records", "be at least 3", self.records >= 3, self.records)
+        check("target_on", "exceed target_off", self.target_on > self.target_off, self.target_on)
+        unknown = [n for n in self.networks if n not in NETWORKS]
+        check("networks", f"be some of {', '.join(NETWORKS)}", self.networks and not unknown, ", ".join(self.networks))
+        for name in ("networks", "seeds"):
+            values = getattr(self, name)
+            check(name, "differ", len(set(values)) == len(values), values)
+        check("seeds", "name at least one seed", len(self.seeds) > 0, self.seeds)
+        check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
+        marks = len(self.observe_at)
+        check("epochs", f"leave room for {self.last_records} records", marks >= self.last_records, self.epochs)
+
+    @property
+    def observe_at(self) -> tuple[int, ...]:
+        """Epochs after which the network is kept."""
+        return log_spaced_epochs(self.epochs, self.records)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON types."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> "Settings":
+        """The settings that `to_json` wrote."""
+        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
+        return cls(**given)
+
+    def require_same(self, saved: dict[str, Any], where: Path) -> None:
+        """Refuse to continue a run that was started with other settings; the message names the first that differs."""
+        for name, value in self.to_json().items():
+            if saved.get(name) != value:
+                refuse(name, f"stay {saved.get(name)}, as the run in {where} was started", value)
