@@ -39,7 +39,7 @@ def main() -> None:
     inputs = jax.random.uniform(jax.random.key(1), SIZES[:1])
     x = net.propagate(inputs)
     print(machine())
-    print("\n| β | samples | log Z error | effective | s | s, first call | (5.9) less exact | U error | NUTS s | ratio |")
+    print("\n| β | samples | log Z error | effective | s | first s | (5.9) less exact | U error | NUTS s | ratio |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for beta in chosen.betas:
         ensemble = nt.CanonicalEnsemble(net, inputs, beta)

@@ -198,7 +198,7 @@ def _at(grid: Grid, beta: float) -> Grid:
 @equation(
     "4.8",
     "0 = ∂L/∂β = U - ∫pH",
-    code="nt.average_loss",
+    code="nt.maximum_entropy",
 )
 def _variation_in_beta(s: Systems) -> Iterator[Check]:
     grid, density = _grid(s)
@@ -206,6 +206,8 @@ def _variation_in_beta(s: Systems) -> Iterator[Check]:
     mean = np.sum(np.exp(grid.log_measure) * density * grid.energy)
     yield near("∂L/∂β, any p, beside U - ∫pH", slope_of, 0.5 - mean, 1e-9, "linear in β")
     yield near("⟨H⟩ after solving for β, U = 0.2", _at(grid, _beta_of(grid, 0.2)).average_loss, 0.2, 1e-10, "bisection")
+    ours = nt.maximum_entropy(0.2, grid.energy, multiplicities=np.exp(grid.log_measure))
+    yield near("that β by nt.maximum_entropy, beside it", ours.beta, _beta_of(grid, 0.2), 1e-8, "bisection")
 
 
 @equation(

@@ -128,7 +128,7 @@ def _loss_by_differentiation(s: Systems) -> Iterator[Check]:
     "7.6",
     "dS/dt ≤ 0",
     comment="Postulated, not derived; (8.4) does not imply it. What a training did to S is shown, not judged.",
-    code="nt.entropy",
+    code="nt.second_law",
     kind="postulate",
 )
 def _second_law(s: Systems) -> Iterator[Check]:
@@ -253,7 +253,7 @@ def _loss_and_entropy(net: forms.Twin, beta: float) -> np.ndarray:
     right="dU = T dS + ⟨∂_θH⟩ dθ, S = βU + log Z, θ = (ŵ, b)",
     condition="no work: ŵ and b stay, or dF = 0",
     comment="The printed law lacks the work that moving the weights does on the ensemble: how learning lowers U.",
-    code="nt.thermodynamic_functions",
+    code="nt.first_law",
 )
 def _first_law(s: Systems) -> Iterator[Check]:
     dU, dS = forms.central(lambda h: _loss_and_entropy(s.pair, BETA + h), 1e-4)
@@ -264,3 +264,11 @@ def _first_law(s: Systems) -> Iterator[Check]:
     work = float(grid.mean(forms.central(lambda h: forms.bulk_loss(_moved(s.pair, h), grid.x), 1e-4)))
     dU, dS = forms.central(lambda h: _loss_and_entropy(_moved(s.pair, h), BETA + 0.7 * h), 1e-4)
     yield near("all change: dU - T dS - ⟨∂_θH⟩ dθ", dU - dS / BETA - work, 0, 1e-7, FD, role="right")
+
+    def of_a_link(beta: Any, weight: Any) -> Any:
+        B = jnp.stack([jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]) - weight * jnp.array([1.0, 0.0])])
+        return nt.log_partition(nt.DenseHessian(B), beta)
+
+    law = nt.first_law(of_a_link, jnp.array([BETA, 2.0]), jnp.array([0.4, 1.1]), nodes=12)
+    yield near("nt.first_law, (5.14) of one link: ΔU - heat - work", law.residual[0], 0, 1e-9, "12 nodes", role="right")
+    yield near("its ΔU - ∫T dS, beside the work", law.printed_residual[0], law.work[0], 1e-9, "12 nodes", role="right")

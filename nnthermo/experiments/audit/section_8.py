@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,12 +21,24 @@ FD = "central difference, h = 10⁻³"
 PDE = "fourth order in time"
 
 
+def _density_of(s: Systems, *, conserved: bool) -> Any:
+    """The same flow by the library, from β = 0.5 to 1.5."""
+
+    def free_energy(q: Any, beta: Any) -> Any:
+        link = 0.5 + 1.2 * jnp.sin(q[0])
+        return (0.5 * jnp.log((1 + beta) ** 2 + beta * link**2) - LOG_2PI) / beta
+
+    return nt.liouville_density(
+        free_energy, flow.start(s), 2 * np.pi, [START, END], rate=ALPHA, conserved=conserved, tolerance=1e-11
+    )
+
+
 @equation(
     "8.1",
     "∂p/∂β = -Σ_k (dQ_k/dβ) ∂p/∂Q_k",
     right="∂p/∂β = -Σ_k ∂/∂Q_k ((dQ_k/dβ) p)",
     comment="The printed equation carries values of p along, not probability: ∫p changes at the rate α∫pΔF.",
-    code="nt.laplacian",
+    code="nt.liouville_density",
 )
 def _conservation(s: Systems) -> Iterator[Check]:
     p = flow.start(s)
@@ -36,6 +49,9 @@ def _conservation(s: Systems) -> Iterator[Check]:
     yield same("d∫p/dβ as printed, beside α∫pΔF", rate, expected, role="right")
     kept = flow.integral(flow.evolve(flow.liouville, p, START, END)) - 1
     yield near("∫p - 1 at β = 1.5 with the divergence", kept, 0, 1e-9, PDE, role="right")
+    ours = [float(_density_of(s, conserved=c).probability[1]) - 1 for c in (False, True)]
+    yield near("as printed, by nt.liouville_density, beside it", ours[0], lost, 1e-8, PDE, role="right")
+    yield near("with the divergence, by nt.liouville_density", ours[1], 0, 1e-9, "tolerance 10⁻¹¹", role="right")
 
 
 def _free_energy_of(net: forms.Twin) -> float:
@@ -47,7 +63,7 @@ def _free_energy_of(net: forms.Twin) -> float:
     "8.2",
     "dQ_k/dβ = α ∂F/∂Q_k = α Σ_i (∂b_i/∂Q_k) ∂F/∂b_i + α Σ_ij (dw_ij/dQ_k) ∂F/∂w_ij",
     comment="Gradient flow; not covariant under a change of the parameters Q.",
-    code="nt.laplacian",
+    code="nt.liouville_flow",
     kind="definition",
 )
 def _gradient_flow(s: Systems) -> Iterator[Check]:
@@ -72,7 +88,7 @@ def _gradient_flow(s: Systems) -> Iterator[Check]:
     "8.3",
     "S(β) = -∫ dᴷQ p log(Mp)",
     comment="M shifts S by -log M and does nothing else, as long as ∫p = 1.",
-    code="",
+    code="nt.liouville_density",
     kind="definition",
 )
 def _entropy_of_parameters(s: Systems) -> Iterator[Check]:
@@ -87,7 +103,7 @@ def _entropy_of_parameters(s: Systems) -> Iterator[Check]:
     right="∂S/∂β = α⟨ΔF⟩ where probability is conserved; -α∫ΔF p log(Mp) for (8.1) as printed",
     comment="The second line drops ∫∂p/∂β, which (8.1) as printed does not make zero. The right rate does not depend "
     "on the arbitrary M.",
-    code="nt.laplacian",
+    code="nt.liouville_flow",
 )
 def _entropy_production(s: Systems) -> Iterator[Check]:
     p, lap = flow.start(s), flow.laplacian(START)
@@ -107,7 +123,7 @@ def _entropy_production(s: Systems) -> Iterator[Check]:
     "∂S/∂β ≈ -α ∫ dᴷQ Σ_k (∂²F/∂Q_k²) p log(Mp)",
     right="∂S/∂β = α⟨ΔF⟩",
     comment="An equality for (8.1) as printed, which loses probability; false for a normalised p, and it depends on M.",
-    code="nt.laplacian",
+    code="nt.liouville_flow",
 )
 def _approximate_entropy_production(s: Systems) -> Iterator[Check]:
     p, lap = flow.start(s), flow.laplacian(START)
@@ -126,7 +142,7 @@ def _approximate_entropy_production(s: Systems) -> Iterator[Check]:
     "∂σ/∂β = α ΔF σ",
     right="∂σ/∂β + ∇·(vσ) = α ΔF p, v = α∇F",
     comment="An equality of integrals is not one of integrands. Neither equation for p gives it.",
-    code="nt.laplacian",
+    code="nt.liouville_density",
 )
 def _entropy_density_law(s: Systems) -> Iterator[Check]:
     p, lap = flow.start(s), flow.laplacian(START)
@@ -143,7 +159,7 @@ def _entropy_density_law(s: Systems) -> Iterator[Check]:
 @equation(
     "8.7",
     "σ(β, Q) = -p log(Mp)",
-    code="",
+    code="nt.liouville_density",
     kind="definition",
 )
 def _entropy_density(s: Systems) -> Iterator[Check]:
