@@ -303,7 +303,10 @@ def test_the_terminal_shows_a_line_an_equation(finished):
         for number, line in zip(EQUATIONS, lines[1:], strict=True):
             assert f"({number})" in line
             assert f"{VERDICTS[VERDICT[number]]} {VERDICT[number]}" in line
-    assert terminal.summary(results).startswith("86 equations: 25 exact, 12 exact with a condition, 11 approximate")
+    summary = terminal.summary(results)
+    assert summary.startswith("86 equations: 25 exact, 12 exact with a condition, 11 approximate")
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    assert " ".join(summary.split()) in " ".join(readme.split())
 
 
 def test_the_command_shows_one_equation(tmp_path, capsys):

@@ -383,5 +383,5 @@ def test_jinja2_and_matplotlib_are_imported_late():
 
 def test_the_templates_are_shipped():
     folder = Path(_checks.__file__).parent / "experiments"
-    for name in ("page", "parts", "reproduce/report", "compare/report"):
+    for name in ("page", "parts", "reproduce/report", "compare/report", "laws/report"):
         assert folder.joinpath(f"{name}.html.jinja").is_file()
