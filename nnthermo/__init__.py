@@ -18,12 +18,14 @@ from nnthermo.canonical import CanonicalEstimate as CanonicalEstimate
 from nnthermo.canonical import Chains as Chains
 from nnthermo.canonical import Estimate as Estimate
 from nnthermo.canonical import Flat as Flat
+from nnthermo.canonical import GaussianEnsemble as GaussianEnsemble
 from nnthermo.canonical import WeightedSamples as WeightedSamples
 from nnthermo.canonical import Window as Window
 from nnthermo.canonical import ancestral as ancestral
 from nnthermo.canonical import ancestral_samples as ancestral_samples
 from nnthermo.canonical import annealed as annealed
 from nnthermo.canonical import boltzmann as boltzmann
+from nnthermo.canonical import gaussian_ensemble as gaussian_ensemble
 from nnthermo.canonical import log_partition_difference as log_partition_difference
 from nnthermo.canonical import maximum_entropy as maximum_entropy
 from nnthermo.canonical import quadrature as quadrature

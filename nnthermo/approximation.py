@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, positive, real_array, refuse
+from nnthermo._checks import check, positive, real_array
 from nnthermo._typing import Array, Scalar
-from nnthermo.canonical import Box, CanonicalEnsemble, Estimate, Window, ancestral
-from nnthermo.ensemble import bulk_hessian, log_partition, restrict
+from nnthermo.canonical import Box, CanonicalEnsemble, Estimate, Window, ancestral, gaussian_ensemble
+from nnthermo.canonical.gaussian import fixed_state
 from nnthermo.network import FeedForward, Network, Septuple
 
 FindLogPartition = Callable[[CanonicalEnsemble, Array], Estimate]
@@ -123,7 +122,7 @@ def approximation_report(
     b = np.atleast_1d(np.asarray(real_array("betas", betas), np.float64))
     positive("betas", b)
     check("networks", "have one number of neurons", len({n.size for n in nets}) == 1, sorted({n.size for n in nets}))
-    found = [_fixed_state(n, inputs) for n in nets] if states is None else list(states)
+    found = [fixed_state(n, inputs) for n in nets] if states is None else list(states)
     check("states", "be one for each network", len(found) == len(nets), len(found))
 
     def sampled(ensemble: CanonicalEnsemble, key: Array) -> Estimate:
@@ -145,27 +144,14 @@ def approximation_report(
                 row[f"{name}_error"].append(float(estimate.error))
             ensemble = ensembles["window"]
             neurons = ensemble.dimension
-            whole = bulk_hessian(net, x)
-            G = whole if neurons == net.size else restrict(whole, net.unravel(jnp.asarray(ensemble.free)))
-            # V of clamped neurons is a constant of the ensemble, which the Hessian of the free ones does not know
-            held = 0.5 * float(beta) * float(m) * float(jnp.sum(ensemble.clamped_state() ** 2))
-            without = float(log_partition(G, float(beta), m=m))
-            kept = float(log_partition(G, float(beta), m=m, mean=x))
-            row["gaussian"].append(kept + held)
-            row["gaussian_without_mean"].append(without + held)
+            gaussians = [gaussian_ensemble(ensemble, state=x, mean_term=keep) for keep in (True, False)]
+            kept, without = (float(g.log_partition) for g in gaussians)
+            row["gaussian"].append(kept)
+            row["gaussian_without_mean"].append(without)
             row["dropped"].append(without - kept)
         for name, values in row.items():
             rows[name].append(values)
     return Approximation(b, neurons, **{name: np.array(values) for name, values in rows.items()})
-
-
-def _fixed_state(net: Any, inputs: Any) -> Any:
-    found = net.fixed_point(inputs)
-    if not bool(found.converged):
-        refuse(
-            "states", "be given where the network's own dynamics (2.5) does not converge", f"residual {found.residual}"
-        )
-    return found.state
 
 
 def _spearman(one: np.ndarray, other: np.ndarray) -> float:

@@ -89,6 +89,50 @@ def test_the_entropy_has_the_term_of_the_window():
     assert within(found.mean_square, np.trace(np.linalg.inv(M)) + mean @ mean)
 
 
+def test_gaussian_ensembles_are_the_exact_ones_of_linear_networks():
+    net, u = network(4, (2, 3, 2), activation=identity), draw_inputs(4, 2)
+    for m, options in ((0.0, {}), (0.2, {}), (0.2, {"clamp_inputs": True})):
+        ensemble = nt.CanonicalEnsemble(net, u, 1.7, m=m, **options)
+        exact = nt.ancestral(ensemble, jax.random.key(0), SAMPLES, moments=True)
+        gaussian = nt.gaussian_ensemble(ensemble)
+        for name in ("log_partition", "average_loss", "entropy"):
+            assert within(getattr(exact, name), getattr(gaussian, name)), (m, options, name)
+        n_eff, covariance = float(exact.effective_samples), np.asarray(gaussian.covariance())
+        deviation = np.sqrt(np.diag(covariance))
+        assert np.all(np.abs(np.asarray(exact.mean - gaussian.mean)) <= 5 * deviation / math.sqrt(n_eff) + 1e-12)
+        bound = 6 * math.sqrt(2 / n_eff) * np.outer(deviation, deviation) + 1e-12
+        assert np.all(np.abs(np.asarray(exact.covariance) - covariance) <= bound)
+        drawn = np.asarray(gaussian.sample(jax.random.key(1), SAMPLES))
+        assert np.all(
+            np.abs(drawn.mean(axis=0) - np.asarray(gaussian.mean)) <= 5 * deviation / math.sqrt(SAMPLES) + 1e-12
+        )
+        spread = 6 * math.sqrt(2 / SAMPLES) * np.outer(deviation, deviation) + 1e-12
+        assert np.all(np.abs(np.cov(drawn.T) - covariance) <= spread)
+
+
+def test_gaussian_ensembles_with_and_without_the_mean_term():
+    net, u = network(5, (2, 3, 2)), draw_inputs(5, 2)
+    ensemble = nt.CanonicalEnsemble(net, u, 1.7)
+    x = net.propagate(u)
+    G = nt.bulk_hessian(net, x)
+    kept, dropped = (nt.gaussian_ensemble(ensemble, mean_term=k) for k in (True, False))
+    assert float(kept.log_partition) == pytest.approx(float(nt.log_partition(G, 1.7, mean=x)), rel=1e-14)
+    assert float(dropped.log_partition) == pytest.approx(float(nt.log_partition(G, 1.7)), rel=1e-14)
+    assert float(kept.average_loss) == pytest.approx(float(nt.average_loss(G, 1.7, mean=x)), rel=1e-13)
+    assert float(kept.entropy) == float(dropped.entropy) == pytest.approx(float(nt.gaussian_entropy(G, 1.7)), rel=1e-14)
+    assert np.asarray(dropped.mean) == pytest.approx(np.asarray(net.ravel(x)))
+    # S = βU + log Z + ½⟨x·x⟩ with the moments of the distribution itself
+    square = float(jnp.trace(kept.covariance()) + kept.mean @ kept.mean)
+    assert float(kept.entropy) == pytest.approx(float(1.7 * kept.average_loss + kept.log_partition) + square / 2)
+    for change, message in (
+        ({"measure": nt.Box()}, "`measure` must be a window"), ({"measure": nt.Window(2.0)}, "`stiffness` must be 1"),
+        ({"targets": jnp.zeros(2)}, "`targets` must be left free"),
+        ({"potential": nt.local_potential(jnp.cos)}, "`potential` must be left out"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            nt.gaussian_ensemble(ensemble.replace(**change))
+
+
 # ---------------------------------------------------------------- quadrature
 
 

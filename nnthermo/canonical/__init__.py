@@ -8,6 +8,8 @@ from nnthermo.canonical.annealing import annealed as annealed
 from nnthermo.canonical.ensemble import CanonicalEnsemble as CanonicalEnsemble
 from nnthermo.canonical.ensemble import CanonicalEstimate as CanonicalEstimate
 from nnthermo.canonical.ensemble import Estimate as Estimate
+from nnthermo.canonical.gaussian import GaussianEnsemble as GaussianEnsemble
+from nnthermo.canonical.gaussian import gaussian_ensemble as gaussian_ensemble
 from nnthermo.canonical.maximum_entropy import MaximumEntropy as MaximumEntropy
 from nnthermo.canonical.maximum_entropy import boltzmann as boltzmann
 from nnthermo.canonical.maximum_entropy import maximum_entropy as maximum_entropy
