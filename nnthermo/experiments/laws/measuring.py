@@ -16,7 +16,7 @@ import numpy as np
 from nnthermo._typing import Array
 from nnthermo.canonical import Box, CanonicalEnsemble, Window, ancestral
 from nnthermo.ensemble import bulk_hessian, log_partition, mean_state
-from nnthermo.experiments.laws.settings import ENSEMBLES, PATHS, TEMPERATURES, WINDOW, Settings
+from nnthermo.experiments.laws.settings import ENSEMBLES, PATHS, WINDOW, Settings
 from nnthermo.laws import first_law
 from nnthermo.loss import boundary_loss
 from nnthermo.network import FeedForward

@@ -66,7 +66,7 @@ class Settings:
     measured_samples: int = 5
     relaxed_samples: int = 200
     blocks: int = 8
-    window_samples: int = 1000
+    window_samples: int = 500
     box_samples: int = 100
     path_samples: int = 100
 

@@ -205,6 +205,14 @@ _WHY = {
 }
 
 
+def mean_temperature(betas: np.ndarray) -> np.ndarray:
+    """T of the steps between records, (..., records) to (..., records - 1): the mean over log β, exact for (7.4)."""
+    ends = betas[..., :-1], betas[..., 1:]
+    fall, ratio = 1 / ends[0] - 1 / ends[1], np.log(ends[1] / ends[0])
+    same = np.abs(ratio) < 1e-9
+    return np.where(same, 1 / ends[0], fall / np.where(same, 1.0, ratio))
+
+
 def _threshold(temperature: str, histories: Histories, settings: Settings) -> Finding:
     numbers, shares = [], []
     forms = {"(6.7)": "complexity", "C_20 (10.5)": "complexity_20", "C_834 (10.5)": "complexity_all_but_20"}
@@ -214,8 +222,7 @@ def _threshold(temperature: str, histories: Histories, settings: Settings) -> Fi
             name: at[name].transpose("seed", "epoch").values
             for name in ("gaussian_loss", "thermodynamic_entropy", "beta", "displaced_count", *forms.values())
         }
-        t = 1 / rows["beta"]
-        mean_t, change = (t[:, 1:] + t[:, :-1]) / 2, np.diff(rows["gaussian_loss"], axis=1)
+        mean_t, change = mean_temperature(rows["beta"]), np.diff(rows["gaussian_loss"], axis=1)
         for text, name in forms.items():
             heat = mean_t * (np.diff(rows["thermodynamic_entropy"], axis=1) + np.diff(rows[name], axis=1))
             share = relative(change - heat, change).tolist()
@@ -229,8 +236,8 @@ def _threshold(temperature: str, histories: Histories, settings: Settings) -> Fi
     return Finding(
         numbers,
         _graded(shares, 0.05, 0.5),
-        "U is that of (5.14) at the mean state, S_0 that of (7.4); T of a step is the mean of its ends. Verdict by C "
-        "of (6.7).",
+        "U is that of (5.14) at the mean state, S_0 that of (7.4); T of a step is its mean over "
+        "log β. Verdict by C of (6.7).",
     )
 
 
