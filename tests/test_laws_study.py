@@ -14,7 +14,7 @@ from test_report import Page
 import nnthermo as nt
 from nnthermo.experiments import page as shared
 from nnthermo.experiments import processes
-from nnthermo.experiments.laws import QUICK, Settings, laws, measuring, runs
+from nnthermo.experiments.laws import QUICK, Settings, laws, measuring, pipeline, runs
 from nnthermo.experiments.laws.report import CAVEATS, FIGURES, write_report
 from nnthermo.experiments.laws.settings import ENSEMBLES, PATHS, TEMPERATURES, WINDOW
 from nnthermo.experiments.laws.statements import CLAIMS, NAMES, mean_temperature, second_law_verdict, statements
@@ -334,6 +334,7 @@ def test_a_tiny_run_and_the_same_interrupted_and_resumed(tmp_path, monkeypatch, 
     monkeypatch.setattr(runs, "measure_record", measure)
     with pytest.raises(ValueError, match="`output` must be empty"):
         laws(TINY, tmp_path / "two", workers=1)
+    monkeypatch.setattr(pipeline, "draw", lambda *_: [])
     second = laws(TINY, tmp_path / "two", workers=1, resume=True)
     assert second["statements"] == first["statements"]
     files = (xarray.load_dataset(tmp_path / name / "shallow.nc", engine="h5netcdf") for name in ("one", "two"))

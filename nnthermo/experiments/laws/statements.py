@@ -104,12 +104,14 @@ def _second_law(ensemble: str, temperature: str, histories: Histories, settings:
         means = s.mean(axis=-1)
         law = second_law(np.log1p(history.epoch.values), means)
         steps, errors = _mean_and_error(np.diff(s, axis=1))
-        risen = (steps > RESOLVED * errors + 1e-9).sum(axis=1)
+        beyond = steps > RESOLVED * errors + 1e-9
+        latest = np.where(beyond, history.epoch.values[1:], 0).max(axis=1)
         numbers += [
             Number(f"total change of S / nats, {network}", None, law.change.tolist()),
             Number(f"its standard error, {network}", None, _mean_and_error(s[:, -1] - s[:, 0])[1].tolist()),
             Number(f"share of rises, {network}", None, law.rises.tolist()),
-            Number(f"steps of {steps.shape[1]} that rise beyond their error, {network}", None, risen.tolist()),
+            Number(f"steps of {steps.shape[1]} that rise beyond their error, {network}", None, beyond.sum(1).tolist()),
+            Number(f"epoch at which the last of them ends, 0 for none, {network}", None, latest.tolist()),
             Number(f"largest rise / nats, {network}", None, np.maximum(steps, 0).max(axis=1).tolist()),
         ]
         if len(means) > 1:
@@ -131,6 +133,10 @@ def _second_law(ensemble: str, temperature: str, histories: Histories, settings:
             [entropy(histories[n], ensemble, temperature, "shannon_entropy") for n in settings.networks]
         )
         comment += f" By -⟨log p⟩ (4.5), which has ½⟨x·x⟩ of the window besides, the verdict would be: {other_verdict}."
+    if temperature == "gap":
+        comment += " S goes up where β from the gap goes down, whatever the weights do."
+    if temperature == "loss":
+        comment += " Nearly all of the fall is that of N free modes as β rises, the same for any weights."
     return Finding(numbers, verdict, comment)
 
 
