@@ -59,7 +59,7 @@ def _grid(histories: Histories, panel: Panel, label: str) -> Any:
     for row, temperature in zip(axes, TEMPERATURES, strict=True):
         for ax, (network, history) in zip(row, histories.items(), strict=True):
             panel(ax, history, temperature)
-            _dress(ax, f"{network}, {NAMES[temperature]}")
+            _dress(ax, f"{network}, {NAMES[temperature]}", history)
         row[0].set_ylabel(label, fontsize="small")
     return _finish(figure, axes)
 
@@ -70,17 +70,18 @@ def _row(histories: Histories, panel: Callable[[Any, Any], None], label: str) ->
     axes = figure.subplots(1, len(histories), squeeze=False, sharey=True)
     for ax, (network, history) in zip(axes[0], histories.items(), strict=True):
         panel(ax, history)
-        _dress(ax, f"{network}, {'-'.join(map(str, NETWORKS[network]))}")
+        _dress(ax, f"{network}, {'-'.join(map(str, NETWORKS[network]))}", history)
     axes[0, 0].set_ylabel(label)
     return _finish(figure, axes)
 
 
-def _dress(ax: Any, title: str) -> None:
+def _dress(ax: Any, title: str, history: Any) -> None:
     ax.set_title(title, loc="left", fontsize="medium", color=INK)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(visible=True, color="#e4e4e4", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.set_xscale("symlog", linthresh=1)
+    ax.set_xlim(-0.2, 1.3 * float(history.epoch.max()))
 
 
 def _finish(figure: Any, axes: Any) -> Any:

@@ -71,7 +71,10 @@ def laws(
     spent = open_folder(folder, settings, resume=resume)
     started = time.perf_counter()
 
-    jobs = [Job(n, s, settings, data_dir, folder / "runs") for s in settings.seeds for n in settings.networks]
+    # turned round after the first seed: a process that has compiled for the smaller network, done first, gets it again
+    orders = [settings.networks] + [settings.networks[::-1]] * (len(settings.seeds) - 1)
+    pairs = [(n, s) for s, networks in zip(settings.seeds, orders, strict=True) for n in networks]
+    jobs = [Job(n, s, settings, data_dir, folder / "runs") for n, s in pairs]
     say(f"Training {len(jobs)} networks for {settings.epochs:,} epochs on {len(data.inputs):,} samples, and measuring")
     processes.run_all(run, jobs, workers=workers or os.cpu_count() or 1, report=report)
 
