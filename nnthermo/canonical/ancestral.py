@@ -25,12 +25,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import log_ndtr, ndtr, ndtri
 
 from nnthermo._checks import check, integer, is_concrete, refuse
 from nnthermo._typing import Array
 from nnthermo.canonical.ensemble import CanonicalEnsemble, CanonicalEstimate, Estimate
 from nnthermo.canonical.measure import Box
+from nnthermo.canonical.truncated import is_narrow, log_mean_exp, truncated_normal
 from nnthermo.canonical.weights import WeightedSamples, estimate_from, log_mean
 from nnthermo.network import FeedForward, Septuple
 
@@ -244,47 +244,23 @@ class _Rule:
             return centre + width * noise, share
         assert low is not None
         assert high is not None
-        z, log_mass = truncated_normal(noise, (low - centre) / width, (high - centre) / width)
-        return centre + width * z, share + log_mass
+        a, b = (low - centre) / width, (high - centre) / width
+        z, log_mass = truncated_normal(noise, a, b)
+        x = jnp.clip(centre + width * z, *jax.lax.stop_gradient((low, high)))
+        # at high temperature 1/√κ and the mass cancel: there the integral itself
+        narrow = is_narrow(a, b)
+        left, right = jnp.where(narrow, low, 0.0), jnp.where(narrow, high, 1.0)
+        beta, curvature = (jnp.where(narrow, v, 0.0) for v in (self.beta, self.curvature))
+
+        def exponent(x: Array) -> Array:
+            return -0.5 * beta * (x - f) ** 2 - 0.5 * curvature * x**2
+
+        whole = jnp.log(right - left) + log_mean_exp(exponent, left, right)
+        return x, jnp.where(narrow, whole, share + log_mass)
 
     def clamped(self, x: Array, f: Array) -> Array:
         """Each clamped neuron's share of log w."""
         return -0.5 * self.beta * (x - f) ** 2 + 0.5 * self.beta * self.ensemble.m * x**2
-
-
-def truncated_normal(uniform: Array, low: Array, high: Array) -> tuple[Array, Array]:
-    """A standard normal number in (low, high) from one in (0, 1), and the log of that interval's mass.
-
-    By the inverse of the distribution, mirrored so that differences are taken in the tail that has digits; infinite or
-    NaN where the interval lies beyond some 37 (float32: 13) standard deviations.
-    """
-    flip, a, b = _mirrored(low, high)
-    lower, upper = _tail(ndtr, a, 0.0), _tail(ndtr, b, 1.0)
-    tiny = jnp.finfo(a.dtype).tiny
-    z = ndtri(jnp.clip(lower + uniform * (upper - lower), tiny, None))
-    z = jnp.clip(z, *jax.lax.stop_gradient((a, b)))  # of rounding; infinite ends have infinite derivatives
-    return jnp.where(flip, -z, z), log_normal_mass(low, high)
-
-
-def log_normal_mass(low: Array, high: Array) -> Array:
-    """log of a standard normal's mass in (low, high), whose ends may be infinite; differentiable."""
-    _, a, b = _mirrored(low, high)
-    log_b = _tail(log_ndtr, b, 0.0)
-    whole = jnp.isneginf(a)
-    ratio = jnp.exp(jnp.where(whole, -1.0, _tail(log_ndtr, a, 0.0) - log_b))
-    return log_b + jnp.where(whole, 0.0, jnp.log1p(-jnp.where(whole, 0.0, ratio)))
-
-
-def _mirrored(low: Array, high: Array) -> tuple[Array, Array, Array]:
-    """Whether the interval is turned over to have most of it below 0, and its ends then."""
-    flip = low + high > 0
-    return flip, jnp.where(flip, -high, low), jnp.where(flip, -low, high)
-
-
-def _tail(function: Callable[[Array], Array], x: Array, limit: float) -> Array:
-    """function(x); its limit, and no derivative, where x is infinite: there the chain rule would give 0 times inf."""
-    infinite = jnp.isinf(x)
-    return jnp.where(infinite, limit, function(jnp.where(infinite, 0.0, x)))
 
 
 def _through_layers(rule: _Rule, net: FeedForward, plan: _Plan, noise: Array) -> tuple[Array, Array]:

@@ -24,11 +24,12 @@ import numpy as np
 
 from nnthermo._checks import check, extra, integer, is_concrete, real_array
 from nnthermo._typing import Array
-from nnthermo.canonical.ancestral import draw, levels_of, log_normal_mass, truncated_normal
+from nnthermo.canonical.ancestral import draw, levels_of
 from nnthermo.canonical.coordinates import Coordinates, activations, coordinates_of, curvature, density, reach
 from nnthermo.canonical.ensemble import CanonicalEnsemble, CanonicalEstimate
 from nnthermo.canonical.measure import Box
 from nnthermo.canonical.sampling import lenient
+from nnthermo.canonical.truncated import log_normal_mass, truncated_normal
 from nnthermo.canonical.weights import WeightedSamples, estimate_from
 
 ACCEPTANCE = 0.8
