@@ -120,6 +120,7 @@ def approximation_report(
     nets = [networks] if isinstance(networks, FeedForward | Septuple) else list(networks)  # type: ignore[arg-type]
     check("networks", "hold at least one network", len(nets) > 0, 0)
     b = np.atleast_1d(np.asarray(real_array("betas", betas), np.float64))
+    check("betas", "be one number or one vector", b.ndim == 1, f"shape {b.shape}")
     positive("betas", b)
     check("networks", "have one number of neurons", len({n.size for n in nets}) == 1, sorted({n.size for n in nets}))
     found = [fixed_state(n, inputs) for n in nets] if states is None else list(states)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.ode import odeint
 
-from nnthermo._checks import check, finite, real_array
+from nnthermo._checks import check, finite, positive, real_array
 from nnthermo._typing import Array, Scalar
 
 FreeEnergy = Callable[[Array, Array], Array]
@@ -65,6 +65,7 @@ def liouville_flow(
     q = real_array("parameters", parameters, ndim=2)
     logs = real_array("log_densities", log_densities, shape=q.shape[:1]).astype(q.dtype)
     b = _increasing(betas).astype(q.dtype)
+    positive("normalisation", normalisation)
     bound = 1e3 * float(jnp.finfo(q.dtype).eps) if tolerance is None else float(tolerance)
     return _follow(free_energy, bound, q, logs, b, jnp.asarray(rate, q.dtype), jnp.asarray(normalisation, q.dtype))
 
@@ -137,6 +138,8 @@ def liouville_density(
     p = real_array("density", density)
     check("density", "have one to three axes", 1 <= p.ndim <= 3, p.ndim)
     finite("density", p)
+    check("density", "not be negative", bool(jnp.all(p >= 0)), float(jnp.min(p)))
+    positive("normalisation", normalisation)
     periods = tuple(float(v) for v in np.atleast_1d(np.asarray(lengths, np.float64)))
     check("lengths", f"be {p.ndim} positive numbers", len(periods) == p.ndim and min(periods) > 0, periods)
     b = _increasing(betas).astype(p.dtype)

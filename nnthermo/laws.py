@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, integer, real_array
+from nnthermo._checks import check, finite, integer, positive, real_array
 from nnthermo._typing import Array
 
 LogPartition = Callable[[Array, Any], Array]
@@ -63,6 +63,7 @@ def first_law(log_partition: LogPartition, betas: Any, path: Any, *, nodes: int 
     lengths = {jnp.shape(v)[0] for v in leaves}
     check("path", "have leaves of one length", len(lengths) == 1, sorted(lengths))
     dtype = jnp.result_type(*leaves)
+    positive("betas", betas)
     b = real_array("betas", betas).astype(dtype)
     check("betas", f"be one number or have shape {(points,)}", b.shape in ((), (points,)), f"shape {b.shape}")
     b = jnp.broadcast_to(b, (points,))
@@ -136,12 +137,14 @@ def second_law(times: Any, entropies: Any) -> SecondLaw:
         entropies: S, in nats, (seeds, records) or (records,).
 
     Raises:
-        ValueError: shapes that do not fit, fewer than two records, times that do not increase.
+        ValueError: shapes that do not fit, fewer than two records, times that do not increase, entropies that are not
+            finite (leave diverged runs out).
     """
     t, s = np.asarray(times, np.float64), np.atleast_2d(np.asarray(entropies, np.float64))
     check("times", "be one vector of at least two records", t.ndim == 1 and t.size > 1, f"shape {t.shape}")
     check("times", "increase", bool(np.all(np.diff(t) > 0)), "times that do not")
     check("entropies", f"have {t.size} records", s.ndim == 2 and s.shape[1] == t.size, f"shape {s.shape}")
+    finite("entropies", s)
     changes = np.diff(s, axis=1)
     rates = changes / np.diff(t)
     seeds = len(s)

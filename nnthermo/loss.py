@@ -180,6 +180,13 @@ def bulk_loss(net: Network, x: State, *, inputs: Array | None = None, potential:
     return loss if potential is None else loss + potential(x)
 
 
+def _quadratic_parts(potential: Any) -> list[Scalar]:
+    """m of a quadratic potential, or of each that is among the parts of a sum."""
+    if isinstance(potential, _TotalPotential):
+        return [m for part in potential.parts for m in _quadratic_parts(part)]
+    return [potential.m] if isinstance(potential, QuadraticPotential) else []
+
+
 def check_bounded_below(net: Network, potential: Potential | None) -> None:
     """Refuse or warn of a quadratic potential with which the bulk loss has no minimum.
 
@@ -189,18 +196,19 @@ def check_bounded_below(net: Network, potential: Potential | None) -> None:
     Warns:
         UnboundedLossWarning: 0 < m with unbounded activations (linear, ReLU): a minimum exists only if m < λ_min(Ĝ).
     """
-    if not isinstance(potential, QuadraticPotential) or not is_concrete(potential.m):
+    curvatures = _quadratic_parts(potential)
+    if not curvatures or not is_concrete(curvatures):
         return
-    m = float(potential.m)
+    m = float(sum(float(v) for v in curvatures))
     if m <= 0:
         return
-    if m >= 1:
-        refuse("m", "be below 1 for the bulk loss to have a minimum", m)
     if isinstance(net, FeedForward):
         parts = list(zip(net.activations, net.sizes[1:], strict=True))
     else:
         parts = [(net.activation, net.size)] if isinstance(net, Septuple) else []
-    if not all(is_bounded(f, n) for f, n in parts):
+    if all(is_bounded(f, n) for f, n in parts):
+        check("m", "be below 1 for the bulk loss to have a minimum", m < 1, m)
+    else:
         warnings.warn(
             f"`m` should be 0 for unbounded activations, but got {m}: the bulk loss has a minimum only if m < λ_min(Ĝ)",
             UnboundedLossWarning,

@@ -343,7 +343,9 @@ def approximation_errors(
     for (name, values), (line, colour) in zip(errors.items(), lines, strict=False):
         y = np.asarray(values, float)
         check(f"errors[{name!r}]", f"have shape {x.shape}", y.shape == x.shape, f"shape {y.shape}")
-        ax.plot(x, y, color=colour, linestyle=line, linewidth=1.7, marker="o", markersize=3, label=names.get(name, name))
+        ax.plot(
+            x, y, color=colour, linestyle=line, linewidth=1.7, marker="o", markersize=3, label=names.get(name, name)
+        )
     ax.set_xscale("log")
     _dress(ax, title, "β, 1/loss", "nats a neuron" if title.startswith("Error") else "", columns=2)
     return ax

@@ -116,5 +116,9 @@ def test_bad_flows_are_named():
         nt.liouville_flow(wave, jnp.zeros((2, 1)), jnp.zeros(3), [1.0, 2.0])
     with pytest.raises(ValueError, match="one to three axes"):
         nt.liouville_density(wave, jnp.ones((2,) * 4), [1.0] * 4, [1.0, 2.0])
+    with pytest.raises(ValueError, match="`density` must not be negative"):
+        nt.liouville_density(wave, jnp.array([-0.1, 0.5, 0.5]), 1.0, [1.0, 2.0])
+    with pytest.raises(ValueError, match="`normalisation` must be positive"):
+        nt.liouville_flow(wave, jnp.zeros((2, 1)), jnp.zeros(2), [1.0, 2.0], normalisation=-1.0)
     with pytest.raises(ValueError, match="`lengths` must be 1 positive numbers"):
         nt.liouville_density(wave, jnp.ones(4), [1.0, 2.0], [1.0, 2.0])

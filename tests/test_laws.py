@@ -80,6 +80,8 @@ def test_bad_paths_are_named():
         nt.first_law(log_z, jnp.ones(3), path)
     with pytest.raises(ValueError, match="at least two points"):
         nt.first_law(log_z, 1.0, path_of(points=1))
+    with pytest.raises(ValueError, match="`betas` must be positive"):
+        nt.first_law(log_z, -1.0, path)
     with pytest.raises(ValueError, match="`nodes` must be positive"):
         nt.first_law(log_z, 1.0, path, nodes=0)
     with pytest.raises(ValueError, match="leaves of one length"):
@@ -103,6 +105,8 @@ def test_the_second_law_counts_what_rises():
     assert nt.second_law(t, np.ones(4)).rises == pytest.approx(0)
     with pytest.raises(ValueError, match="`times` must increase"):
         nt.second_law(t[::-1], S)
+    with pytest.raises(ValueError, match="`entropies` must be finite"):
+        nt.second_law(t, np.where(S > 5, np.nan, S))
     with pytest.raises(ValueError, match="`entropies` must have 4 records"):
         nt.second_law(t, S[:, :3])
 

@@ -68,6 +68,10 @@ def test_existence_and_signs():
     assert not bool(nt.maximum_entropy(1.0, jnp.array([1.0, 1.0])).exists)
     near = nt.maximum_entropy(1 + 1e-9, H)  # nearly all weight on the lowest: e^-β = 1e-9
     assert float(near.beta) == pytest.approx(-math.log(1e-9), rel=1e-6)
+    two = jnp.array([0.0, 1.0], jnp.float32)
+    assert float(nt.maximum_entropy(jnp.float32(1e-30), two).beta) == pytest.approx(30 * math.log(10), rel=1e-5)
+    with pytest.raises(ValueError, match="`bounds` must be an interval"):
+        nt.maximum_entropy(1.0, lambda b: -jnp.log(b), bounds=(1.0,))
     with pytest.raises(ValueError, match="`losses` must be finite"):
         nt.maximum_entropy(1.0, [0.0, np.inf])
     with pytest.raises(ValueError, match="`multiplicities` must be positive"):

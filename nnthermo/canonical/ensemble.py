@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, finite, is_concrete, positive, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.canonical.measure import Box, Measure, Window, resolved, stiffness_of
@@ -70,8 +70,11 @@ class CanonicalEnsemble:
         potential: V(x) besides, as for `nt.bulk_loss`.
 
     Raises:
-        ValueError: shapes that do not fit, β not positive, no free neuron, or m so large that no normalisable density
-            is left where that is known (bounded activations: 1 + β(1 - m) <= 0 in the window, m >= 1 without).
+        ValueError: shapes that do not fit, numbers that are not finite, β not positive, no free neuron, or m so large
+            that no normalisable density is left where that is known: for bounded activations 1 + β(1 - m) <= 0 in the
+            window, m >= 1 without one or in a box with an open side. For linear ones it is β(λ_min - m) + 1 > 0 in the
+            window that decides, which is not looked at: `gaussian_ensemble` and `quadrature` refuse, and ancestral
+            samples have few `effective_samples`.
         TypeError: data that are not real, or another kind of measure.
     """
 
@@ -102,6 +105,9 @@ class CanonicalEnsemble:
         positive("beta", beta)
         b = real_array("beta", beta, shape=()).astype(dtype)
         curvature = real_array("m", m, shape=()).astype(dtype)
+        for name, array in (("inputs", data), ("targets", held), ("beta", b), ("m", curvature)):
+            if array is not None:
+                finite(name, array)
         if isinstance(potential, QuadraticPotential):
             curvature, potential = curvature + jnp.asarray(potential.m, dtype), None
         if potential is not None and not callable(potential):
@@ -117,7 +123,9 @@ class CanonicalEnsemble:
         self._check_normalisable()
 
     def _check_normalisable(self) -> None:
-        if isinstance(self.measure, Box) or not is_concrete(self.beta, self.m, self.measure):
+        if not is_concrete(self.beta, self.m, self.measure):
+            return
+        if isinstance(self.measure, Box) and np.isfinite([np.asarray(e) for e in self.edges()]).all():
             return
         if float(self.stiffness + self.beta * (1 - self.m)) <= 0 and has_bounded_activations(self.net):
             limit = "1 + 1/β" if isinstance(self.measure, Window) else "1"

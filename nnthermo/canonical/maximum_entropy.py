@@ -73,17 +73,19 @@ def maximum_entropy(
         ValueError: losses that are not finite, multiplicities that are not positive, an empty interval.
     """
     if callable(of):
+        check("bounds", "be an interval (low, high)", len(bounds) == 2 and bounds[0] < bounds[-1], bounds)
         low, high = bounds
-        check("bounds", "be an interval", low < high, bounds)
         target = real_array("average_loss", average_loss, shape=())
         return _solve(target, of, jnp.asarray(low, target.dtype), jnp.asarray(high, target.dtype), jnp.asarray(True))
     h, log_g = _levels(of, multiplicities)
     target = real_array("average_loss", average_loss, shape=()).astype(h.dtype)
-    # beyond this |β| all weight but a share of one rounding is on the lowest or highest level
+    # beyond this |β| all weight but a share of one rounding, or of U's distance to it, is on the last level
     spread = jnp.max(h) - jnp.min(h)
     gap = jnp.min(jnp.where(_steps(h) > 0, _steps(h), jnp.inf), initial=jnp.inf)
     reach = 4 * (-jnp.log(jnp.finfo(h.dtype).eps) + jnp.ptp(log_g) + jnp.log(h.size)) / jnp.where(spread > 0, gap, 1)
     exists = (target > jnp.min(h)) & (target < jnp.max(h))
+    nearest = jnp.minimum(target - jnp.min(h), jnp.max(h) - target) / jnp.where(spread > 0, spread, 1)
+    reach += 2 * jnp.abs(jnp.log(jnp.where(exists, nearest, 1))) / jnp.where(spread > 0, gap, 1)
     reach = jax.lax.stop_gradient(reach)
     return _solve(target, lambda b: logsumexp(log_g - b * h), -reach, reach, exists)
 

@@ -56,7 +56,11 @@ class Box:
 
     def __post_init__(self) -> None:
         check("low and high", "be given together", (self.low is None) == (self.high is None), (self.low, self.high))
-        if self.low is not None and is_concrete(self.low, self.high):
+        if self.low is None:
+            return
+        for name, edge in (("low", self.low), ("high", self.high)):
+            real_array(name, edge)
+        if is_concrete(self.low, self.high):
             low, high = np.asarray(self.low), np.asarray(self.high)
             check("high", "exceed low", bool(np.all(high > low)), f"{high} for {low}")
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from nnthermo._checks import check, integer
+from nnthermo._checks import check, integer, is_concrete, refuse
 from nnthermo._typing import Array
 from nnthermo.canonical.ensemble import CanonicalEnsemble, CanonicalEstimate, Estimate
 from nnthermo.linalg.dense import matmul
@@ -26,9 +26,10 @@ def quadrature(
     """log Z, U, S, ⟨x⟩ and the covariance of an ensemble of up to three free neurons.
 
     Points along each neuron are doubled until log Z, U and ⟨x·x⟩ settle; `error` is their last change, which is larger
-    than `tolerance` where they did not. Infinite intervals are cut where the density has fallen by e^-40 on every face
-    and widened until it has. Not differentiable in what decides the interval; for derivatives fix `points` and use the
-    differences of two calls.
+    than `tolerance` where they did not: look at it where β is large, since the interval does not shrink with the peaks
+    in it and points along a neuron are bounded (16,384, 2,048 and 256 in one, two and three dimensions). Infinite
+    intervals are cut where the density has fallen by e^-40 on every face. Not to be traced; for derivatives take the
+    differences of two calls with the same `points`.
 
     Args:
         ensemble: of any network with at most three free neurons.
@@ -36,8 +37,9 @@ def quadrature(
         points: along each neuron, to be used as they are.
 
     Raises:
-        ValueError: more than three free neurons, no points, or traced numbers.
+        ValueError: more than three free neurons, no points, traced numbers, or a density that does not fall.
     """
+    check("ensemble", "be known (not traced) for quadrature", is_concrete(ensemble), "a tracer")
     n = ensemble.dimension
     check("ensemble", "have at most 3 free neurons for quadrature", n <= 3, n)
     bound = 1e4 * float(jnp.finfo(ensemble.dtype).eps) if tolerance is None else float(tolerance)
@@ -71,7 +73,15 @@ def _interval(ensemble: CanonicalEnsemble) -> tuple[np.ndarray, np.ndarray]:
             break
         left = np.where(outside[0] > -40, 1.5 * left, left)
         right = np.where(outside[1] > -40, 1.5 * right, right)
+    else:
+        refuse(
+            "ensemble", "have a density that falls in every direction", "one that still has not at " + _places(right)
+        )
     return left, right
+
+
+def _places(right: np.ndarray) -> str:
+    return "|x| = " + ", ".join(f"{v:.3g}" for v in right)
 
 
 def _log_density_outside(
