@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,16 @@ def reproduction(results: dict[str, Any]) -> str:
 
 def comparison(results: dict[str, Any]) -> str:
     """Markdown, one row a statement, its first number for each network."""
-    networks = results["settings"]["networks"]
-    rows = [
-        f"| what the paper says of the bulk loss | verdict | here, mean over seeds: {', '.join(networks)} |",
-        "|---|---|---|",
-    ]
+    return _by_network(results, "what the paper says of the bulk loss", results["settings"]["networks"])
+
+
+def laws(results: dict[str, Any]) -> str:
+    """The same for the laws of learning."""
+    return _by_network(results, "law", ("deep", "shallow"))
+
+
+def _by_network(results: dict[str, Any], head: str, networks: Sequence[str]) -> str:
+    rows = [f"| {head} | verdict | here, mean over seeds: {', '.join(networks)} |", "|---|---|---|"]
     for statement in results["statements"]:
         means = {n["label"]: n["mean"] for n in statement["numbers"]}
         label = statement["numbers"][0]["label"].removesuffix(f", {networks[0]}")
@@ -52,7 +58,7 @@ def _escaped(text: str) -> str:
     return re.sub(r"\|(.+?)\|", r"abs(\1)", text)
 
 
-TABLES = {"reproduction": reproduction, "comparison": comparison}
+TABLES = {"reproduction": reproduction, "comparison": comparison, "laws": laws}
 """Studies by folder, and what writes the table of each."""
 
 
