@@ -53,12 +53,13 @@ def test_graphs_with_cycles_against_quadrature(seed, beta, m, scale):
     net = graph(seed, 4, cyclic=True, scale=scale, inputs=1)
     ensemble = nt.CanonicalEnsemble(net, draw_inputs(seed, 1), beta, clamp_inputs=True, m=m)
     found = nt.annealed(ensemble, jax.random.fold_in(KEY, seed))
-    assert_agrees(found.estimate, nt.quadrature(ensemble))
+    assert_agrees(found.estimate, nt.quadrature(ensemble, points=96))  # three neurons: a million points
     assert float(found.estimate.log_partition.error) < 0.1
     assert found.temperatures.shape == (33,)
     assert float(found.acceptance.mean()) > 0.6
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize(("seed", "beta"), [(0, 1.0), (1, 40.0)])
 def test_clamped_layers_in_a_box_with_a_potential_against_quadrature(seed, beta):
@@ -73,6 +74,7 @@ def test_clamped_layers_in_a_box_with_a_potential_against_quadrature(seed, beta)
     np.testing.assert_array_equal(states[:, 4], 0.6)
 
 
+@pytest.mark.exhaustive
 def test_half_infinite_boxes_against_quadrature():
     """ReLU neurons in a cycle, x > 0."""
     net = graph(5, 4, cyclic=True, scale=0.9, inputs=1, activation=jax.nn.relu)
@@ -123,6 +125,7 @@ def many():
     return run(jax.random.split(KEY, 200)), nt.quadrature(ensemble)
 
 
+@pytest.mark.exhaustive
 def test_z_is_unbiased_however_few_the_particles(many):
     found, exact = many
     assert np.asarray(found.resampled).any()
@@ -132,6 +135,7 @@ def test_z_is_unbiased_however_few_the_particles(many):
     assert abs(ratio.mean() - 1) < SIGMAS * ratio.std() / math.sqrt(len(ratio))
 
 
+@pytest.mark.exhaustive
 def test_the_standard_error_is_that_of_repeated_runs(many):
     found, exact = many
     for name in ("log_partition", "average_loss", "entropy", "mean_square"):
@@ -160,6 +164,7 @@ def test_new_numbers_do_not_compile_again():
     assert annealing._run._cache_size() == before
 
 
+@pytest.mark.exhaustive
 def test_temperatures_of_ones_own_and_no_resampling():
     ensemble = nt.CanonicalEnsemble(bistable(), jnp.zeros(0), 5.0)
     grid = np.linspace(0, 1, 33) ** 2

@@ -41,6 +41,7 @@ def test_what_is_dropped_has_its_bound(report):
     assert report.gaussian_without_mean - report.gaussian == pytest.approx(report.dropped, abs=1e-12)
 
 
+@pytest.mark.exhaustive
 def test_linear_networks_have_no_gaussian_error():
     nets = [network(k, (3, 4, 2), activation=identity) for k in range(3)]
     found = nt.approximation_report(nets, draw_inputs(0, 3), [0.5, 5.0], key=jax.random.key(0), samples=20_000, m=0.1)
@@ -52,6 +53,7 @@ def test_linear_networks_have_no_gaussian_error():
     assert np.all(found.box[:, :1] > exact[:1] - 1e-9)  # m > 0 only adds
 
 
+@pytest.mark.exhaustive
 def test_graphs_with_cycles_need_a_way_to_log_z():
     ring = nt.Septuple(
         jnp.array([[0.0, 0.4], [-0.6, 0.0]]), jnp.array([0.1, 0.2]), activation=jnp.tanh,
@@ -67,6 +69,7 @@ def test_graphs_with_cycles_need_a_way_to_log_z():
     assert np.isnan(found.rankings()["gaussian"]).all()  # one network has no order
 
 
+@pytest.mark.exhaustive
 def test_clamped_inputs_leave_their_constant():
     net, u = network(5, (2, 3, 2), activation=identity), draw_inputs(5, 2)
     found = nt.approximation_report(net, u, 2.0, key=jax.random.key(1), samples=40_000, m=0.2, clamp_inputs=True)

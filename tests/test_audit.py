@@ -95,6 +95,7 @@ def test_numbers_behind_the_verdicts(finished):
             assert abs(c["value"] - c["expected"]) > 2 * c["tolerance"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_verdicts_do_not_hang_on_the_networks(seed):

@@ -90,6 +90,7 @@ def test_particles_carry_the_density_of_a_linear_flow():
     assert np.asarray(flow.production) == pytest.approx(3 * rate * k / np.array([1.0, 2.0, 4.0]), rel=1e-12)
 
 
+@pytest.mark.exhaustive
 def test_networks_flow_along_their_free_energy():
     net = network(0, (2, 2, 1), scale=0.5).to_septuple()
     x = net.propagate(jnp.array([0.3, -0.5]))

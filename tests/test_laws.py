@@ -57,11 +57,13 @@ def test_heat_and_work_of_closed_forms():
     assert np.asarray(law.free_energy_change)[1] == pytest.approx(n / 4 * np.log(3), abs=1e-12)
 
 
+@pytest.mark.exhaustive
 def test_at_fixed_temperature_work_is_the_change_of_the_free_energy():
     law = nt.first_law(gaussian_log_z(draw_inputs(0, 3)), 1.4, path_of(step=0.1), nodes=6)
     assert np.asarray(law.work) == pytest.approx(np.asarray(law.free_energy_change), abs=1e-8)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_first_law_of_the_exact_ensemble():
     u = draw_inputs(1, 3)
