@@ -19,6 +19,7 @@ from nnthermo import (
     local_potential,
     pair_interaction,
     relax,
+    total_potential,
 )
 from nnthermo.loss import check_bounded_below
 
@@ -237,11 +238,21 @@ def test_sign_of_the_loss_far_away(m, sign, seed):
 
 
 @pytest.mark.parametrize("m", [1.0, 1.5, np.float64(2.0), jnp.asarray(1.0)])
-@pytest.mark.parametrize("activation", [jnp.tanh, linear])
-def test_no_minimum_is_refused(m, activation):
-    net = layered(0, activation=activation)
-    with pytest.raises(ValueError, match="`m` must be below 1 for the bulk loss to have a minimum, but got"):
-        relax(net, np.zeros(3), np.zeros(2), potential=QuadraticPotential(m))
+def test_no_minimum_is_refused(m):
+    net = layered(0, activation=jnp.tanh)
+    halves = total_potential(QuadraticPotential(m / 2), QuadraticPotential(m / 2))
+    for potential in (QuadraticPotential(m), halves):
+        with pytest.raises(ValueError, match="`m` must be below 1 for the bulk loss to have a minimum, but got"):
+            relax(net, np.zeros(3), np.zeros(2), potential=potential)
+
+
+def test_large_m_is_no_fault_of_steep_linear_layers():
+    # one hidden neuron between clamped ends, both weights 2: curvature 1 + 4 - m
+    net = FeedForward([[[2.0]], [[2.0]]], [[0.0], [0.0]], activation=linear)
+    with pytest.warns(UnboundedLossWarning, match="but got 1.5"):
+        found = relax(net, np.array([0.1]), np.array([0.3]), potential=QuadraticPotential(1.5))
+    assert float(found.state[1][0]) == pytest.approx((0.2 + 0.6) / 3.5)
+    assert bool(found.converged)
 
 
 @pytest.mark.parametrize("activation", [linear, jax.nn.relu, jax.nn.softplus, (jnp.tanh, linear)])
