@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, real_array, refuse
+from nnthermo._checks import check, is_concrete, real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.network import FeedForward, Network, Septuple

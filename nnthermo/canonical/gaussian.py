@@ -68,7 +68,8 @@ def gaussian_ensemble(ensemble: CanonicalEnsemble, *, state: State = None, mean_
     check(
         "measure", "be a window of stiffness 1", isinstance(ensemble.measure, Window), type(ensemble.measure).__name__
     )
-    check("stiffness", "be 1, as in (5.8)", float(ensemble.stiffness) == 1, float(ensemble.stiffness))
+    if is_concrete(ensemble.stiffness):
+        check("stiffness", "be 1, as in (5.8)", float(ensemble.stiffness) == 1, float(ensemble.stiffness))
     check("targets", "be left free: (5.9) expands about a fixed state", ensemble.targets is None, "clamped outputs")
     check("potential", "be left out: (5.9) knows m alone", ensemble.potential is None, ensemble.potential)
     net, beta, m = ensemble.net, ensemble.beta, ensemble.m
