@@ -79,25 +79,17 @@ def reproduce_command(typer: Any) -> Any:
         ] = None,
     ) -> None:
         """Train the paper's two networks on real digits: figures 1-7, every quoted number beside ours, one report."""
-        given = {
-            "dataset": dataset, "samples": samples, "epochs": epochs, "learning_rate": learning_rate,
-            "batch_size": batch_size, "scale": scale, "pixel_high": pixel_high, "target_off": target_off,
-            "target_on": target_on, "beta": beta, "observations": observations, "relaxed_samples": relaxed_samples,
-        }  # fmt: skip
-        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         with _friendly_errors():
-            if seeds is not None:
-                chosen["seeds"] = _numbers(seeds)
-            short = 0 if quick else 1000
-            _reproduce(
-                output,
-                chosen,
-                quick,
-                resume,
-                data_dir,
-                workers,
-                short if sensitivity_epochs is None else sensitivity_epochs,
-            )
+            from nnthermo.experiments import reproduce as study
+
+            given = _given(
+                seeds=seeds, dataset=dataset, samples=samples, epochs=epochs, learning_rate=learning_rate,
+                batch_size=batch_size, scale=scale, pixel_high=pixel_high, target_off=target_off,
+                target_on=target_on, beta=beta, observations=observations, relaxed_samples=relaxed_samples
+            )  # fmt: skip
+            length = (0 if quick else 1000) if sensitivity_epochs is None else sensitivity_epochs
+            options = {"data_dir": data_dir, "resume": resume, "workers": workers, "sensitivity_epochs": length}
+            _study(study, study.reproduce, output, given, quick, **options)
 
     return reproduce
 
@@ -109,38 +101,29 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise ValueError(f"`seeds` must be whole numbers separated by commas, but got {text!r}") from None
 
 
-def _reproduce(
-    output: Path,
-    given: dict[str, Any],
-    quick: bool,
-    resume: bool,
-    data_dir: str | None,
-    workers: int | None,
-    sensitivity_epochs: int,
+def _given(*, seeds: str | None, networks: str | None = None, **values: Any) -> dict[str, Any]:
+    """The settings that were named on the command line."""
+    chosen: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    if seeds is not None:
+        chosen["seeds"] = _numbers(seeds)
+    if networks is not None:
+        chosen["networks"] = tuple(part.strip() for part in networks.split(",") if part.strip())
+    return chosen
+
+
+def _study(
+    study: Any, run: Callable[..., dict[str, Any]], output: Path, given: dict[str, Any], quick: bool, **options: Any
 ) -> None:
+    """Run a study, a module with `Settings` and `QUICK`, with what was said and what the folder knows."""
     import dataclasses
     import json
 
-    from nnthermo.experiments.reproduce import QUICK, Settings, reproduce
-
-    settings = QUICK if quick else Settings()
+    settings = study.QUICK if quick else study.Settings()
     saved = output / "settings.json"
-    if resume and saved.exists():  # what was not said again is as it was
-        earlier = json.loads(saved.read_text())["settings"]
-        settings = Settings(**{**earlier, "seeds": tuple(earlier["seeds"])})
+    if options["resume"] and saved.exists():  # what was not said again is as it was
+        settings = study.Settings.from_json(json.loads(saved.read_text())["settings"])
     settings = dataclasses.replace(settings, **given)
-    _show(
-        output,
-        lambda **told: reproduce(
-            settings,
-            output,
-            data_dir=data_dir,
-            resume=resume,
-            workers=workers,
-            sensitivity_epochs=sensitivity_epochs,
-            **told,
-        ),
-    )
+    _show(output, lambda **told: run(settings, output, **options, **told))
 
 
 def _show(output: Path, experiment: Callable[..., dict[str, Any]]) -> None:
@@ -205,41 +188,20 @@ def compare_command(typer: Any) -> Any:
         workers: Annotated[int | None, option(help="Processes; default one a core.")] = None,
     ) -> None:
         """Train with the boundary loss and with the bulk loss: the comparison the paper left undone, in one report."""
-        given = {
-            "dataset": dataset, "samples": samples, "test_samples": test_samples, "epochs": epochs,
-            "unsupervised_epochs": unsupervised_epochs, "learning_rate": learning_rate,
-            "bulk_learning_rate": bulk_learning_rate, "batch_size": batch_size, "scale": scale,
-            "pixel_high": pixel_high, "target_off": target_off, "target_on": target_on, "beta": beta, "m": m,
-            "observations": observations, "relaxed_samples": relaxed_samples, "max_steps": max_steps,
-            "curvature_samples": curvature_samples, "curvature_records": curvature_records, "probes": probes,
-            "lanczos_steps": lanczos_steps,
-        }  # fmt: skip
-        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         with _friendly_errors():
-            if seeds is not None:
-                chosen["seeds"] = _numbers(seeds)
-            if networks is not None:
-                chosen["networks"] = tuple(part.strip() for part in networks.split(",") if part.strip())
-            _compare(output, chosen, quick, resume, data_dir, workers)
+            from nnthermo.experiments import compare as study
+
+            given = _given(
+                seeds=seeds, networks=networks, dataset=dataset, samples=samples, test_samples=test_samples,
+                epochs=epochs, unsupervised_epochs=unsupervised_epochs, learning_rate=learning_rate,
+                bulk_learning_rate=bulk_learning_rate, batch_size=batch_size, scale=scale, pixel_high=pixel_high,
+                target_off=target_off, target_on=target_on, beta=beta, m=m, observations=observations,
+                relaxed_samples=relaxed_samples, max_steps=max_steps, curvature_samples=curvature_samples,
+                curvature_records=curvature_records, probes=probes, lanczos_steps=lanczos_steps
+            )  # fmt: skip
+            _study(study, study.compare, output, given, quick, data_dir=data_dir, resume=resume, workers=workers)
 
     return compare
-
-
-def _compare(
-    output: Path, given: dict[str, Any], quick: bool, resume: bool, data_dir: str | None, workers: int | None
-) -> None:
-    import dataclasses
-    import json
-
-    from nnthermo.experiments.compare import QUICK, Settings, compare
-
-    settings = QUICK if quick else Settings()
-    saved = output / "settings.json"
-    if resume and saved.exists():  # what was not said again is as it was
-        settings = Settings.from_json(json.loads(saved.read_text())["settings"])
-    settings = dataclasses.replace(settings, **given)
-    options: dict[str, Any] = {"data_dir": data_dir, "resume": resume, "workers": workers}
-    _show(output, lambda **told: compare(settings, output, **options, **told))
 
 
 def laws_command(typer: Any) -> Any:
@@ -276,39 +238,19 @@ def laws_command(typer: Any) -> Any:
         workers: Annotated[int | None, option(help="Processes; default one a core.")] = None,
     ) -> None:
         """Measure equilibrium, entropy and the laws of learning (Sections 6-7) along training runs, in one report."""
-        given = {
-            "dataset": dataset, "samples": samples, "epochs": epochs, "learning_rate": learning_rate,
-            "batch_size": batch_size, "scale": scale, "pixel_high": pixel_high, "target_off": target_off,
-            "target_on": target_on, "beta": beta, "records": records, "last_records": last_records,
-            "measured_samples": measured_samples, "relaxed_samples": relaxed_samples, "blocks": blocks,
-            "window_samples": window_samples, "box_samples": box_samples, "path_samples": path_samples,
-        }  # fmt: skip
-        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         with _friendly_errors():
-            if seeds is not None:
-                chosen["seeds"] = _numbers(seeds)
-            if networks is not None:
-                chosen["networks"] = tuple(part.strip() for part in networks.split(",") if part.strip())
-            _laws(output, chosen, quick, resume, data_dir, workers)
+            from nnthermo.experiments import laws as study
+
+            given = _given(
+                seeds=seeds, networks=networks, dataset=dataset, samples=samples, epochs=epochs,
+                learning_rate=learning_rate, batch_size=batch_size, scale=scale, pixel_high=pixel_high,
+                target_off=target_off, target_on=target_on, beta=beta, records=records, last_records=last_records,
+                measured_samples=measured_samples, relaxed_samples=relaxed_samples, blocks=blocks,
+                window_samples=window_samples, box_samples=box_samples, path_samples=path_samples
+            )  # fmt: skip
+            _study(study, study.laws, output, given, quick, data_dir=data_dir, resume=resume, workers=workers)
 
     return laws
-
-
-def _laws(
-    output: Path, given: dict[str, Any], quick: bool, resume: bool, data_dir: str | None, workers: int | None
-) -> None:
-    import dataclasses
-    import json
-
-    from nnthermo.experiments.laws import QUICK, Settings, laws
-
-    settings = QUICK if quick else Settings()
-    saved = output / "settings.json"
-    if resume and saved.exists():  # what was not said again is as it was
-        settings = Settings.from_json(json.loads(saved.read_text())["settings"])
-    settings = dataclasses.replace(settings, **given)
-    options: dict[str, Any] = {"data_dir": data_dir, "resume": resume, "workers": workers}
-    _show(output, lambda **told: laws(settings, output, **options, **told))
 
 
 def audit_command(typer: Any) -> Any:

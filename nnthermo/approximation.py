@@ -111,7 +111,7 @@ def approximation_report(
         clamp_inputs: whether the inputs are held at their data.
         states: x̄ of each network; `net.propagate(inputs)` if None, for graphs with cycles `net.fixed_point`.
         exact: function (ensemble, key) -> Estimate of log Z; `nt.ancestral` if None, for graphs with cycles one such as
-            `lambda e, key: nt.annealed(e, key).log_partition`.
+            `lambda e, key: nt.annealed(e, key).estimate.log_partition`.
 
     Raises:
         ValueError: β not positive, networks with different numbers of neurons, a graph with cycles without `exact`, or

@@ -1,30 +1,43 @@
 """The folder of results: opened, written whole or not at all, and what is said of every run."""
 
+import dataclasses
 import datetime
 import json
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Self
 
 import jax
+import numpy as np
 
 from nnthermo import __version__
 from nnthermo._checks import check, refuse
+from nnthermo.network import FeedForward
 
 
-class Settings(Protocol):
-    """What a folder needs to know of the settings of the run in it."""
+class StoredSettings:
+    """A frozen dataclass of settings that a folder keeps: as JSON types, back from them, and compared with them."""
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON types."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[call-overload]
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> Self:
+        """The settings that `to_json` wrote."""
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()})
 
     def require_same(self, saved: dict[str, Any], where: Path) -> None:
-        """Refuse other settings than those the run was started with."""
+        """Refuse to continue a run that was started with other settings; the message names the first that differs."""
+        for name, value in self.to_json().items():
+            if saved.get(name) != value:
+                refuse(name, f"stay {saved.get(name)}, as the run in {where} was started", value)
 
 
-def open_folder(folder: Path, settings: Settings, *, resume: bool) -> float:
+def open_folder(folder: Path, settings: StoredSettings, *, resume: bool) -> float:
     """Make the output folder or check that it holds this run; returns the seconds spent on it before."""
     record = folder / "settings.json"
     if folder.exists() and not folder.is_dir():
@@ -52,6 +65,33 @@ def write_json(file: Path, content: Any) -> None:
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     partial.replace(file)
+
+
+def save_arrays(file: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays (npz) to a file, which appears only when it is complete."""
+    partial = file.with_suffix(".partial")
+    with partial.open("wb") as stream:
+        np.savez(stream, **arrays)
+    partial.replace(file)
+
+
+def save_dataset(file: Path, dataset: Any) -> None:
+    """Write an xarray dataset (NetCDF) to a file, which appears only when it is complete."""
+    partial = file.with_suffix(".partial")
+    dataset.to_netcdf(partial, engine="h5netcdf")
+    partial.replace(file)
+
+
+def arrays_of(net: FeedForward) -> dict[str, np.ndarray]:
+    """Weights and biases by name, to be saved."""
+    arrays = {f"weight_{k}": np.asarray(w) for k, w in enumerate(net.weights)}
+    return arrays | {f"bias_{k}": np.asarray(b) for k, b in enumerate(net.biases)}
+
+
+def network_of(arrays: Mapping[str, Any], like: FeedForward) -> FeedForward:
+    """The network whose `arrays_of` these are, among others; activations and depth are those of another one."""
+    layers = range(len(like.weights))
+    return like.replace(weights=[arrays[f"weight_{k}"] for k in layers], biases=[arrays[f"bias_{k}"] for k in layers])
 
 
 def circumstances() -> dict[str, Any]:

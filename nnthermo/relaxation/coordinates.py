@@ -117,7 +117,7 @@ class Layers:
         self.moving = [k for k, mask in enumerate(self.free) if mask.any()]
         self.lowest = min(self.moving, default=len(self.x))  # nothing below it moves
         self.ends = np.cumsum([0, *(len(self.free[k]) for k in self.moving)])
-        # a product with a transposed matrix takes XLA up to three times as long on a CPU: transposed once for all
+        # XLA is slow at products with a transposed matrix on a CPU (benchmarks/transposed.py): made once for all steps
         self.transposed = [jax.lax.optimization_barrier(w.T) for w in net.weights]
         self.driven = driven
         if driven is None or not self.lowest:

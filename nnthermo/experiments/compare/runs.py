@@ -24,6 +24,7 @@ from nnthermo.experiments.compare.curvature import LOSSES, THRESHOLDS, Curvature
 from nnthermo.experiments.compare.observing import recorder
 from nnthermo.experiments.compare.readout import principal_components, readout_accuracy
 from nnthermo.experiments.compare.settings import NETWORKS, Settings
+from nnthermo.experiments.folder import arrays_of, network_of, save_arrays, save_dataset
 from nnthermo.experiments.processes import Report, alone
 from nnthermo.loss import QuadraticPotential, boundary_loss
 from nnthermo.network import FeedForward
@@ -134,15 +135,15 @@ def _run(job: Job, training: str, data: Data, report: Report | None) -> None:
             row |= {key: np.asarray(value) for key, value in arrays.items()}
             if mark in settings.curvature_at(training):
                 row |= _curvature_row(net, data, span, job)
-            row |= _weights(net)
-            _save(saved, row)
-        net, seconds, done = _network(row, net), float(row["seconds"]), mark
+            row |= arrays_of(net)
+            save_arrays(saved, row)
+        net, seconds, done = network_of(row, net), float(row["seconds"]), mark
         rows.append(row)
         if report:
             report(name, done, total)
     if report and done < total:
         report(name, total, total)
-    _save(job.file(training).with_suffix(".npz"), _weights(net))
+    save_arrays(job.file(training).with_suffix(".npz"), arrays_of(net))
     attributes = {"network": job.network, "training": training, "seed": job.seed, "finite": int(done == total)}
     attributes |= {"pca_readout_accuracy": _pca_readout(data, sum(NETWORKS[job.network][1:-1]))}
     _save_history(job.file(training), rows, attributes | {"settings": json.dumps(settings.to_json())})
@@ -184,23 +185,6 @@ class _Stretch:
 
 def _nothing(_net: Any, _inputs: Any, _targets: Any) -> dict[str, Array]:
     return {}
-
-
-def _weights(net: FeedForward) -> dict[str, np.ndarray]:
-    arrays = {f"weight_{k}": np.asarray(w) for k, w in enumerate(net.weights)}
-    return arrays | {f"bias_{k}": np.asarray(b) for k, b in enumerate(net.biases)}
-
-
-def _network(row: dict[str, Any], like: FeedForward) -> FeedForward:
-    layers = range(len(like.weights))
-    return like.replace(weights=[row[f"weight_{k}"] for k in layers], biases=[row[f"bias_{k}"] for k in layers])
-
-
-def _save(file: Path, arrays: dict[str, Any]) -> None:
-    partial_file = file.with_suffix(".partial")
-    with partial_file.open("wb") as stream:
-        np.savez(stream, **arrays)
-    partial_file.replace(file)
 
 
 def _pca_readout(data: Data, components: int) -> float:
@@ -250,9 +234,7 @@ def _save_history(file: Path, rows: list[dict[str, Any]], attributes: dict[str, 
         coordinates |= {"curvature_epoch": [int(row["epoch"]) for row in curved]}
         coordinates |= {"hessian": list(LOSSES), "threshold": list(THRESHOLDS)}
     dataset = xarray.Dataset(variables, coords=coordinates, attrs=attributes)
-    partial_file = file.with_suffix(".partial")
-    dataset.to_netcdf(partial_file, engine="h5netcdf")
-    partial_file.replace(file)
+    save_dataset(file, dataset)
 
 
 Histories = dict[tuple[str, str], Any]

@@ -1,13 +1,11 @@
 """What is compared, and for how long."""
 
 import dataclasses
-import json
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from nnthermo._checks import check, refuse
+from nnthermo._checks import check
+from nnthermo.experiments.folder import StoredSettings
 from nnthermo.experiments.reproduce.settings import NETWORKS as PAPER_NETWORKS
 from nnthermo.training import log_spaced_epochs
 
@@ -19,7 +17,7 @@ TRAININGS = ("boundary", "bulk", "unsupervised")
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(StoredSettings):
     """Settings of all trainings; those that `nnthermo reproduce` has too mean the same.
 
     Attributes:
@@ -120,19 +118,3 @@ class Settings:
         even = [round(epochs * k / self.observations) for k in range(1, self.observations + 1)]
         spaced = log_spaced_epochs(epochs, self.observations)
         return tuple(sorted({0, *spaced, *even, *self.curvature_at(training)}))
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as JSON types."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    @classmethod
-    def from_json(cls, saved: dict[str, Any]) -> "Settings":
-        """The settings that `to_json` wrote."""
-        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
-        return cls(**given)
-
-    def require_same(self, saved: dict[str, Any], where: Path) -> None:
-        """Refuse to continue a run that was started with other settings; the message names the first that differs."""
-        for name, value in self.to_json().items():
-            if saved.get(name) != value:
-                refuse(name, f"stay {saved.get(name)}, as the run in {where} was started", value)

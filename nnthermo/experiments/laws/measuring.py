@@ -5,6 +5,7 @@ few samples. Random numbers depend on the block and on the sample alone, so that
 temperatures are those of the same noise; their standard errors are over the blocks.
 """
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nnthermo._typing import Array
-from nnthermo.canonical import Box, CanonicalEnsemble, Window, ancestral
+from nnthermo.canonical import Box, CanonicalEnsemble, Window, ancestral, maximum_entropy
 from nnthermo.ensemble import bulk_hessian, log_partition, mean_state
 from nnthermo.experiments.laws.settings import ENSEMBLES, PATHS, WINDOW, Settings
 from nnthermo.laws import first_law
@@ -109,22 +110,9 @@ def noise_keys(settings: Settings) -> Array:
 
 
 def beta_of_loss(spectrum: LogSpectrum, loss: float) -> float:
-    """The β at which N_eff/2β, the exact form of (10.1) for (5.14), is the given loss; bisection in log β."""
-
-    def excess(log_beta: Array) -> Array:
-        return average_loss(spectrum, jnp.exp(log_beta)) - loss
-
-    return float(jnp.exp(_bisect(excess, jnp.asarray(-20.0), jnp.asarray(60.0))))
-
-
-def _bisect(falling: Callable[[Array], Array], low: Array, high: Array) -> Array:
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        middle = (ends[0] + ends[1]) / 2
-        above = falling(middle) > 0
-        return jnp.where(above, middle, ends[0]), jnp.where(above, ends[1], middle)
-
-    low, high = jax.lax.fori_loop(0, 60, halve, (low, high))
-    return (low + high) / 2
+    """The β at which N_eff/2β, the exact form of (10.1) for (5.14), is the given loss."""
+    bounds = (math.exp(-20.0), math.exp(60.0))
+    return float(maximum_entropy(loss, lambda beta: log_partition(spectrum, beta), bounds=bounds).beta)
 
 
 def _threshold_forms(spectrum: LogSpectrum, betas: np.ndarray) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from nnthermo._checks import check, extra
 from nnthermo._typing import Array
 from nnthermo.checkpoint import Checkpoint
 from nnthermo.data import load
+from nnthermo.experiments.folder import network_of, save_arrays, save_dataset
 from nnthermo.experiments.laws.measuring import DIMENSIONS, Data, measure_path, measure_record
 from nnthermo.experiments.laws.settings import ENSEMBLES, PATHS, TEMPERATURES, WINDOW, Settings
 from nnthermo.experiments.processes import Report, alone
@@ -77,7 +78,7 @@ def _run(job: Job, report: Report | None) -> None:
     for done, (epoch, net) in enumerate(nets.items(), start=1):
         file = kept / f"{epoch}.npz"
         if not file.exists():
-            _save(file, measure_record(net, data, job.settings))
+            save_arrays(file, measure_record(net, data, job.settings))
         with np.load(file) as row:
             rows.append(dict(row))
         if report:
@@ -117,26 +118,15 @@ def _trained(job: Job, data: Data, report: Report | None) -> tuple[dict[int, Fee
             checkpoint=Checkpoint(checkpoint, every=max(1, settings.epochs // 10)),
             progress=(lambda done, total: report(job.name, done, total)) if report else False,
         )
-        _save(file, {k: v for k, v in result.history.items() if k == "epoch" or k.startswith(("weight_", "bias_"))})
+        save_arrays(
+            file, {k: v for k, v in result.history.items() if k == "epoch" or k.startswith(("weight_", "bias_"))}
+        )
         shutil.rmtree(checkpoint, ignore_errors=True)
     with np.load(file) as saved:
         history = dict(saved)
-    layers = range(len(net.weights))
-    nets = {
-        int(epoch): net.replace(
-            weights=[history[f"weight_{k}"][i] for k in layers], biases=[history[f"bias_{k}"][i] for k in layers]
-        )
-        for i, epoch in enumerate(history["epoch"])
-    }
+    records = enumerate(history["epoch"])
+    nets = {int(epoch): network_of({name: v[i] for name, v in history.items()}, net) for i, epoch in records}
     return nets, tuple(nets) == settings.observe_at
-
-
-def _save(file: Path, arrays: dict[str, Any]) -> None:
-    """Write arrays to a file, which appears only when it is complete."""
-    partial = file.with_suffix(".partial")
-    with partial.open("wb") as stream:
-        np.savez(stream, **arrays)
-    partial.replace(file)
 
 
 COORDINATES = {
@@ -158,9 +148,7 @@ def _write(job: Job, epochs: list[int], rows: list[dict], law: dict[str, np.ndar
     attributes = {"network": job.network, "seed": job.seed, "finite": int(finite)}
     attributes["settings"] = json.dumps(job.settings.to_json())
     dataset = xarray.Dataset(variables, coords=coordinates, attrs=attributes)
-    partial = job.file.with_suffix(".partial")
-    dataset.to_netcdf(partial, engine="h5netcdf")
-    partial.replace(job.file)
+    save_dataset(job.file, dataset)
 
 
 Histories = dict[str, Any]

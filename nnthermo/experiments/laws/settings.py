@@ -1,11 +1,9 @@
 """What is trained, and with how many samples the ensembles are measured."""
 
 import dataclasses
-import json
-from pathlib import Path
-from typing import Any
 
-from nnthermo._checks import check, refuse
+from nnthermo._checks import check
+from nnthermo.experiments.folder import StoredSettings
 from nnthermo.experiments.reproduce.settings import NETWORKS
 from nnthermo.training import log_spaced_epochs
 
@@ -23,7 +21,7 @@ WINDOW = (0.5, 0.7, 1.0, 1.4, 2.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(StoredSettings):
     """Settings of the trainings and of the measurements on them.
 
     Attributes:
@@ -94,19 +92,3 @@ class Settings:
     def observe_at(self) -> tuple[int, ...]:
         """Epochs after which the network is kept."""
         return log_spaced_epochs(self.epochs, self.records)
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as JSON types."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    @classmethod
-    def from_json(cls, saved: dict[str, Any]) -> "Settings":
-        """The settings that `to_json` wrote."""
-        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
-        return cls(**given)
-
-    def require_same(self, saved: dict[str, Any], where: Path) -> None:
-        """Refuse to continue a run that was started with other settings; the message names the first that differs."""
-        for name, value in self.to_json().items():
-            if saved.get(name) != value:
-                refuse(name, f"stay {saved.get(name)}, as the run in {where} was started", value)

@@ -17,6 +17,7 @@ from nnthermo.checkpoint import Checkpoint
 from nnthermo.data import load
 from nnthermo.ensemble import bulk_hessian, mean_slopes
 from nnthermo.experiments import processes
+from nnthermo.experiments.folder import arrays_of, save_arrays, save_dataset
 from nnthermo.experiments.processes import Report, alone
 from nnthermo.experiments.reproduce.settings import NETWORKS, Settings
 from nnthermo.network import FeedForward, Network
@@ -101,9 +102,7 @@ def _run(job: Job, report: Report | None) -> None:
     seconds = time.perf_counter() - started
     attributes = {"network": job.network, "seed": job.seed, "samples": len(inputs), "seconds_of_last_process": seconds}
     attributes |= {"finite": int(result.finite), "settings": json.dumps(settings.to_json())}
-    arrays: dict[str, Any] = {f"weight_{k}": np.asarray(w) for k, w in enumerate(result.network.weights)}
-    arrays |= {f"bias_{k}": np.asarray(b) for k, b in enumerate(result.network.biases)}
-    np.savez(job.file.with_suffix(".npz"), **arrays)
+    save_arrays(job.file.with_suffix(".npz"), arrays_of(result.network))
     save_history(job.file, result.history, attributes)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -114,10 +113,7 @@ def save_history(file: Path, history: dict[str, np.ndarray], attributes: dict[st
     variables = {
         name: (("epoch", "eigenvalue")[: values.ndim], values) for name, values in history.items() if name != "epoch"
     }
-    dataset = xarray.Dataset(variables, coords={"epoch": history["epoch"]}, attrs=attributes)
-    partial = file.with_suffix(".partial")
-    dataset.to_netcdf(partial, engine="h5netcdf")
-    partial.replace(file)
+    save_dataset(file, xarray.Dataset(variables, coords={"epoch": history["epoch"]}, attrs=attributes))
 
 
 def load_histories(jobs: list[Job]) -> dict[str, Any]:

@@ -1,11 +1,9 @@
 """What Section 10 of arXiv:2004.09280 says of its experiments, and a choice for what it leaves unsaid."""
 
 import dataclasses
-import json
-from pathlib import Path
-from typing import Any
 
-from nnthermo._checks import check, refuse
+from nnthermo._checks import check
+from nnthermo.experiments.folder import StoredSettings
 from nnthermo.training import log_spaced_epochs
 
 NETWORKS = {"deep": (784, 40, 20, 10), "shallow": (784, 60, 10)}
@@ -16,7 +14,7 @@ MILESTONES = (100, 1000, 10_000)
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(StoredSettings):
     """Settings of the two trainings.
 
     The paper fixes the architecture, tanh, SGD on the boundary loss, 6,000 samples and 30,000 epochs. Learning rate,
@@ -79,13 +77,3 @@ class Settings:
             return MILESTONES
         marks = self.observe_at
         return tuple(min(marks, key=lambda e: abs(e - self.epochs * m / MILESTONES[-1])) for m in MILESTONES)
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as JSON types."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    def require_same(self, saved: dict[str, Any], where: Path) -> None:
-        """Refuse to continue a run that was started with other settings; the message names the first that differs."""
-        for name, value in self.to_json().items():
-            if saved.get(name) != value:
-                refuse(name, f"stay {saved.get(name)}, as the run in {where} was started", value)
