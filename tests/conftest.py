@@ -1,5 +1,6 @@
 """float64, strict dtype promotion, no silent rank promotion, and a compile cache, for every test."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -32,3 +33,16 @@ def getkey():
     """A function that returns a new random key at each call, the same sequence in each test."""
     count = iter(range(1_000_000))
     return lambda: jax.random.fold_in(jax.random.key(20200409), next(count))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_memory_maps():
+    """Compiled functions are dropped before they use up the memory maps that Linux allows a process (65,530).
+
+    Each holds about ten of them, and XLA ends the process when no more are to be had. The disk cache keeps them all.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()
+        gc.collect()
