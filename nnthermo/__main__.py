@@ -1,4 +1,4 @@
-"""The command line: `nnthermo reproduce`, `compare`, `laws` and `audit`, also as `python -m nnthermo`."""
+"""The command line: `nnthermo reproduce`, `compare`, `laws`, `architectures`, `audit`; also as `python -m nnthermo`."""
 
 import sys
 from collections.abc import Callable
@@ -43,6 +43,7 @@ def build() -> "typer.Typer":
     app.command("reproduce")(reproduce_command(typer))
     app.command("compare")(compare_command(typer))
     app.command("laws")(laws_command(typer))
+    app.command("architectures")(architectures_command(typer))
     app.command("audit")(audit_command(typer))
     app.command("data")(data_command(typer))
     return app
@@ -94,21 +95,24 @@ def reproduce_command(typer: Any) -> Any:
     return reproduce
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+LISTS: dict[str, Callable[[str], Any]] = {
+    "seeds": int, "depths": int, "score_epochs": int, "betas": float, "networks": str, "activations": str, "skips": str,
+}  # fmt: skip
+"""Settings that are given as values separated by commas, and the type of each."""
+
+
+def _values(name: str, text: str) -> tuple:
+    kind = {int: "whole numbers", float: "numbers", str: "names"}
     try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
+        return tuple(LISTS[name](part.strip()) for part in text.split(",") if part.strip())
     except ValueError:
-        raise ValueError(f"`seeds` must be whole numbers separated by commas, but got {text!r}") from None
+        raise ValueError(f"`{name}` must be {kind[LISTS[name]]} separated by commas, but got {text!r}") from None
 
 
-def _given(*, seeds: str | None, networks: str | None = None, **values: Any) -> dict[str, Any]:
+def _given(**values: Any) -> dict[str, Any]:
     """The settings that were named on the command line."""
-    chosen: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
-    if seeds is not None:
-        chosen["seeds"] = _numbers(seeds)
-    if networks is not None:
-        chosen["networks"] = tuple(part.strip() for part in networks.split(",") if part.strip())
-    return chosen
+    chosen = {name: value for name, value in values.items() if value is not None}
+    return {name: _values(name, v) if name in LISTS else v for name, v in chosen.items()}
 
 
 def _study(
@@ -251,6 +255,60 @@ def laws_command(typer: Any) -> Any:
             _study(study, study.laws, output, given, quick, data_dir=data_dir, resume=resume, workers=workers)
 
     return laws
+
+
+def architectures_command(typer: Any) -> Any:
+    """`nnthermo architectures`."""
+    option = typer.Option
+
+    def architectures(
+        output: Annotated[Path, option(help="Folder for the results.")] = Path("nnthermo-architectures"),
+        quick: Annotated[
+            bool, option("--quick", help="A short run on real data, under a minute on two cores.")
+        ] = False,
+        resume: Annotated[bool, option("--resume", help="Continue the run in the output folder.")] = False,
+        dataset: Annotated[str | None, option(help="digits (embedded, 5,000), mnist or fashion_mnist.")] = None,
+        data_dir: Annotated[str | None, option(help="Where the full data sets lie.")] = None,
+        samples: Annotated[int | None, option(help="Training samples.")] = None,
+        test_samples: Annotated[int | None, option(help="Samples to test on.")] = None,
+        neurons: Annotated[int | None, option(help="Budget: hidden neurons of each architecture.")] = None,
+        parameters: Annotated[int | None, option(help="Budget instead: weights and biases, at most.")] = None,
+        depths: Annotated[str | None, option(help="Numbers of hidden layers, separated by commas.")] = None,
+        activations: Annotated[str | None, option(help="Of tanh, relu, sigmoid, separated by commas.")] = None,
+        skips: Annotated[str | None, option(help="Of none, hidden, all, separated by commas.")] = None,
+        seeds: Annotated[str | None, option(help="Seeds, separated by commas.")] = None,
+        epochs: Annotated[int | None, option(help="Epochs.")] = None,
+        learning_rate: Annotated[float | None, option(help="Learning rate of Adam.")] = None,
+        batch_size: Annotated[int | None, option(help="Samples a step.")] = None,
+        scale: Annotated[float | None, option(help="Factor on Glorot-uniform initial weights.")] = None,
+        score_epochs: Annotated[str | None, option(help="When scores are taken: 0 and some more.")] = None,
+        betas: Annotated[str | None, option(help="β of the scores, that of the statements first.")] = None,
+        spectrum_samples: Annotated[int | None, option(help="Samples whose spectra are taken.")] = None,
+        kernel_samples: Annotated[int | None, option(help="Samples of the tangent kernel.")] = None,
+        resamples: Annotated[int | None, option(help="Of the bootstrap.")] = None,
+        pixel_high: Annotated[float | None, option(help="Value of a white pixel.")] = None,
+        target_off: Annotated[float | None, option(help="Target of silent outputs.")] = None,
+        target_on: Annotated[float | None, option(help="Target of the active output.")] = None,
+        workers: Annotated[int | None, option(help="Processes; default one a core. On accelerators 1.")] = None,
+    ) -> None:
+        """Score untrained architectures by ΔF and skewness (Sections 8-9), train them, and see who was right."""
+        with _friendly_errors():
+            from nnthermo.experiments import architectures as study
+
+            given = _given(
+                dataset=dataset, samples=samples, test_samples=test_samples, neurons=neurons, parameters=parameters,
+                depths=depths, activations=activations, skips=skips, seeds=seeds, epochs=epochs,
+                learning_rate=learning_rate, batch_size=batch_size, scale=scale, score_epochs=score_epochs,
+                betas=betas, spectrum_samples=spectrum_samples, kernel_samples=kernel_samples, resamples=resamples,
+                pixel_high=pixel_high, target_off=target_off, target_on=target_on
+            )  # fmt: skip
+            if neurons is not None and parameters is not None:
+                raise ValueError("`neurons` must not be given with `parameters`: they are two budgets")
+            if neurons is not None:
+                given["parameters"] = None
+            _study(study, study.architectures, output, given, quick, data_dir=data_dir, resume=resume, workers=workers)
+
+    return architectures
 
 
 def audit_command(typer: Any) -> Any:

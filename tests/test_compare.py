@@ -28,6 +28,7 @@ from nnthermo.experiments.compare.statements import CLAIMS, statements
 from nnthermo.experiments.compare.statements.flatness import parameters
 from nnthermo.experiments.compare.statements.learning import longest_still, rises
 from nnthermo.experiments.compare.statements.record import at_time, equal_time, flatness
+from nnthermo.experiments.samples import held_out
 
 TINY = Settings(
     samples=60, test_samples=40, networks=("shallow",), epochs=6, unsupervised_epochs=2, batch_size=20, seeds=(3,),
@@ -407,15 +408,15 @@ def test_every_statement_has_a_place_in_the_report():
 
 
 def test_test_samples_are_not_trained_on():
-    data = runs.comparison_data(TINY)
+    data = held_out(TINY)
     assert data.inputs.shape == (60, 784)
     assert data.test_inputs.shape == (40, 784)
     assert not {a.tobytes() for a in data.inputs} & {a.tobytes() for a in data.test_inputs}
     assert data.targets.sum(axis=0).tolist() == [6 * 1.0 - 54] * 10  # classes in equal numbers
     with pytest.raises(ValueError, match="`samples` must lie between 1 and the 4960 of digits"):
-        runs.comparison_data(dataclasses.replace(TINY, samples=4961))
+        held_out(dataclasses.replace(TINY, samples=4961))
     with pytest.raises(ValueError, match="`test_samples` must be at most 4999"):
-        runs.comparison_data(dataclasses.replace(TINY, test_samples=5000))
+        held_out(dataclasses.replace(TINY, test_samples=5000))
 
 
 @pytest.mark.parametrize(
@@ -488,7 +489,7 @@ def test_folder_of_results(finished):
 def test_the_boundary_run_is_plain_training(finished):
     """Its weights are those that gradient descent written out here gives."""
     folder, *_ = finished
-    data = runs.comparison_data(TINY)
+    data = held_out(TINY)
     weights_key, order_key = jax.random.split(jax.random.key(3))
     net = nt.FeedForward.init(weights_key, NETWORKS["shallow"], activation=jnp.tanh, dtype=jnp.float32)
     u, t = jnp.asarray(data.inputs), jnp.asarray(data.targets)

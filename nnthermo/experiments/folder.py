@@ -5,7 +5,8 @@ import datetime
 import json
 import os
 import platform
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -37,8 +38,37 @@ class StoredSettings:
                 refuse(name, f"stay {saved.get(name)}, as the run in {where} was started", value)
 
 
-def open_folder(folder: Path, settings: StoredSettings, *, resume: bool) -> float:
-    """Make the output folder or check that it holds this run; returns the seconds spent on it before."""
+class Clock:
+    """Seconds spent on a study in all its calls; the folder keeps them, so that a kill loses the last few only."""
+
+    def __init__(self, folder: Path, settings: StoredSettings, spent: float) -> None:
+        self._file, self._settings, self._spent = folder / "settings.json", settings, spent
+        self._started = self._kept = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Until now."""
+        return self._spent + time.perf_counter() - self._started
+
+    def keep(self) -> None:
+        """Write them down."""
+        self._kept = time.perf_counter()
+        write_json(self._file, {"settings": self._settings.to_json(), "seconds": self.seconds})
+
+    def keeping(self, report: Callable[..., None] | None) -> Callable[..., None]:
+        """A report that also writes them down, every few seconds."""
+
+        def told(*message: Any) -> None:
+            if time.perf_counter() - self._kept > 5:
+                self.keep()
+            if report:
+                report(*message)
+
+        return told
+
+
+def open_folder(folder: Path, settings: StoredSettings, *, resume: bool) -> Clock:
+    """Make the output folder or check that it holds this run; the clock goes on from the seconds spent on it before."""
     record = folder / "settings.json"
     if folder.exists() and not folder.is_dir():
         refuse("output", "be a folder", f"a file, {folder}")
@@ -47,9 +77,10 @@ def open_folder(folder: Path, settings: StoredSettings, *, resume: bool) -> floa
         try:
             saved = json.loads(record.read_text())
             settings.require_same(saved["settings"], folder)
+            spent = float(saved["seconds"])
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"`output` must hold a readable settings.json, but got {error!r} in {record}") from error
-        return float(saved["seconds"])
+        return Clock(folder, settings, spent)
     if folder.exists() and any(folder.iterdir()):
         refuse("output", "be empty", f"{folder}, which holds other files")
     try:
@@ -57,7 +88,7 @@ def open_folder(folder: Path, settings: StoredSettings, *, resume: bool) -> floa
         write_json(record, {"settings": settings.to_json(), "seconds": 0.0})
     except OSError as error:
         raise OSError(f"`output` must be a folder that can be written, but got {folder}: {error}") from error
-    return 0.0
+    return Clock(folder, settings, 0.0)
 
 
 def write_json(file: Path, content: Any) -> None:

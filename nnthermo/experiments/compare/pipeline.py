@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ from nnthermo.experiments import processes
 from nnthermo.experiments.compare.curvature import LOSSES
 from nnthermo.experiments.compare.figures import draw
 from nnthermo.experiments.compare.report import write_report
-from nnthermo.experiments.compare.runs import Histories, Job, comparison_data, load_histories, run
+from nnthermo.experiments.compare.runs import Histories, Job, load_histories, run
 from nnthermo.experiments.compare.settings import Settings
 from nnthermo.experiments.compare.statements import statements
 from nnthermo.experiments.compare.statements.record import at_time, equal_time
 from nnthermo.experiments.folder import circumstances, open_folder, write_json
 from nnthermo.experiments.processes import Report
+from nnthermo.experiments.samples import held_out
 from nnthermo.experiments.verdicts import or_none
 
 QUICK = Settings(
@@ -73,16 +73,15 @@ def compare(
     for package in ("xarray", "h5netcdf", "jinja2", "matplotlib"):
         _checks.extra(package, "experiments")
     folder = Path(output)
-    data = comparison_data(settings, data_dir)  # what is wrong with the data is said before the folder is made
-    spent = open_folder(folder, settings, resume=resume)
-    started = time.perf_counter()
+    data = held_out(settings, data_dir)  # what is wrong with the data is said before the folder is made
+    clock = open_folder(folder, settings, resume=resume)
 
     jobs = [Job(n, s, settings, data_dir, folder / "runs") for s in settings.seeds for n in settings.networks]
     say(
         f"Training {len(jobs) * len(settings.trainings)} networks for {settings.epochs:,} epochs on "
         f"{len(data.inputs):,} samples of {settings.dataset}"
     )
-    processes.run_all(run, jobs, workers=workers or os.cpu_count() or 1, report=report)
+    processes.run_all(run, jobs, workers=workers or os.cpu_count() or 1, report=clock.keeping(report))
 
     say("Numbers, figures, report")
     histories = load_histories(jobs)
@@ -90,7 +89,6 @@ def compare(
         history.drop_attrs(deep=False).assign_attrs(settings=json.dumps(settings.to_json())).to_netcdf(
             folder / f"{network}-{training}.nc", engine="h5netcdf"
         )
-    seconds = spent + time.perf_counter() - started
     with jax.enable_x64(True):
         found = statements(histories, settings)
         figures = draw(histories, settings, folder / "figures")
@@ -102,7 +100,7 @@ def compare(
         "samples": len(data.inputs),
         "data_source": data.source,
         **circumstances(),
-        "seconds": seconds,
+        "seconds": clock.seconds,
         "workers": workers or os.cpu_count() or 1,
         "runs": [_about(histories, settings, job, training) for job in jobs for training in settings.trainings],
         "equal_time": [_in_equal_time(histories, job) for job in jobs],
@@ -110,7 +108,7 @@ def compare(
         "statements": [s.to_json() for s in found],
     }
     write_json(folder / "results.json", results)
-    write_json(folder / "settings.json", {"settings": settings.to_json(), "seconds": seconds})
+    clock.keep()
     write_report(folder, results, figures)
     return results
 

@@ -17,15 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nnthermo._checks import check, extra
+from nnthermo._checks import extra
 from nnthermo._typing import Array
-from nnthermo.data import Dataset, load
 from nnthermo.experiments.compare.curvature import LOSSES, THRESHOLDS, Curvatures, curvatures, reached_span
 from nnthermo.experiments.compare.observing import recorder
 from nnthermo.experiments.compare.readout import principal_components, readout_accuracy
 from nnthermo.experiments.compare.settings import NETWORKS, Settings
 from nnthermo.experiments.folder import arrays_of, network_of, save_arrays, save_dataset
 from nnthermo.experiments.processes import Report, alone
+from nnthermo.experiments.samples import Data, held_out
 from nnthermo.loss import QuadraticPotential, boundary_loss
 from nnthermo.network import FeedForward
 from nnthermo.relaxation import relaxed_bulk_loss
@@ -50,41 +50,6 @@ class Job(NamedTuple):
         return self.folder / f"{self.name(training)}.nc"
 
 
-class Data(NamedTuple):
-    """Training and test samples in the coding of the settings, float32; (samples, 784) and (samples, 10)."""
-
-    inputs: np.ndarray
-    targets: np.ndarray
-    test_inputs: np.ndarray
-    test_targets: np.ndarray
-    source: str
-
-
-def comparison_data(settings: Settings, data_dir: str | None = None) -> Data:
-    """Training samples and others to test on: a part of the embedded digits, or the test set of the full ones.
-
-    Raises:
-        ValueError: more samples asked for than there are.
-    """
-    everything = load(settings.dataset, data_dir=data_dir)
-    if settings.dataset == "digits":
-        possible = len(everything) - 1
-        check("test_samples", f"be at most {possible}", settings.test_samples <= possible, settings.test_samples)
-        everything, held = everything.split_off(settings.test_samples, seed=0)
-    else:
-        held = load(settings.dataset, split="test", data_dir=data_dir, samples=settings.test_samples)
-    available = len(everything)
-    samples = min(6000, available) if settings.samples is None else settings.samples
-    check("samples", f"lie between 1 and the {available} of {settings.dataset}", 1 <= samples <= available, samples)
-    check("batch_size", f"not exceed the {samples} samples", settings.batch_size <= samples, settings.batch_size)
-    chosen = everything.take(samples, seed=0)  # classes in turn: so are the first few, which are relaxed
-
-    def coded(part: Dataset) -> tuple[np.ndarray, np.ndarray]:
-        return part.inputs(high=settings.pixel_high), part.targets(off=settings.target_off, on=settings.target_on)
-
-    return Data(*coded(chosen), *coded(held), everything.source)
-
-
 def loss_of(training: str, settings: Settings) -> Loss:
     """The loss to train with, and for training without targets one that looks at none."""
     if training == "boundary":
@@ -98,7 +63,7 @@ def loss_of(training: str, settings: Settings) -> Loss:
 def run(job: Job, report: Report | None = None) -> None:
     """Do every training of a job that is not finished; each writes a history and the weights at its end."""
     jax.config.update("jax_enable_x64", True)  # spectra and curvatures in float64; the networks are float32
-    data = comparison_data(job.settings, job.data_dir)
+    data = held_out(job.settings, job.data_dir)
     for training in job.settings.trainings:
         file = job.file(training)
         with alone(file):

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,15 +67,14 @@ def laws(
         _checks.extra(package, "experiments")
     folder = Path(output)
     data, source = laws_data(settings, data_dir)  # what is wrong with the data is said before the folder is made
-    spent = open_folder(folder, settings, resume=resume)
-    started = time.perf_counter()
+    clock = open_folder(folder, settings, resume=resume)
 
     # turned round after the first seed: a process that has compiled for the smaller network, done first, gets it again
     orders = [settings.networks] + [settings.networks[::-1]] * (len(settings.seeds) - 1)
     pairs = [(n, s) for s, networks in zip(settings.seeds, orders, strict=True) for n in networks]
     jobs = [Job(n, s, settings, data_dir, folder / "runs") for n, s in pairs]
     say(f"Training {len(jobs)} networks for {settings.epochs:,} epochs on {len(data.inputs):,} samples, and measuring")
-    processes.run_all(run, jobs, workers=workers or os.cpu_count() or 1, report=report)
+    processes.run_all(run, jobs, workers=workers or os.cpu_count() or 1, report=clock.keeping(report))
 
     say("Verdicts, figures, report")
     histories = load_histories(jobs)
@@ -87,7 +85,6 @@ def laws(
     with jax.enable_x64(True):
         found = statements(histories, settings)
     figures = draw(histories, settings, folder / "figures")
-    seconds = spent + time.perf_counter() - started
     results = {
         "title": "The laws of learning along real training runs",
         "command": command,
@@ -96,13 +93,13 @@ def laws(
         "samples": len(data.inputs),
         "data_source": source,
         **circumstances(),
-        "seconds": seconds,
+        "seconds": clock.seconds,
         "workers": workers or os.cpu_count() or 1,
         "runs": [_about(histories, settings, job) for job in jobs],
         "statements": [s.to_json() for s in found],
     }
     write_json(folder / "results.json", results)
-    write_json(folder / "settings.json", {"settings": settings.to_json(), "seconds": seconds})
+    clock.keep()
     write_report(folder, results, figures)
     return results
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,21 +69,20 @@ def reproduce(
         _checks.extra(package, "experiments")
     folder = Path(output)
     inputs, _ = training_data(settings, data_dir)  # whatever is wrong with the data is said before the folder is made
-    spent = open_folder(folder, settings, resume=resume)
-    started = time.perf_counter()
+    clock = open_folder(folder, settings, resume=resume)
     cores = workers or os.cpu_count() or 1
 
     runs = [Job(n, s, settings, data_dir, folder / "runs" / f"{n}-{s}.nc") for s in settings.seeds for n in NETWORKS]
     say(
         f"Training {len(runs)} networks for {settings.epochs:,} epochs on {len(inputs):,} samples of {settings.dataset}"
     )
-    run_all(runs, workers=cores, report=report)
+    run_all(runs, workers=cores, report=clock.keeping(report))
     by_variant: dict[str, list[Job]] = {}
     if sensitivity_epochs:
         by_variant = sensitivity.jobs(settings, sensitivity_epochs, folder / "sensitivity", data_dir)
         short = [job for jobs in by_variant.values() for job in jobs]
         say(f"Sensitivity: {len(short)} networks for {sensitivity_epochs:,} epochs, one setting changed at a time")
-        run_all(short, workers=cores, report=report)
+        run_all(short, workers=cores, report=clock.keeping(report))
 
     say("Numbers, figures, report")
     histories = load_histories(runs)
@@ -92,7 +90,6 @@ def reproduce(
         history.drop_attrs(deep=False).assign_attrs(settings=json.dumps(settings.to_json())).to_netcdf(
             folder / f"{name}.nc", engine="h5netcdf"
         )
-    seconds = spent + time.perf_counter() - started
     with jax.enable_x64(True):
         found = statements(histories, settings)
         shorter = sensitivity.summary(by_variant, sensitivity_epochs) if by_variant else None
@@ -105,14 +102,14 @@ def reproduce(
         "samples": len(inputs),
         "data_source": load(settings.dataset, data_dir=data_dir).source,
         **circumstances(),
-        "seconds": seconds,
+        "seconds": clock.seconds,
         "runs": [_about(job) for job in runs],
         "statements": [s.to_json() for s in found],
     }
     if shorter:
         results["sensitivity"] = shorter
     write_json(folder / "results.json", results)
-    write_json(folder / "settings.json", {"settings": settings.to_json(), "seconds": seconds})
+    clock.keep()
     write_report(folder, results, figures)
     return results
 

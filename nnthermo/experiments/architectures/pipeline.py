@@ -1,0 +1,146 @@
+"""From settings to a folder of results: a family trained and scored, correlations, verdicts, figures, report."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnthermo import _checks
+from nnthermo.experiments import processes
+from nnthermo.experiments.architectures.figures import draw
+from nnthermo.experiments.architectures.measures import Correlations, reached, table
+from nnthermo.experiments.architectures.report import write_report
+from nnthermo.experiments.architectures.runs import Job, load_results, members, run
+from nnthermo.experiments.architectures.settings import Settings
+from nnthermo.experiments.architectures.statements import statements
+from nnthermo.experiments.folder import circumstances, open_folder, save_dataset, write_json
+from nnthermo.experiments.processes import Report
+from nnthermo.experiments.samples import held_out
+from nnthermo.experiments.verdicts import or_none
+
+QUICK = Settings(
+    samples=1000, test_samples=500, neurons=30, depths=(1, 2, 3), activations=("tanh",), seeds=(0,), epochs=5,
+    score_epochs=(0, 1), betas=(1.4,), spectrum_samples=2, kernel_samples=10, resamples=200,
+)  # fmt: skip
+"""Real data and a few architectures, in less than a minute; too short to judge the paper by."""
+
+
+def architectures(
+    settings: Settings,
+    output: str | os.PathLike[str],
+    *,
+    data_dir: str | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    command: str = "",
+    report: Report | None = None,
+    stage: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Train every architecture that a budget allows, and judge the scores that should have told which one is best.
+
+    The folder gets `results.json`, `report.html`, `scores.nc` (NetCDF: every score of every network at every record),
+    `figures/` and `runs/`. Killed at any moment and resumed, all but the seconds is the same.
+
+    Args:
+        settings: of the family, the trainings and the scores.
+        output: folder, made if need be; it must be empty unless `resume` is set.
+        data_dir: where the full data sets lie; see `nnthermo.data.load`.
+        resume: continue a run of the same settings in `output`.
+        workers: processes; as many as cores if None. On accelerators 1: a run spreads its networks over all of them.
+        command: the command line, for the record.
+        report: told the progress of each run.
+        stage: told what is being done.
+
+    Returns:
+        The contents of `results.json`.
+
+    Raises:
+        ValueError: bad settings, or a folder that belongs to another run.
+        OSError: a folder that cannot be written.
+        ImportError: a missing optional package.
+    """
+    _checks.check("workers", "be positive", workers is None or workers > 0, workers)
+    say = stage or (lambda _text: None)
+    for package in ("xarray", "h5netcdf", "jinja2", "matplotlib", "scipy"):
+        _checks.extra(package, "experiments")
+    folder = Path(output)
+    data = held_out(settings, data_dir)  # what is wrong with the data is said before the folder is made
+    some = max(settings.spectrum_samples, settings.kernel_samples)
+    _checks.check("samples", f"leave the {some} samples that are scored", some <= len(data.inputs), len(data.inputs))
+    everyone = members(settings, data.inputs.shape[1], data.targets.shape[1])
+    clock = open_folder(folder, settings, resume=resume)
+
+    pairs = sorted({(a.activation, a.depth) for a in everyone}, key=lambda p: (-p[1], settings.activations.index(p[0])))
+    jobs = [Job(activation, depth, settings, data_dir, folder / "runs") for activation, depth in pairs]
+    networks = len(everyone) * len(settings.seeds)
+    say(
+        f"Training {len(everyone)} architectures, {networks:,} networks, for {settings.epochs} epochs on {len(data.inputs):,} samples"
+    )
+    processes.run_all(run, jobs, workers=workers or os.cpu_count() or 1, report=clock.keeping(report))
+
+    say("Correlations, verdicts, figures, report")
+    order = [a.name for a in everyone]
+    results = load_results(jobs).sel(architecture=order)
+    results.attrs["settings"] = json.dumps(settings.to_json())
+    save_dataset(folder / "scores.nc", results)
+    correlations = Correlations(results, settings)
+    lost = len(everyone) - correlations.results.sizes["architecture"]
+    figures = draw(correlations, folder / "figures")
+    content = {
+        "title": "Which architectures learn well? Asking the free energy",
+        "command": command,
+        "quick": dataclasses.replace(QUICK, dataset=settings.dataset, seeds=settings.seeds) == settings,
+        "settings": settings.to_json(),
+        "samples": len(data.inputs),
+        "test_samples": len(data.test_inputs),
+        "data_source": data.source,
+        **circumstances(),
+        "seconds": clock.seconds,
+        "workers": workers or os.cpu_count() or 1,
+        "architectures": len(everyone),
+        "networks": networks,
+        "not_finite": lost,
+        "best": _best(correlations),
+        "correlations": [_plain(row) for row in table(correlations)],
+        "statements": [s.to_json() for s in statements(correlations, lost)],
+    }
+    write_json(folder / "results.json", content)
+    clock.keep()
+    write_report(folder, content, figures)
+    return content
+
+
+def _best(correlations: Correlations) -> list[dict[str, Any]]:
+    """The best and the worst architecture of each activation."""
+    rows = []
+    for activation in correlations.settings.activations:
+        part = correlations.results.isel(architecture=correlations.results.activation.values == activation)
+        accuracy = reached(part)
+        for place, k in (
+            ("best", np.argmax(accuracy)),
+            ("median", np.argsort(accuracy)[len(accuracy) // 2]),
+            ("worst", np.argmin(accuracy)),
+        ):
+            one = part.isel(architecture=int(k))
+            final = one.test_accuracy.isel(epoch=-1).values
+            row = {
+                "activation": activation,
+                "place": place,
+                "wiring": str(one.wiring.values),
+                "shape": str(one["shape"].values),
+            }
+            rows.append(
+                row | {"accuracy": float(final.mean()), "per_seed": final.tolist(), "parameters": float(one.parameters)}
+            )
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    """With None in place of numbers that are not finite."""
+    if isinstance(value, dict):
+        return {name: _plain(v) for name, v in value.items()}
+    return or_none(value) if isinstance(value, float) else value

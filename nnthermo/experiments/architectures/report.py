@@ -1,0 +1,184 @@
+"""One HTML file: which architectures learned well, what had told so, and what that says of Section 9."""
+
+from pathlib import Path
+from typing import Any
+
+from nnthermo.experiments.architectures.statements import CLAIMS
+from nnthermo.experiments.page import DASH, card, duration, images, number, render, setting, tally, tally_sentence
+
+
+def _keys(*starts: str) -> tuple[str, ...]:
+    return tuple(claim.key for claim in CLAIMS if claim.key.startswith(starts))
+
+
+FIGURES = {
+    1: (
+        "Every score against the accuracy reached",
+        "No test of this kind. The claimed signs stand at the right.",
+        "Spearman's ρ over architectures, ranked within each activation, with 95 % bootstrap intervals; below each, in "
+        "grey, the same at a fixed number of parameters.",
+        _keys("better than", "more than", "variance", "dynamical", "apples"),
+    ),
+    2: (
+        "Entropy destruction",
+        "The smaller -ΔF, the better.",
+        "-ΔF in the eigenvalues (9.1) of untrained networks and the test accuracy they reached; colours are depths.",
+        _keys("less entropy", "also after"),
+    ),
+    3: (
+        "Depth",
+        "Hidden layers make the distribution of log λ skewed, -ΔF smaller and learning better.",
+        "Accuracy, skewness and -ΔF against the number of hidden layers, at the same budget.",
+        _keys("depth"),
+    ),
+    4: (
+        "Skewness along training",
+        "A second peak grows: a few eigenvalues become very small.",
+        "μ3 (9.6), the median over architectures without skips.",
+        _keys("skewness"),
+    ),
+    5: (
+        "Skips",
+        "Layers only.",
+        "Σ 2 sinh log λ of every network, before and after training. Without skips it is -Σ_{k>=2}|A^k|².",
+        _keys("skips"),
+    ),
+}
+"""Title, what the paper has of it, how it is drawn, and the statements that rest on it, by number."""
+
+CAVEATS = (
+    "A rank correlation over a family depends on the family. This one spends one budget in different ways; families in "
+    "which size varies freely mostly measure size.",
+    "With a fixed number of hidden neurons a wide first layer has most of the parameters. What a score says beyond that "
+    "is its correlation at a fixed number of parameters, given beside each.",
+    "Every network is trained alike: Adam, one learning rate, one number of epochs. An architecture that would win with "
+    "another recipe is not seen to win here.",
+    "Ĝ is that of single samples at their own fixed states, and scores are means over samples and seeds. The paper takes "
+    "one Ĝ at the mean state.",
+    "Thermodynamic scores depend on β, which the paper does not fix before training; the table has them at several.",
+    "Outputs are tanh in all networks. Activations are not compared with each other: ranks are taken within each.",
+    "Intervals are over architectures as if they were drawn at random, and no correction is made for their number.",
+)
+
+_WORDS = {
+    "dataset": "data set",
+    "test_samples": "samples to test on",
+    "neurons": "hidden neurons of each architecture",
+    "parameters": "parameters of each architecture, at most",
+    "depths": "numbers of hidden layers",
+    "scale": "initial weights, times Glorot",
+    "score_epochs": "epochs after which scores are taken",
+    "betas": "β of the scores",
+    "spectrum_samples": "samples of the spectra",
+    "kernel_samples": "samples of the tangent kernel",
+    "resamples": "resamples of the bootstrap",
+    "pixel_high": "value of a white pixel",
+    "target_off": "target of silent outputs",
+    "target_on": "target of the active output",
+}
+
+
+def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
+    """Write `report.html`, one file that loads nothing from anywhere.
+
+    Args:
+        folder: where it goes.
+        results: what `results.json` holds.
+        figures: figure-1.svg, figure-1.png, ...; of each the smaller file is put in.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        ImportError: jinja2 is missing, with the command that installs it.
+    """
+    return render("architectures/report.html.jinja", folder / "report.html", _content(results, figures))
+
+
+def _content(results: dict[str, Any], figures: list[Path]) -> dict[str, Any]:
+    """Everything that the template shows."""
+    cards = [{**card(statement), "too_early": False} for statement in results["statements"]]
+    pictures = images(figures)
+    sections = [
+        {
+            "number": n,
+            "title": title,
+            "paper": paper,
+            "ours": ours,
+            "image": pictures.get(n),
+            "cards": [c for c in cards if c["key"] in keys],
+        }
+        for n, (title, paper, ours, keys) in FIGURES.items()
+    ]
+    return {
+        "results": results,
+        "cards": cards,
+        "sections": sections,
+        "tally": tally(cards),
+        "summary": _summary(results, cards),
+        "facts": _facts(results),
+        "best_shown": [_best(row) for row in results["best"]],
+        "scores_shown": [_score(row) for row in results["correlations"]],
+        "activations": results["settings"]["activations"],
+        "caveats": CAVEATS,
+    }
+
+
+def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
+    settings = results["settings"]
+    budget = (
+        f"{settings['neurons']} hidden neurons" if settings["neurons"] else f"{settings['parameters']:,} parameters"
+    )
+    return (
+        "Sections 8 and 9 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) say that the "
+        "Laplacian of the free energy and the skewness of log Ĝ tell how efficiently a network learns. Here "
+        f"{results['architectures']} architectures of {budget}, {results['networks']:,} networks, were scored, trained "
+        f"for {settings['epochs']} epochs on {results['samples']:,} images, and tested on {results['test_samples']:,} "
+        "others. " + tally_sentence(cards)
+    )
+
+
+def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was done, as (name, value)."""
+    settings = results["settings"]
+    facts = [
+        ("data", f"{results['samples']:,} samples to train on; {results['data_source']}"),
+        ("architectures", f"{results['architectures']}, each from {len(settings['seeds'])} seeds"),
+        ("duration", f"{duration(results['seconds'])} on {results['machine']}, {results['workers']} runs at a time"),
+        ("date", str(results["date"])),
+        ("versions", ", ".join(f"{name} {version}" for name, version in results["versions"].items())),
+    ]
+    shown = {k: v for k, v in settings.items() if k != "samples" and v is not None}
+    return facts + [(_WORDS.get(k, k.replace("_", " ")), _value(v)) for k, v in shown.items()]
+
+
+def _value(value: Any) -> str:
+    return ", ".join(setting(v) for v in value) if isinstance(value, list) else setting(value)
+
+
+def _best(row: dict[str, Any]) -> dict[str, str]:
+    return {
+        "name": f"{row['activation']}, {row['place']}",
+        "wiring": row["wiring"],
+        "parameters": number(row["parameters"]),
+        "accuracy": f"{row['accuracy']:.1%}",
+        "seeds": ", ".join(f"{v:.1%}" for v in row["per_seed"]),
+    }
+
+
+def _score(row: dict[str, Any]) -> dict[str, Any]:
+    at = "" if row["beta"] is None else f", β = {row['beta']:g}"
+    return {
+        "name": row["label"] + at,
+        "epoch": number(row["epoch"]),
+        "sign": {1: "+", -1: "\N{MINUS SIGN}", 0: DASH}[row["sign"]],
+        "all": _rho(row["all"]),
+        "beyond": _rho(row["beyond_parameters"]),
+        "each": [_rho(found) for found in row["activations"].values()],
+    }
+
+
+def _rho(found: dict[str, Any] | None) -> str:
+    if found is None or found["value"] is None:
+        return DASH
+    return "{value:.2f} ({low:.2f} to {high:.2f})".format(**found).replace("-", "\N{MINUS SIGN}")

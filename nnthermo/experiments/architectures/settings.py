@@ -1,0 +1,96 @@
+"""Which architectures are trained, for how long, and how they are scored."""
+
+import dataclasses
+
+from nnthermo._checks import check
+from nnthermo.experiments.architectures.family import ACTIVATIONS, SKIPS
+from nnthermo.experiments.folder import StoredSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(StoredSettings):
+    """Settings of the family, of the trainings and of the scores.
+
+    Attributes:
+        dataset: name for `nnthermo.data.load`.
+        samples: training samples; None for 4,000 of the embedded digits, 6,000 of the full sets.
+        test_samples: held out of the embedded digits, or taken from the test set of the full ones.
+        neurons: hidden neurons of every architecture, unless
+        parameters: is given, the weights and biases that every architecture may have at most.
+        depths: numbers of hidden layers.
+        activations: of the hidden neurons.
+        skips: of `family.SKIPS`.
+        seeds: initial weights and order of samples.
+        epochs: passes over the data.
+        learning_rate: of Adam.
+        batch_size: samples a step.
+        scale: multiplies Glorot-uniform initial weights; biases start at 0.
+        score_epochs: after which every score is taken: 0, and those of short trainings. The end is scored too.
+        betas: inverse temperatures of the thermodynamic scores; the first is that of the statements.
+        spectrum_samples: training samples whose Ĝ are taken; scores are means over them.
+        kernel_samples: training samples of the gradient norm and of the tangent kernel.
+        resamples: of the bootstrap.
+        pixel_high: value of a white pixel; black is 0.
+        target_off: target of the outputs that should stay silent.
+        target_on: target of the output that should be active.
+    """
+
+    dataset: str = "digits"
+    samples: int | None = None
+    test_samples: int = 1000
+    neurons: int | None = 60
+    parameters: int | None = None
+    depths: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
+    activations: tuple[str, ...] = ("tanh", "relu", "sigmoid")
+    skips: tuple[str, ...] = SKIPS
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    epochs: int = 40
+    learning_rate: float = 0.002
+    batch_size: int = 50
+    scale: float = 1.0
+    score_epochs: tuple[int, ...] = (0, 1, 3)
+    betas: tuple[float, ...] = (1.4, 0.25, 10.0)
+    spectrum_samples: int = 5
+    kernel_samples: int = 20
+    resamples: int = 2000
+    pixel_high: float = 1.0
+    target_off: float = -1.0
+    target_on: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.parameters is not None:
+            object.__setattr__(self, "neurons", None)
+        for name in (
+            "test_samples", "epochs", "learning_rate", "batch_size", "scale", "spectrum_samples", "kernel_samples",
+            "pixel_high",
+        ):  # fmt: skip
+            check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
+        for name in ("neurons", "parameters"):
+            value = getattr(self, name)
+            check(name, "be positive", value is None or value > 0, value)
+        check("neurons or parameters", "be given", self.neurons or self.parameters, None)
+        check("resamples", "be at least 100", self.resamples >= 100, self.resamples)
+        check("target_on", "exceed target_off", self.target_on > self.target_off, self.target_on)
+        for name, known in (("activations", ACTIVATIONS), ("skips", SKIPS)):
+            values = getattr(self, name)
+            check(name, f"be some of {', '.join(known)}", values and set(values) <= set(known), ", ".join(values))
+        for name in ("depths", "activations", "skips", "seeds", "score_epochs", "betas"):
+            values = getattr(self, name)
+            check(name, "name at least one", len(values) > 0, values)
+            check(name, "differ", len(set(values)) == len(values), values)
+        check("depths", "be positive", min(self.depths) > 0, self.depths)
+        check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
+        check("betas", "be positive", min(self.betas) > 0, self.betas)
+        within = self.score_epochs[0] == 0 and tuple(sorted(self.score_epochs)) == self.score_epochs
+        check("score_epochs", "increase from 0", within, self.score_epochs)
+        check(
+            "score_epochs",
+            f"lie before the {self.epochs} epochs",
+            self.score_epochs[-1] < self.epochs,
+            self.score_epochs,
+        )
+
+    @property
+    def records(self) -> tuple[int, ...]:
+        """Epochs after which every score is taken, the end among them."""
+        return (*self.score_epochs, self.epochs)

@@ -1,0 +1,49 @@
+"""Real images to train on and others to test on, in the coding of a study's settings."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnthermo._checks import check
+from nnthermo.data import Dataset, load
+
+
+class Data(NamedTuple):
+    """Training and test samples in the coding of the settings, float32; (samples, 784) and (samples, 10)."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    test_inputs: np.ndarray
+    test_targets: np.ndarray
+    source: str
+
+
+def held_out(settings: Any, data_dir: str | None = None) -> Data:
+    """Training samples and others to test on: a part of the embedded digits, or the test set of the full ones.
+
+    Training samples of each class come in turn, so that the first few are of different ones.
+
+    Args:
+        settings: with the fields dataset, samples, test_samples, batch_size, pixel_high, target_off and target_on.
+        data_dir: where the full data sets lie.
+
+    Raises:
+        ValueError: more samples asked for than there are.
+    """
+    everything = load(settings.dataset, data_dir=data_dir)
+    if settings.dataset == "digits":
+        possible = len(everything) - 1
+        check("test_samples", f"be at most {possible}", settings.test_samples <= possible, settings.test_samples)
+        everything, held = everything.split_off(settings.test_samples, seed=0)
+    else:
+        held = load(settings.dataset, split="test", data_dir=data_dir, samples=settings.test_samples)
+    available = len(everything)
+    samples = min(6000, available) if settings.samples is None else settings.samples
+    check("samples", f"lie between 1 and the {available} of {settings.dataset}", 1 <= samples <= available, samples)
+    check("batch_size", f"not exceed the {samples} samples", settings.batch_size <= samples, settings.batch_size)
+    chosen = everything.take(samples, seed=0)
+
+    def coded(part: Dataset) -> tuple[np.ndarray, np.ndarray]:
+        return part.inputs(high=settings.pixel_high), part.targets(off=settings.target_off, on=settings.target_on)
+
+    return Data(*coded(chosen), *coded(held), everything.source)
