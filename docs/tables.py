@@ -43,6 +43,23 @@ def laws(results: dict[str, Any]) -> str:
     return _by_network(results, "law", ("deep", "shallow"))
 
 
+def architectures(results: dict[str, Any]) -> str:
+    """Markdown, one row a statement, its first number for each activation."""
+    names = results["settings"]["activations"]
+    rows = [f"| claim about architectures | verdict | here: {', '.join(names)} |", "|---|---|---|"]
+    for statement in results["statements"]:
+        found = {re.sub(r" \(\S+ to \S+\)$", "", n["label"]): n["mean"] for n in statement["numbers"]}
+        label = next(iter(found))
+        start = label.removesuffix(f", {names[0]}")
+        if label != start:
+            label, values = start, [found[f"{start}, {name}"] for name in names]
+        else:
+            values = [found[label]]
+        shown = ", ".join(f"{value:.2g}" for value in values)
+        rows.append(f"| {statement['claim']} | {statement['verdict']} | {_escaped(f'{label}: {shown}')} |")
+    return "\n".join(rows)
+
+
 def _by_network(results: dict[str, Any], head: str, networks: Sequence[str]) -> str:
     rows = [f"| {head} | verdict | here, mean over seeds: {', '.join(networks)} |", "|---|---|---|"]
     for statement in results["statements"]:
@@ -58,7 +75,7 @@ def _escaped(text: str) -> str:
     return re.sub(r"\|(.+?)\|", r"abs(\1)", text)
 
 
-TABLES = {"reproduction": reproduction, "comparison": comparison, "laws": laws}
+TABLES = {"reproduction": reproduction, "comparison": comparison, "laws": laws, "architectures": architectures}
 """Studies by folder, and what writes the table of each."""
 
 

@@ -14,13 +14,13 @@ class Correlation(NamedTuple):
         value: ρ; NaN if one side does not vary.
         low: lower end of the 95 % percentile bootstrap interval.
         high: its upper end.
-        count: architectures it is over.
+        size: architectures it is over.
     """
 
     value: float
     low: float
     high: float
-    count: int
+    size: int
 
 
 def correlation(

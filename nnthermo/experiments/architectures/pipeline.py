@@ -78,7 +78,8 @@ def architectures(
     jobs = [Job(activation, depth, settings, data_dir, folder / "runs") for activation, depth in pairs]
     networks = len(everyone) * len(settings.seeds)
     say(
-        f"Training {len(everyone)} architectures, {networks:,} networks, for {settings.epochs} epochs on {len(data.inputs):,} samples"
+        f"Training {len(everyone)} architectures, {networks:,} networks, for {settings.epochs} epochs on "
+        f"{len(data.inputs):,} samples"
     )
     processes.run_all(run, jobs, workers=workers or os.cpu_count() or 1, report=clock.keeping(report))
 

@@ -49,12 +49,12 @@ FIGURES = {
 CAVEATS = (
     "A rank correlation over a family depends on the family. This one spends one budget in different ways; families in "
     "which size varies freely mostly measure size.",
-    "With a fixed number of hidden neurons a wide first layer has most of the parameters. What a score says beyond that "
-    "is its correlation at a fixed number of parameters, given beside each.",
-    "Every network is trained alike: Adam, one learning rate, one number of epochs. An architecture that would win with "
-    "another recipe is not seen to win here.",
-    "Ĝ is that of single samples at their own fixed states, and scores are means over samples and seeds. The paper takes "
-    "one Ĝ at the mean state.",
+    "With a fixed number of hidden neurons a wide first layer has most of the parameters. What a score says beyond "
+    "that is its correlation at a fixed number of parameters, given beside each.",
+    "Every network is trained alike: Adam, one learning rate, one number of epochs. An architecture that would win "
+    "with another recipe is not seen to win here.",
+    "Ĝ is that of single samples at their own fixed states, and scores are means over samples and seeds. The paper "
+    "takes one Ĝ at the mean state.",
     "Thermodynamic scores depend on β, which the paper does not fix before training; the table has them at several.",
     "Outputs are tanh in all networks. Activations are not compared with each other: ranks are taken within each.",
     "Intervals are over architectures as if they were drawn at random, and no correction is made for their number.",

@@ -190,7 +190,8 @@ def _run(job: Job, data: Data, report: Report | None) -> None:
     ]
     trainer = Trainer(chosen, settings, data)
     checkpoint = job.folder / f"{job.name}.npz"
-    state, epoch, rows = trainer.start(), 0, []
+    rows: list[dict[str, np.ndarray]] = []
+    state, epoch = trainer.start(), 0
     if checkpoint.exists():
         state, epoch, rows = _restored(checkpoint, state)
     while True:

@@ -133,8 +133,8 @@ def baselines(
         depth: hidden layers at most.
 
     Returns:
-        `gradient_norm`, of the mean boundary loss in all parameters; `kernel_trace` and `kernel_condition`, log10 of the
-        trace and of the condition number of the empirical neural tangent kernel of the outputs (Jacot et al.,
+        `gradient_norm`, of the mean boundary loss in all parameters; `kernel_trace` and `kernel_condition`, log10 of
+        the trace and of the condition number of the empirical neural tangent kernel of the outputs (Jacot et al.,
         arXiv:1806.07572; its condition number as a score: Chen et al., arXiv:2102.11535); `synflow`, log10 of
         Σ θ ∂R/∂θ with absolute weights, identity activations and inputs 1 (Tanaka et al., arXiv:2006.05467).
     """

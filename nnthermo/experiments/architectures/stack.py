@@ -46,15 +46,14 @@ def wirings(architectures: list[Architecture], outputs: int, dtype: np.dtype | t
     """Masks of several architectures, padded to the largest, along a new first axis."""
     hidden = max(sum(a.widths) for a in architectures)
     size = hidden + outputs
-    found = Wiring(*(np.zeros((len(architectures), *shape), dtype) for shape in ((size,), (size, size), (size,))))
+    shapes = ((size,), (size, size), (size,))
+    first, links, alive = (np.zeros((len(architectures), *shape), dtype) for shape in shapes)
     for k, architecture in enumerate(architectures):
         own = sum(architecture.widths)
         place = np.concatenate([np.arange(own), hidden + np.arange(outputs)])
-        first, links = architecture.joins(outputs)
-        found.first[k, place] = first
-        found.links[k][np.ix_(place, place)] = links
-        found.alive[k, place] = 1
-    return Wiring(*map(jnp.asarray, found))
+        first[k, place], links[k][np.ix_(place, place)] = architecture.joins(outputs)
+        alive[k, place] = 1
+    return Wiring(jnp.asarray(first), jnp.asarray(links), jnp.asarray(alive))
 
 
 def initial(key: Array, wiring: Wiring, inputs: int, scale: float) -> Parameters:

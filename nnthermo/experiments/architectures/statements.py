@@ -102,17 +102,17 @@ def _grows(key: str, other: str, sign: int, what: str, **chosen: Any) -> Callabl
 
 
 def _depth_pays(c: Correlations) -> Finding:
-    part = c.results
-    numbers, best = [], {}
+    part, best = c.results, {}
+    each = {a: c.of("depth", activation=a) for a in c.settings.activations}
+    numbers = _numbers("hidden layers", each)
     for activation in c.settings.activations:
         own = part.isel(architecture=part.activation.values == activation)
         by_depth = {int(d): reached(own)[own.depth.values == d] for d in sorted(set(own.depth.values))}
         best[activation] = max(by_depth, key=lambda d: by_depth[d].max())
         numbers += [
-            Number(f"best accuracy with {d} hidden layers, {activation}", None, [v.max()]) for d, v in by_depth.items()
+            Number(f"best accuracy, {d} hidden {'layer' if d == 1 else 'layers'}, {activation}", None, [v.max()])
+            for d, v in by_depth.items()
         ]
-    each = {a: c.of("depth", activation=a) for a in c.settings.activations}
-    numbers += _numbers("hidden layers", each)
     deepest = ", ".join(f"{d} ({a})" for a, d in best.items())
     budget = f"{c.settings.neurons} hidden neurons" if c.settings.neurons else f"{c.settings.parameters:,} parameters"
     comment = f"With {budget}, the best architecture has this many hidden layers: {deepest}."
@@ -135,8 +135,8 @@ def _more_than_baselines(c: Correlations) -> Finding:
         wins.append(best["thermodynamic"][0] > best["other"][0])
     verdict = "agrees" if all(wins) else "partly" if any(wins) else "disagrees"
     comment = (
-        "The best of each kind is chosen after the fact, from more thermodynamic scores than others, which favours them. "
-        f"A thermodynamic score is ahead at {sum(wins)} of {len(wins)} moments."
+        "The best of each kind is chosen after the fact, from more thermodynamic scores than others, which favours "
+        f"them. A thermodynamic score is ahead at {sum(wins)} of {len(wins)} moments."
     )
     return Finding(numbers, verdict, comment)
 
@@ -176,7 +176,7 @@ def _grows_skewed(c: Correlations) -> Finding:
 
 def _skips_turn(c: Correlations) -> Finding:
     numbers, positive = [], {}
-    for skip in c.settings.skips:
+    for skip in c.settings.skips[::-1]:  # those with the most first
         own = c.results.isel(architecture=c.results.skip.values == skip)
         each = own.hyperbolic_skewness.values.ravel()
         if len(each):
@@ -278,7 +278,8 @@ CLAIMS = (
         "more than the number of parameters",
         "Sec. 9",
         "The scores say something that the number of parameters does not.",
-        "At a fixed number of parameters more than half of the scores with a claimed sign have it beyond their 95 % intervals, and none the other; partly if any has.",
+        "At a fixed number of parameters more than half of the scores with a claimed sign have it beyond their 95 % "
+        "intervals, and none the other; partly if any has.",
         _beyond_parameters,
     ),
     Claim(
