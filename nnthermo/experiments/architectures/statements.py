@@ -84,6 +84,19 @@ def _predicts(key: str, sign: int, moment: int = 0, **chosen: Any) -> Callable[[
     return test
 
 
+def _in_the_initial_phase(c: Correlations) -> Finding:
+    beta = min(c.settings.betas)
+    if beta >= 0.5:
+        return Finding([], "not tested", "No score was taken at β < ½.")
+    found = _predicts("entropy_destruction", -1, beta=beta)(c)
+    comment = (
+        f"At β = {beta:g}. Since Σ log λ = 0, -ΔF differs from that of unlinked neurons by β²(2β - 1) μ2 / 2(1 + β)⁴ "
+        "and higher moments: its sign turns at β = ½, and scores on the two sides order architectures by variance, one way "
+        "and the other. "
+    )
+    return Finding(found.numbers, found.verdict, comment + found.comment)
+
+
 def _grows(key: str, other: str, sign: int, what: str, **chosen: Any) -> Callable[[Correlations], Finding]:
     """A score against another one at the start."""
 
@@ -202,6 +215,13 @@ CLAIMS = (
         "The smaller -ΔF in the eigenvalues of an untrained architecture, the better it learns.",
         EVERY,
         _predicts("entropy_destruction", -1),
+    ),
+    Claim(
+        "less entropy destruction in the initial phase",
+        "Sec. 9, Fig. 1",
+        "The same at β < ½, where the paper's initial phase has a maximum of -ΔF at log λ = 0.",
+        EVERY,
+        _in_the_initial_phase,
     ),
     Claim(
         "also after a short training",
