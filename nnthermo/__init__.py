@@ -9,8 +9,19 @@ from typing import Any
 
 from nnthermo.approximation import Approximation as Approximation
 from nnthermo.approximation import approximation_report as approximation_report
+from nnthermo.architecture import OptimalDestruction as OptimalDestruction
+from nnthermo.architecture import TwoLevelBoundaries as TwoLevelBoundaries
+from nnthermo.architecture import TwoLevelPoints as TwoLevelPoints
 from nnthermo.architecture import eigenvalue_laplacian as eigenvalue_laplacian
+from nnthermo.architecture import entropy_destruction as entropy_destruction
+from nnthermo.architecture import integrated_eigenvalue_laplacian as integrated_eigenvalue_laplacian
+from nnthermo.architecture import log_eigenvalue_laplacian as log_eigenvalue_laplacian
+from nnthermo.architecture import network_free_energy as network_free_energy
+from nnthermo.architecture import optimal_entropy_destruction as optimal_entropy_destruction
+from nnthermo.architecture import parameter_laplacian as parameter_laplacian
 from nnthermo.architecture import two_level_laplacian as two_level_laplacian
+from nnthermo.architecture import two_level_phase_boundaries as two_level_phase_boundaries
+from nnthermo.architecture import two_level_stationary_points as two_level_stationary_points
 from nnthermo.canonical import Annealed as Annealed
 from nnthermo.canonical import Box as Box
 from nnthermo.canonical import CanonicalEnsemble as CanonicalEnsemble
@@ -41,6 +52,8 @@ from nnthermo.ensemble import log_partition as log_partition
 from nnthermo.ensemble import mean_slopes as mean_slopes
 from nnthermo.ensemble import mean_state as mean_state
 from nnthermo.ensemble import restrict as restrict
+from nnthermo.entropy_dynamics import carried_entropy_density as carried_entropy_density
+from nnthermo.entropy_dynamics import entropy_density as entropy_density
 from nnthermo.entropy_dynamics import liouville_density as liouville_density
 from nnthermo.entropy_dynamics import liouville_flow as liouville_flow
 from nnthermo.equilibrium import factorise as factorise
@@ -83,6 +96,8 @@ from nnthermo.observers import weight_observer as weight_observer
 from nnthermo.relaxation import Relaxation as Relaxation
 from nnthermo.relaxation import relax as relax
 from nnthermo.relaxation import relaxed_bulk_loss as relaxed_bulk_loss
+from nnthermo.skewness import hyperbolic_skewness as hyperbolic_skewness
+from nnthermo.skewness import moment_series as moment_series
 from nnthermo.spectrum import Decomposition as Decomposition
 from nnthermo.spectrum import Gap as Gap
 from nnthermo.spectrum import LogSpectrum as LogSpectrum

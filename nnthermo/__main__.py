@@ -102,7 +102,7 @@ LISTS: dict[str, Callable[[str], Any]] = {
 
 
 def _values(name: str, text: str) -> tuple:
-    kind = {int: "whole numbers", float: "numbers", str: "names"}
+    kind: dict[Any, str] = {int: "whole numbers", float: "numbers", str: "names"}
     try:
         return tuple(LISTS[name](part.strip()) for part in text.split(",") if part.strip())
     except ValueError:

@@ -97,6 +97,8 @@ class DensityFlow(NamedTuple):
         probability: ∫p, (records,): 1 for the conserved form, less for the printed one.
         entropy: -∫p log(Mp) (8.3), (records,).
         production: α∫pΔF, (records,): dS/dβ of the conserved form.
+        entropy_densities: σ = -p log(Mp) (8.7) on the grid, (records, *grid), 0 where rounding leaves p <= 0. For the
+            conserved form ∂σ/∂β + ∇·(σ α∇F) = αΔF p, in place of (8.6).
     """
 
     betas: Array
@@ -104,6 +106,45 @@ class DensityFlow(NamedTuple):
     probability: Array
     entropy: Array
     production: Array
+    entropy_densities: Array
+
+
+def entropy_density(log_density: Any, normalisation: Scalar = 1.0) -> Array:
+    """σ = -p log(Mp) (8.7), of log p: any shape, in nats over the volume of Q. 0 where p is, positive where Mp < 1.
+
+    Args:
+        log_density: log p, -∞ where p = 0.
+        normalisation: M of (8.3), a volume.
+
+    Raises:
+        ValueError: M not positive.
+    """
+    logs = real_array("log_density", log_density)
+    positive("normalisation", normalisation)
+    safe = jnp.where(logs > -jnp.inf, logs, 0)
+    volume = jnp.asarray(normalisation, logs.dtype)
+    return jnp.where(logs > -jnp.inf, -jnp.exp(safe) * (safe + jnp.log(volume)), 0)
+
+
+def carried_entropy_density(log_density: Any, exponent: Any, normalisation: Scalar = 1.0) -> Array:
+    """σ at the other end of a path (8.2), in place of (8.8): of p = p_0 exp(-α∫ΔF dβ), the integral along the path.
+
+    Where ΔF is negative p rises along it, and σ = -p log(Mp) rises or falls, whichever log(Mp) says: no factor
+    exp(αβΔF) multiplies σ, as (8.8) has it, not even for a constant ΔF. For eigenvalues λ that stay in place the
+    exponent is α times the difference of `integrated_eigenvalue_laplacian` at the two β.
+
+    Args:
+        log_density: log p_0 where the path begins, any shape.
+        exponent: α∫ΔF dβ, of the same shape or one number; of a `Flow` the fall of `log_densities`.
+        normalisation: M of (8.3).
+
+    Raises:
+        ValueError: an exponent of another shape, or M not positive.
+    """
+    logs = real_array("log_density", log_density)
+    moved = real_array("exponent", exponent)
+    check("exponent", f"have shape {logs.shape} or ()", moved.shape in (logs.shape, ()), f"shape {moved.shape}")
+    return entropy_density(logs - moved.astype(logs.dtype), normalisation)
 
 
 def liouville_density(
@@ -181,10 +222,10 @@ def _spread(
 
     densities = odeint(change, density, betas, rtol=tolerance, atol=tolerance)
     sums = tuple(range(1, densities.ndim))
-    positive_part = jnp.where(densities > 0, densities, 1)
-    entropy = -cell * jnp.sum(jnp.where(densities > 0, densities * jnp.log(volume * positive_part), 0), axis=sums)
-    probability = cell * jnp.sum(densities, axis=sums)
-    return DensityFlow(betas, densities, probability, entropy, jax.vmap(production)(densities, betas))
+    logs = jnp.where(densities > 0, jnp.log(jnp.where(densities > 0, densities, 1)), -jnp.inf)
+    local = entropy_density(logs, volume)
+    entropy, probability = (cell * jnp.sum(values, axis=sums) for values in (local, densities))
+    return DensityFlow(betas, densities, probability, entropy, jax.vmap(production)(densities, betas), local)
 
 
 def _increasing(betas: Any) -> Array:

@@ -11,12 +11,13 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from nnthermo._checks import check, extra
-from nnthermo.architecture import two_level_laplacian
-from nnthermo.spectrum import LogSpectrum, beta_from_gap
+from nnthermo.architecture import two_level_laplacian, two_level_phase_boundaries, two_level_stationary_points
+from nnthermo.spectrum import LogSpectrum
 
 DARK, WARM, COOL, FAINT, INK = "#0b4f8a", "#d55e00", "#3a9b78", "#8c8c8c", "#222222"
 """Colours that stay apart for colour-blind eyes and in grey; line styles repeat the distinction."""
@@ -89,17 +90,64 @@ def two_level(
 
 
 def stationary_points(log_eigenvalue: Values, beta: float, gamma: float) -> np.ndarray:
-    """Where (9.3) is stationary within the given increasing log λ: 0, and each root of β_gap(log λ) = β.
-
-    Roots are interpolated linearly, so they are as exact as the square of the spacing.
-    """
+    """Where (9.3) is stationary between the ends of increasing log λ, by `two_level_stationary_points`: 0 first."""
     grid = np.asarray(log_eigenvalue, float)
-    excess = np.asarray(beta_from_gap(jnp.asarray(grid), gamma=gamma), float) - beta
-    before = np.flatnonzero((excess[1:] > 0) != (excess[:-1] > 0))
-    share = excess[before] / (excess[before] - excess[before + 1])
-    roots = grid[before] + share * (grid[before + 1] - grid[before])
-    zero = [0.0] if grid[0] <= 0 <= grid[-1] else []
-    return np.concatenate([zero, roots])
+    falling, zero, rising = np.asarray(two_level_stationary_points(beta, gamma).log_eigenvalues, float)
+    return np.array([point for point in (zero, falling, rising) if grid[0] <= point <= grid[-1]])
+
+
+PHASES = ("no stable minimum", "one", "two")
+
+
+def two_level_phases(
+    *,
+    gamma: Values | None = None,
+    beta: Values | None = None,
+    ax: Any = None,
+) -> Any:
+    """The phases of the two-level network (9.3) in the plane of γ and β: how many stable minima -ΔF has in log λ.
+
+    Shaded by `two_level_stationary_points`, one cell a pair (γ, β), the darker the more minima; lines are those of
+    `two_level_phase_boundaries`. Plateaus at log λ → ±∞ are not minima, and below their lines -ΔF is smaller there than
+    at log λ = 0.
+
+    Args:
+        gamma: increasing fractions γ between 0 and 1, shape (columns,); 160 of them if None.
+        beta: increasing inverse temperatures β, shape (rows,); 160 from 0.05 to 20, logarithmically spaced, if None.
+        ax: Matplotlib axes.
+    """
+    ax = _axes(ax)
+    columns = np.linspace(0, 1, 162)[1:-1] if gamma is None else np.asarray(gamma, float)
+    rows = np.geomspace(0.05, 20, 160) if beta is None else np.asarray(beta, float)
+    for name, values, top in (("gamma", columns, 1), ("beta", rows, np.inf)):
+        right = values.ndim == 1 and len(values) > 1 and values[0] > 0 and values[-1] < top
+        check(name, f"be increasing numbers between 0 and {top}", right and np.all(np.diff(values) > 0), values)
+    over_columns = jax.vmap(two_level_stationary_points, (None, 0))
+    points = jax.vmap(over_columns, (0, None))(jnp.asarray(rows), jnp.asarray(columns))
+    minima = np.sum(np.asarray(points.curvatures) > 0, axis=-1)
+    ax.pcolormesh(columns, rows, minima, cmap="Blues", vmin=0, vmax=4, shading="nearest", rasterized=True)
+    lines = jax.vmap(two_level_phase_boundaries)(jnp.asarray(columns))
+    drawn = (
+        ("origin", "log λ = 0 turns stable", INK, "-"),
+        ("fold", "fold: other stationary points vanish", WARM, "-"),
+        ("lower_plateau", "−ΔF(0) = −ΔF(−∞)", COOL, (0, (5, 1.5))),
+        ("upper_plateau", "−ΔF(0) = −ΔF(∞)", DARK, (0, (1.5, 1.2))),
+    )
+    for name, label, colour, dash in drawn:
+        curve = np.asarray(getattr(lines, name), float)
+        ax.plot(columns, np.where(np.isfinite(curve), curve, np.nan), color=colour, linestyle=dash, label=label)
+    shades = [
+        ax.plot([], [], linestyle="none", marker="s", markersize=9, color=ax.collections[0].cmap(count / 4),
+                markeredgecolor=FAINT, label=f"{PHASES[count]}, −ΔF(log λ)")[0]
+        for count in np.unique(minima)
+    ]  # fmt: skip
+    ax.set_yscale("log")
+    _dress(ax, "Stable minima of −ΔF in the two-level network", "fraction γ", "inverse temperature β", handles=[
+        *ax.lines[: len(drawn)], *shades
+    ])  # fmt: skip
+    ax.set_xlim(columns[0], columns[-1])
+    ax.set_ylim(rows[0], rows[-1])
+    return ax
 
 
 def losses(

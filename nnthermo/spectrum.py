@@ -85,9 +85,17 @@ class LogSpectrum:
         """The mean of (log λ)^k over the dynamical eigenvalues, the reading that fits the numbers the paper quotes."""
         return jnp.mean(self.values**k)
 
+    def standardised_moment(self, k: int) -> Array:
+        """The mean of (log λ)^k over the k/2 power of the mean square, about 0; NaN if all are 0.
+
+        It does not change when all log λ are scaled. Of the dynamical eigenvalues: with those that are exactly 1 it
+        would be larger by (N/n)^{k/2-1}.
+        """
+        return self.mean_moment(k) / self.mean_moment(2) ** (k / 2)
+
     def skewness(self) -> Array:
         """Mean cube over the 3/2 power of the mean square, about 0: the standardised (9.6); NaN if all are 0."""
-        return self.mean_moment(3) / self.mean_moment(2) ** 1.5
+        return self.standardised_moment(3)
 
     def gap(self) -> Gap:
         """The widest interval without eigenvalues among those below the median of the negative ones.

@@ -1,5 +1,7 @@
 """ΔF in the eigenvalues (8.10) by second derivatives, and the two-level model (9.3)."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -128,3 +130,87 @@ def test_bad_arguments():
         nt.two_level_laplacian(jnp.asarray(-1.0), 1.0, gamma=0.0, size=3)
     with pytest.raises(ValueError, match="gamma` must be positive, but got"):
         nt.two_level_laplacian(jnp.asarray(-1.0), 1.0, gamma=1.0, size=3)
+
+
+# ---------------------------------------------------------------- log λ, and the integral over β
+
+
+@given(log_beta=st.floats(-3, 3), relative_m=st.floats(-1, 0.9), units=st.integers(0, 3))
+def test_log_eigenvalue_laplacian_is_the_trace_of_second_derivatives(log_beta, relative_m, units):
+    beta = 10.0**log_beta
+    values = np.concatenate([VALUES, np.zeros(units)])
+    m = relative_m * (np.exp(-3.0) + 1 / beta)
+    wanted = float(log_trace(jnp.asarray(values), beta, m))
+    found = float(nt.log_eigenvalue_laplacian(nt.LogSpectrum(jnp.asarray(VALUES), units), beta, m=m))
+    # each term is a difference βλ/(c+βλ) - (βλ/(c+βλ))², of which the closed form has none; over 2β
+    share = beta * np.exp(values) / (1 - beta * m + beta * np.exp(values))
+    assert abs(found - wanted) < 1e-13 * np.sum(np.abs(share) + share**2) / beta
+    if beta * m < 1:
+        assert found > 0
+    if m == 0:
+        assert found <= (4 + units) / (8 * beta)
+
+
+@jax.jit
+def log_trace(values, beta, m):
+    return jnp.trace(jax.hessian(lambda v: free_energy_of(jnp.exp(v), beta, m))(values))
+
+
+def test_log_eigenvalue_laplacian_does_not_overflow_and_has_a_gradient_at_zero():
+    for dtype, far in ((jnp.float32, 200.0), (jnp.float64, 2000.0)):
+        spectrum = nt.LogSpectrum(jnp.asarray([far, 0.0, -far], dtype))
+        found, slope = jax.value_and_grad(lambda s: nt.log_eigenvalue_laplacian(s, 1.7))(spectrum)
+        wanted = 1 / (2 * 2.7**2)
+        assert abs(found - wanted) < 1e-6 * wanted
+        assert np.isfinite(slope.values).all()
+        # d/dℓ of βλ/2β(1+βλ)² at ℓ = 0
+        assert abs(slope.values[1] - (1 - 1.7) / (2 * 2.7**3)) < 1e-6
+    beyond = nt.LogSpectrum(jnp.asarray(VALUES))
+    with pytest.raises(ValueError, match="`m` must keep"):
+        nt.log_eigenvalue_laplacian(beyond, 1.7, m=10.0)
+    assert np.isnan(jax.jit(nt.log_eigenvalue_laplacian)(beyond, 1.7, m=10.0))
+
+
+POINTS, WEIGHTS = np.polynomial.legendre.leggauss(40)
+
+
+@given(log_beta=st.floats(-6, 2), shift=st.floats(-3, 3), units=st.integers(0, 2))
+def test_integral_over_beta_by_quadrature(log_beta, shift, units):
+    """Gauss-Legendre in log β' and not in β': (1+βλ)⁻² has its pole at -1/λ, near compared with β for large βλ."""
+    beta, values = 10.0**log_beta, VALUES + shift
+    every = np.exp(np.concatenate([values, np.zeros(units)]))
+    start = 1e-9 / every.max()
+    edges = np.linspace(np.log(start), np.log(beta), 25)
+    nodes = np.exp(np.concatenate([(b - a) / 2 * POINTS + (a + b) / 2 for a, b in itertools.pairwise(edges)]))
+    steps = np.tile(WEIGHTS, 24) * (edges[1] - edges[0]) / 2 * nodes
+    inner = -nodes / 2 * np.sum((1 + nodes[:, None] * every) ** -2.0, axis=1)
+    wanted = float(steps @ inner) - start**2 / 4 * len(every)
+    found = float(nt.integrated_eigenvalue_laplacian(nt.LogSpectrum(jnp.asarray(values), units), beta))
+    assert abs(found / wanted - 1) < 1e-12  # a few hundred roundings in the sums
+
+
+@given(log_beta=st.floats(-12, 6))
+def test_integral_has_the_laplacian_as_its_slope_and_does_not_cancel(log_beta):
+    beta = 10.0**log_beta
+    for dtype, allowed in ((jnp.float64, 1e-13), (jnp.float32, 2e-5)):
+        spectrum = nt.LogSpectrum(jnp.asarray(VALUES, dtype), 2)
+        slope = integral_slope(spectrum, jnp.asarray(beta, dtype))
+        assert slope.dtype == dtype
+        assert abs(float(slope) / float(nt.eigenvalue_laplacian(spectrum, beta)) - 1) < allowed
+
+
+integral_slope = jax.jit(jax.grad(nt.integrated_eigenvalue_laplacian, argnums=1))
+
+
+def test_limits_of_the_integral():
+    spectrum = nt.LogSpectrum(jnp.asarray(VALUES, jnp.float32), 2)
+    tiny = nt.integrated_eigenvalue_laplacian(spectrum, 1e-12)
+    assert abs(float(tiny) / (-6 * 1e-24 / 4) - 1) < 1e-6  # -Nβ²/4
+    assert tiny.dtype == jnp.float32
+    far = nt.LogSpectrum(jnp.asarray([80.0, 0.0, -80.0], jnp.float32))  # λ² would overflow
+    found, slope = jax.value_and_grad(lambda s: nt.integrated_eigenvalue_laplacian(s, 1.5))(far)
+    wanted = -0.5 * (np.log(2.5) - 0.6) - 1.5**2 / 4
+    assert abs(float(found) / wanted - 1) < 1e-6
+    assert np.isfinite(slope.values).all()
+    with pytest.raises(ValueError, match="`beta` must be positive"):
+        nt.integrated_eigenvalue_laplacian(spectrum, 0.0)

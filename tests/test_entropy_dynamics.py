@@ -123,3 +123,85 @@ def test_bad_flows_are_named():
         nt.liouville_flow(wave, jnp.zeros((2, 1)), jnp.zeros(2), [1.0, 2.0], normalisation=-1.0)
     with pytest.raises(ValueError, match="`lengths` must be 1 positive numbers"):
         nt.liouville_density(wave, jnp.ones(4), [1.0, 2.0], [1.0, 2.0])
+
+
+def spectral_divergence(field, lengths):
+    """∇· of a field (K, *grid) by NumPy's transforms."""
+    total = 0
+    for axis, part in enumerate(field):
+        n = part.shape[axis]
+        k = 2j * np.pi / lengths[axis] * np.fft.fftfreq(n, 1 / n)
+        shape = [-1 if a == axis else 1 for a in range(part.ndim)]
+        total = total + np.real(np.fft.ifft(k.reshape(shape) * np.fft.fft(part, axis=axis), axis=axis))
+    return total
+
+
+@pytest.mark.parametrize("shape", [(64,), (48, 48)])
+def test_balance_of_the_entropy_density(shape):
+    """∂σ/∂β + ∇·(vσ) = αΔF p; (8.6) has αΔF σ on the right and no transport, and is off by as much as what it says."""
+    step, start, rate, volume = 1e-3, 0.7, 0.7, 2.5
+    betas = start + step * np.arange(-2, 3)
+    first = nt.liouville_density(wave, bump(shape), [TAU] * len(shape), [0.5, betas[0]], rate=rate, tolerance=1e-13)
+    flow = nt.liouville_density(
+        wave, first.densities[-1], [TAU] * len(shape), betas, rate=rate, normalisation=volume, tolerance=1e-13
+    )
+    sigma, p = np.asarray(flow.entropy_densities), np.asarray(flow.densities[2])
+    assert sigma.shape == (5, *shape)
+    np.testing.assert_allclose(sigma[2], -p * np.log(volume * p), rtol=1e-13, atol=1e-15)
+    cell = np.prod([TAU / n for n in shape])
+    np.testing.assert_allclose(cell * sigma.reshape(5, -1).sum(1), flow.entropy, rtol=1e-13)
+    change = (sigma[0] - 8 * sigma[1] + 8 * sigma[3] - sigma[4]) / (12 * step)
+    q = np.stack(np.meshgrid(*[np.arange(n) * TAU / n for n in shape], indexing="ij"))
+    # of `wave`, by hand
+    others = [np.prod(np.sin(np.delete(q, k, axis=0)), axis=0) for k in range(len(shape))]
+    slopes = np.stack([-0.3 * np.sin(q[k]) / start + 0.1 * np.cos(q[k]) * others[k] for k in range(len(shape))])
+    laplacian = -0.3 * np.sum(np.cos(q), axis=0) / start - 0.1 * len(shape) * np.prod(np.sin(q), axis=0)
+    transport = spectral_divergence(rate * slopes * sigma[2], [TAU] * len(shape))
+    made = rate * laplacian * p
+    # fourth differences of step 1e-3: 1e-12, and the integrator's 1e-13 over the step
+    size = np.abs(made).max()
+    assert np.abs(change + transport - made).max() < 1e-8 * size
+    printed = change - rate * laplacian * sigma[2]
+    assert np.abs(printed).max() > 0.3 * np.abs(change).max()
+    advected = change + transport - rate * laplacian * sigma[2]  # nor is transport all that it lacks
+    assert np.abs(advected).max() > 0.3 * size
+
+
+def test_entropy_density_carried_along_a_path():
+    """By the flow of particles, at M = 3; the printed (8.8), a factor exp(αβΔF) on σ, is elsewhere."""
+    q = jnp.asarray(np.random.default_rng(1).normal(size=(20, 2)))
+    logs = jnp.sum(-0.5 * q**2 - 0.5 * jnp.log(2 * jnp.pi), axis=1)
+    flow = nt.liouville_flow(wave, q, logs, [0.5, 1.0, 1.5], rate=0.7, tolerance=1e-12)
+    start = jnp.broadcast_to(logs, flow.log_densities.shape)
+    exponent = start - flow.log_densities
+    found = nt.carried_entropy_density(start, exponent, 3.0)
+    p = np.exp(np.asarray(flow.log_densities))
+    np.testing.assert_allclose(found, -p * np.log(3 * p), rtol=1e-12, atol=1e-15)
+    printed = nt.entropy_density(logs, 3.0) * jnp.exp(exponent[-1])
+    assert np.abs(printed - found[-1]).max() > 0.3 * np.abs(found[-1]).max()
+
+
+def test_eigenvalues_at_rest_carry_the_integrated_laplacian():
+    """p = p_0 exp(-α∫ΔF): with λ in place, the integral between two β is a difference of the closed form."""
+    spectrum, rate = nt.LogSpectrum(jnp.asarray([1.0, -0.5, -2.0])), 0.7
+    ends = [nt.integrated_eigenvalue_laplacian(spectrum, b) for b in (0.5, 2.0)]
+    nodes, weights = np.polynomial.legendre.leggauss(30)
+    betas = 1.25 + 0.75 * nodes
+    each = jax.vmap(lambda b: nt.eigenvalue_laplacian(spectrum, b))(jnp.asarray(betas))
+    exponent = rate * (ends[1] - ends[0])
+    assert abs(float(exponent) - rate * 0.75 * float(weights @ np.asarray(each))) < 1e-13
+    log_p = jnp.asarray(-3.0)
+    p = np.exp(-3.0 - float(exponent))
+    assert abs(nt.carried_entropy_density(log_p, exponent) + p * np.log(p)) < 1e-15
+
+
+def test_entropy_density_at_its_limits():
+    values = nt.entropy_density(jnp.asarray([-jnp.inf, 0.0, -1.0], jnp.float32), 1.0)
+    assert values.dtype == jnp.float32
+    np.testing.assert_allclose(values, [0, 0, np.exp(-1)], rtol=1e-6)
+    slope = jax.vmap(jax.grad(nt.entropy_density))(jnp.asarray([-jnp.inf, -1.0]))
+    np.testing.assert_allclose(slope, [0, 0], atol=1e-15)  # of -L exp(L): -(1 + L) exp(L)
+    with pytest.raises(ValueError, match="`normalisation` must be positive"):
+        nt.entropy_density(jnp.zeros(2), 0.0)
+    with pytest.raises(ValueError, match="`exponent` must have shape"):
+        nt.carried_entropy_density(jnp.zeros(2), jnp.zeros(3))

@@ -82,6 +82,40 @@ def test_the_misprint_is_marked_apart_from_the_exact_points():
     assert exact.get_marker() != by_label(ax, "second one by (9.4), as printed, β = 0.73").get_marker()
 
 
+def test_two_level_phases_counts_minima_and_draws_the_boundaries():
+    gamma, beta = np.array([0.1, 0.4, 0.5, 0.9]), np.array([0.2, 0.45, 0.55, 0.7, 3.0])
+    ax = plotting.two_level_phases(gamma=gamma, beta=beta, ax=new_axes())
+    ell = np.linspace(-60, 60, 60_002)  # minima: where its slope turns from - to +, plateaus have none
+    counted = np.zeros((5, 4), int)
+    for i, b in enumerate(beta):
+        for j, g in enumerate(gamma):
+            k = g / (1 - g)
+            near, far = (v - 3 * np.logaddexp(0, np.log(b) + v) for v in (ell, -k * ell))
+            rises = far > near  # logarithms of the two terms of the slope
+            counted[i, j] = np.sum(~rises[:-1] & rises[1:])
+    mesh = ax.collections[0]
+    np.testing.assert_array_equal(np.asarray(mesh.get_array()).reshape(5, 4), counted)
+    assert set(counted.ravel()) >= {1, 2}
+    fold = by_label(ax, "fold: other stationary points vanish").get_ydata()
+    assert np.isnan(fold[[0, 3]]).all()
+    np.testing.assert_allclose(fold[1:3], [0.2**0.2 * 0.8**0.8, 0.5])
+    np.testing.assert_array_equal(by_label(ax, "log λ = 0 turns stable").get_ydata(), [0.5] * 4)
+    np.testing.assert_allclose(by_label(ax, "−ΔF(0) = −ΔF(−∞)").get_ydata(), gamma**-0.5 - 1)
+    np.testing.assert_allclose(by_label(ax, "−ΔF(0) = −ΔF(∞)").get_ydata(), (1 - gamma) ** -0.5 - 1)
+    assert ax.get_yscale() == "log"
+
+
+def test_two_level_phases_by_default_and_bad_axes():
+    ax = plotting.two_level_phases(ax=new_axes())
+    minima = np.asarray(ax.collections[0].get_array())
+    assert minima.size == 160 * 160
+    assert (minima.min(), minima.max()) == (1, 2)
+    assert len(ax.get_legend().get_texts()) == 6
+    for bad in ({"gamma": [0.0, 0.5]}, {"gamma": [0.5, 0.2]}, {"beta": [1.0]}):
+        with pytest.raises(ValueError, match=f"`{next(iter(bad))}` must be increasing numbers"):
+            plotting.two_level_phases(**bad, ax=new_axes())
+
+
 def test_losses_are_logarithms_first_seed_in_front():
     epochs, bulk, boundary = random_history()
     ax = plotting.losses(epochs, bulk, boundary, medians=(bulk / 9, boundary / 9), ax=new_axes())

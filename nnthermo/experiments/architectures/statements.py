@@ -91,8 +91,8 @@ def _in_the_initial_phase(c: Correlations) -> Finding:
     found = _predicts("entropy_destruction", -1, beta=beta)(c)
     comment = (
         f"At β = {beta:g}. Since Σ log λ = 0, -ΔF differs from that of unlinked neurons by β²(2β - 1) μ2 / 2(1 + β)⁴ "
-        "and higher moments: its sign turns at β = ½, and scores on the two sides order architectures by variance, one way "
-        "and the other. "
+        "and higher moments: its sign turns at β = ½, and scores on the two sides order architectures by variance, one "
+        "way and the other. "
     )
     return Finding(found.numbers, found.verdict, comment + found.comment)
 
