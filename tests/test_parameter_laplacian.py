@@ -126,7 +126,9 @@ def test_families_of_any_depth_by_a_dense_hessian(sizes, seed, log_beta, share):
     depth = len(sizes)
     slopes = "fixed" if depth % 3 == 0 else "following"
     samples = 2 if depth == 3 else 1
-    options = {"mean_term": depth % 2 == 1, "slopes": slopes, "name": "together"}
+    deep = {4: "weights", 5: "low rank", 6: "shared", 7: "low rank", 8: "convolution"}  # they take long to compile
+    name = deep.get(depth, "together")
+    options = {"mean_term": depth % 2 == 1, "slopes": slopes, "name": name}
     check(sizes, seed, log_beta, share, samples=samples, **options)
 
 
@@ -141,10 +143,15 @@ def test_each_family_by_a_dense_hessian(name, slopes, seed, log_beta, share):
     check((2, 2, 2), seed, log_beta, share, mean_term=False, slopes=slopes, name=name)
 
 
+whole = jax.jit(
+    nt.parameter_laplacian, static_argnums=0, static_argnames=("mean_term", "slopes", "method", "samples", "chunk")
+)
+
+
 def test_many_layers_of_one_width():
     """Six and more go through a `scan`, whose reverse derivative JAX 0.9.2 cannot linearize: "forward" can."""
     net, u = network(4, (2,) * 7, scale=0.8), draw_inputs(4, 2)
-    found = nt.parameter_laplacian(lambda w: net.replace(weights=w), net.weights, u, 1.3, slopes="fixed",
+    found = whole(lambda w: net.replace(weights=w), net.weights, u, 1.3, slopes="fixed",
                                    method="forward")  # fmt: skip
     np.testing.assert_allclose(found.value, nt.weight_laplacian(net, net.propagate(u), 1.3), rtol=1e-11)
 
@@ -154,13 +161,13 @@ def test_fixed_slopes_and_the_weights_are_the_closed_form():
     u = draw_inputs(3, 5)
     closed = nt.weight_laplacian(net, net.propagate(u), beta, m=m)
     for made, q in ((lambda w: net.replace(weights=w), net.weights), (lambda q: q, net)):
-        found = nt.parameter_laplacian(made, q, u, beta, m=m, slopes="fixed")
+        found = whole(made, q, u, beta, m=m, slopes="fixed")
         np.testing.assert_allclose(found.value, closed, rtol=1e-12)
         assert found.standard_error == 0
-    following = nt.parameter_laplacian(lambda q: q, net, u, beta, m=m)
+    following = whole(lambda q: q, net, u, beta, m=m)
     assert abs(following.value - closed) > 1e-3
     linear = network(3, (5, 4, 3), activation=identity)
-    whole = nt.parameter_laplacian(lambda q: q, linear, u, beta)
+    whole = whole(lambda q: q, linear, u, beta)
     np.testing.assert_allclose(whole.value, nt.weight_laplacian(linear, linear.propagate(u), beta), rtol=1e-12)
 
 
@@ -175,19 +182,20 @@ def test_graphs_and_cycles():
 
         def by_hand(q, made=made, u=u):
             moved = made(q)
-            x = u_state = jnp.concatenate([u, jnp.zeros(3)])
-            for _ in range(60):  # a contraction by 0.7
-                x = jnp.where(jnp.arange(5) < 2, u_state, jnp.tanh(moved.weight @ x + moved.bias))
-            B = (
-                jnp.eye(5)
-                - jnp.where(jnp.arange(5) < 2, 0, 1 - jnp.tanh(moved.weight @ x + moved.bias) ** 2)[:, None]
-                * moved.weight
-            )
+            clamped = jnp.arange(5) < 2
+            data = jnp.concatenate([u, jnp.zeros(3)])
+
+            def step(_, x):
+                return jnp.where(clamped, data, jnp.tanh(moved.weight @ x + moved.bias))
+
+            x = jax.lax.fori_loop(0, 60, step, data)  # a contraction by 0.7
+            slopes = jnp.where(clamped, 0, 1 - jnp.tanh(moved.weight @ x + moved.bias) ** 2)
+            B = jnp.eye(5) - slopes[:, None] * moved.weight
             return jnp.linalg.slogdet(jnp.eye(5) + 1.3 * B.T @ B)[1] / 2.6
 
         q = jnp.ones(5)
         wanted = jnp.trace(jax.jit(jax.hessian(by_hand))(q))
-        found = nt.parameter_laplacian(made, q, u, 1.3, state=state).value
+        found = jax.jit(lambda q: nt.parameter_laplacian(made, q, u, 1.3, state=state).value)(q)  # noqa: B023
         assert abs(found - wanted) < 1e-7 * abs(wanted)  # 0.7⁶⁰ is 5e-10 of the state
         assert abs(wanted) > 1e-3
         if not cyclic:
@@ -214,10 +222,10 @@ def test_network_free_energy_is_the_mean_over_samples():
 
 def test_other_methods_dtypes_and_bad_arguments():
     net, u = network(2, (3, 2, 2), dtype=np.float32), draw_inputs(2, 3).astype(jnp.float32)
-    exact = nt.parameter_laplacian(lambda q: q, net, u, 1.4)
+    exact = whole(lambda q: q, net, u, 1.4)
     assert exact.value.dtype == jnp.float32
     options = {"method": "stochastic", "key": jax.random.key(0), "samples": 400}
-    drawn = nt.parameter_laplacian(lambda q: q, net, u, 1.4, **options)
+    drawn = whole(lambda q: q, net, u, 1.4, **options)
     assert abs(drawn.value - exact.value) < 4 * drawn.standard_error
     assert drawn.standard_error > 0
     with pytest.raises(ValueError, match="`slopes` must be 'following' or 'fixed', but got 'frozen'"):

@@ -137,7 +137,7 @@ def _more_than_baselines(c: Correlations) -> Finding:
     for epoch in c.settings.score_epochs:
         best: dict[str, tuple[float, str]] = {}
         for score in SCORES:
-            kind = "thermodynamic" if score.kind == "thermodynamic" else "other"
+            kind = "thermodynamic" if score.kind == "thermodynamic" else "usual"
             if score.kind == "short training" and epoch == 0:
                 continue
             found = c.of(score.key, epoch)
@@ -145,7 +145,7 @@ def _more_than_baselines(c: Correlations) -> Finding:
                 best[kind] = max(best.get(kind, (-1.0, "")), (abs(found.value), score.label))
         for kind, (value, label) in best.items():
             numbers.append(Number(f"largest |ρ| of a {kind} score after {epoch} epochs: {label}", None, [value]))
-        wins.append(best["thermodynamic"][0] > best["other"][0])
+        wins.append(best["thermodynamic"][0] > best["usual"][0])
     verdict = "agrees" if all(wins) else "partly" if any(wins) else "disagrees"
     comment = (
         "The best of each kind is chosen after the fact, from more thermodynamic scores than others, which favours "
