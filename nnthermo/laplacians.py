@@ -262,5 +262,11 @@ def _curvature(F: Callable, q: Any, method: str) -> tuple[Callable[[Array], Arra
         return nested, flat.size, flat.dtype, unravel
     gradient = jax.grad(of_flat)
     jax.eval_shape(gradient, flat)  # where there is no reverse mode `grad` says so, and `linearize` of it does not
-    _, product = jax.linearize(gradient, flat)
+    try:
+        _, product = jax.linearize(gradient, flat)
+    except ValueError:  # JAX 0.9 cannot linearize gradients of the scan over many equal layers: go the other way round
+
+        def product(v: Array) -> Array:
+            return jax.grad(lambda at: jax.jvp(of_flat, (at,), (v,))[1])(flat)
+
     return lambda v: jnp.vdot(v, product(v)), flat.size, flat.dtype, unravel

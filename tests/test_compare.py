@@ -20,7 +20,7 @@ from test_report import Page
 
 import nnthermo as nt
 from nnthermo.experiments import page as shared
-from nnthermo.experiments.compare import QUICK, Settings, compare, curvature, readout, runs
+from nnthermo.experiments.compare import QUICK, Settings, compare, curvature, readout
 from nnthermo.experiments.compare.curvature import LOSSES, THRESHOLDS
 from nnthermo.experiments.compare.report import CAVEATS, FIGURES, write_report
 from nnthermo.experiments.compare.settings import NETWORKS

@@ -149,10 +149,9 @@ whole = jax.jit(
 
 
 def test_many_layers_of_one_width():
-    """Six and more go through a `scan`, whose reverse derivative JAX 0.9.2 cannot linearize: "forward" can."""
+    """Six and more go through a `scan`, whose reverse derivative JAX 0.9.2 cannot linearize."""
     net, u = network(4, (2,) * 7, scale=0.8), draw_inputs(4, 2)
-    found = whole(lambda w: net.replace(weights=w), net.weights, u, 1.3, slopes="fixed",
-                                   method="forward")  # fmt: skip
+    found = whole(lambda w: net.replace(weights=w), net.weights, u, 1.3, slopes="fixed")
     np.testing.assert_allclose(found.value, nt.weight_laplacian(net, net.propagate(u), 1.3), rtol=1e-11)
 
 
@@ -167,8 +166,8 @@ def test_fixed_slopes_and_the_weights_are_the_closed_form():
     following = whole(lambda q: q, net, u, beta, m=m)
     assert abs(following.value - closed) > 1e-3
     linear = network(3, (5, 4, 3), activation=identity)
-    whole = whole(lambda q: q, linear, u, beta)
-    np.testing.assert_allclose(whole.value, nt.weight_laplacian(linear, linear.propagate(u), beta), rtol=1e-12)
+    flat_slopes = whole(lambda q: q, linear, u, beta)
+    np.testing.assert_allclose(flat_slopes.value, nt.weight_laplacian(linear, linear.propagate(u), beta), rtol=1e-12)
 
 
 def test_graphs_and_cycles():

@@ -96,8 +96,7 @@ def parameter_laplacian(
         mean_term: F of (5.9) in place of (5.14).
         slopes: see above.
         state: as in `network_free_energy`.
-        method: "exact", "forward" or "stochastic", with `key`, `samples` and `chunk`, as in `laplacian`. Six or more
-            layers of one width in a row need "forward": JAX 0.9 cannot linearize the gradient of their `scan`.
+        method: "exact", "forward" or "stochastic", with `key`, `samples` and `chunk`, as in `laplacian`.
 
     Returns:
         ΔF in units of the loss over those of Q squared, and its standard error.
