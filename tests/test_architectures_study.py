@@ -20,7 +20,7 @@ import nnthermo as nt
 from nnthermo.experiments.architectures import QUICK, Settings, architectures, runs, scores, stack
 from nnthermo.experiments.architectures.correlations import Correlation, correlation
 from nnthermo.experiments.architectures.family import ACTIVATIONS, SHAPES, SKIPS, Architecture, family, spread
-from nnthermo.experiments.architectures.measures import SCORES, Correlations, reached, values
+from nnthermo.experiments.architectures.measures import SCORES, UNLINKED, Correlations, reached, values
 from nnthermo.experiments.architectures.report import CAVEATS, FIGURES
 from nnthermo.experiments.architectures.statements import CLAIMS, direction
 from nnthermo.experiments.samples import Data
@@ -460,6 +460,19 @@ def test_a_study_in_which_the_paper_is_right_and_one_in_which_it_is_wrong():
         assert found.numbers[0].ours[0] * sign > 0.9
     better = next(c for c in CLAIMS if c.key == "better than other scores")
     assert better.test(made_up(lambda v, _: -v)).verdict == "partly"  # at the start; later scores are random here
+
+
+def test_unlinked_neurons_have_no_score_left():
+    """Weights of 0, in networks of two sizes: (9.1) and the others are what each neuron adds by itself."""
+    betas = jnp.array([0.25, 1.4, 10.0])
+    for architecture in CASES[:3]:
+        p, wiring = a_network(architecture, 0)
+        none = jax.tree.map(jnp.zeros_like, p)
+        found = scores.thermodynamic_scores(none, wiring, jnp.ones((1, INPUTS)), betas, **of(architecture))
+        size = scores.fixed_scores(architecture, INPUTS, OUTPUTS)["neurons"]
+        for name, each in UNLINKED.items():
+            for k, beta in enumerate(betas):
+                assert float(found[name][k]) == pytest.approx(size * each(float(beta)), rel=1e-12), name
 
 
 @pytest.mark.parametrize("beta", [0.05, 0.5, 3.0])

@@ -113,7 +113,7 @@ def _scatter(c: Correlations) -> Any:
                 linewidths=0,
             )
         found = c.of("entropy_destruction", activation=activation)
-        _dress(ax, f"{activation}, ρ = {found.value:.2f}".replace("-", "−"), "−ΔF at the start")
+        _dress(ax, f"{activation}, ρ = {found.value:.2f}".replace("-", "−"), "−ΔF at the start, less unlinked")
     axes[0].set_ylabel("test accuracy reached")
     figure.colorbar(points, ax=axes[-1], label="hidden layers", ticks=sorted(c.settings.depths))
     handles = [
@@ -146,7 +146,7 @@ def _depth(c: Correlations) -> Any:
             ax.plot(levels, [np.median(each[plain.depth.values == d]) for d in levels], "-", color=COLOURS[activation])
     _dress(left, "accuracy: best, and median (dashed)", "hidden layers", "test accuracy reached")
     _dress(middle, "skewness at the start, no skips", "hidden layers")
-    _dress(right, "−ΔF at the start, no skips", "hidden layers")
+    _dress(right, "−ΔF less unlinked, at the start, no skips", "hidden layers")
     left.legend(frameon=False, fontsize="small")
     return figure
 

@@ -1,6 +1,8 @@
 """What correlates with what: the accuracy reached, every score beside it, and the table of both."""
 
 import dataclasses
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,6 +56,16 @@ SCORES = (
 
 BY_KEY = {score.key: score for score in SCORES}
 
+UNLINKED: dict[str, Callable[[float], float]] = {
+    "entropy_destruction": lambda beta: beta / 2 / (1 + beta) ** 2,
+    "log_laplacian": lambda beta: 1 / 2 / (1 + beta) ** 2,
+    "free_energy": lambda beta: math.log((1 + beta) / (2 * math.pi)) / (2 * beta),
+    "effective_count": lambda beta: beta / (1 + beta),
+    "entropy": lambda beta: 0.5 * (math.log(2 * math.pi / (1 + beta)) + beta / (1 + beta)),
+}
+"""What each neuron adds to a score without any weights, λ = 1. Correlations are of what weights add to that: else an
+architecture of more neurons would have more of everything, whatever is connected with what."""
+
 
 def reached(results: Any) -> np.ndarray:
     """Test accuracy at the end, mean over seeds, (architectures,)."""
@@ -61,10 +73,13 @@ def reached(results: Any) -> np.ndarray:
 
 
 def values(results: Any, key: str, epoch: int, beta: float | None = None) -> np.ndarray:
-    """A score after an epoch, mean over seeds, (architectures,)."""
+    """A score after an epoch, mean over seeds, less that of unlinked neurons, (architectures,)."""
     found = results[key]
     if "beta" in found.dims:
-        found = found.sel(beta=float(results.beta[0]) if beta is None else beta)
+        chosen = float(results.beta[0]) if beta is None else beta
+        found = found.sel(beta=chosen)
+        if key in UNLINKED:
+            found = found - UNLINKED[key](chosen) * results.neurons
     if "epoch" in found.dims:
         found = found.sel(epoch=epoch)
     if "seed" in found.dims:

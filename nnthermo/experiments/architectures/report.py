@@ -55,6 +55,8 @@ CAVEATS = (
     "with another recipe is not seen to win here.",
     "Ĝ is that of single samples at their own fixed states, and scores are means over samples and seeds. The paper "
     "takes one Ĝ at the mean state.",
+    "-ΔF, ΔF in log λ, F, S and 2βU are counted from those of as many unlinked neurons: with a budget of parameters "
+    "architectures differ in size, and size alone would order them.",
     "Thermodynamic scores depend on β, which the paper does not fix before training; the table has them at several.",
     "Outputs are tanh in all networks. Activations are not compared with each other: ranks are taken within each.",
     "Intervals are over architectures as if they were drawn at random, and no correction is made for their number.",

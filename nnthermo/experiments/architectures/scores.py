@@ -179,6 +179,7 @@ def fixed_scores(architecture: Any, inputs: int, outputs: int) -> dict[str, floa
     """What the drawing of an architecture says: no weights are needed."""
     return {
         "parameters": float(architecture.parameters(inputs, outputs)),
+        "neurons": float(inputs + sum(architecture.widths) + outputs),
         "depth": float(architecture.depth),
         "narrowest": float(min(architecture.widths)),
         "first_width": float(np.asarray(architecture.widths[0])),
