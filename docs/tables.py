@@ -43,10 +43,10 @@ def laws(results: dict[str, Any]) -> str:
     return _by_network(results, "law", ("deep", "shallow"))
 
 
-def architectures(results: dict[str, Any]) -> str:
+def architectures(results: dict[str, Any], head: str = "claim about architectures") -> str:
     """Markdown, one row a statement, its first number for each activation."""
     names = results["settings"]["activations"]
-    rows = [f"| claim about architectures | verdict | here: {', '.join(names)} |", "|---|---|---|"]
+    rows = [f"| {head} | verdict | here: {', '.join(names)} |", "|---|---|---|"]
     for statement in results["statements"]:
         found = {re.sub(r" \(\S+ to \S+\)$", "", n["label"]): n["mean"] for n in statement["numbers"]}
         label = next(iter(found))
@@ -58,6 +58,11 @@ def architectures(results: dict[str, Any]) -> str:
         shown = ", ".join(f"{value:.2g}" for value in values)
         rows.append(f"| {statement['claim']} | {statement['verdict']} | {_escaped(f'{label}: {shown}')} |")
     return "\n".join(rows)
+
+
+def architectures_parameters(results: dict[str, Any]) -> str:
+    """The same for the study at equal numbers of parameters."""
+    return architectures(results, "the same claims, at most 16,000 parameters")
 
 
 def _by_network(results: dict[str, Any], head: str, networks: Sequence[str]) -> str:
@@ -75,7 +80,7 @@ def _escaped(text: str) -> str:
     return re.sub(r"\|(.+?)\|", r"abs(\1)", text)
 
 
-TABLES = {"reproduction": reproduction, "comparison": comparison, "laws": laws, "architectures": architectures}
+TABLES = {f.__name__: f for f in (reproduction, comparison, laws, architectures, architectures_parameters)}
 """Studies by folder, and what writes the table of each."""
 
 

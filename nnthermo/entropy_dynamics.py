@@ -121,9 +121,10 @@ def entropy_density(log_density: Any, normalisation: Scalar = 1.0) -> Array:
     """
     logs = real_array("log_density", log_density)
     positive("normalisation", normalisation)
-    safe = jnp.where(logs > -jnp.inf, logs, 0)
+    nowhere = jnp.isneginf(logs)
+    safe = jnp.where(nowhere, 0, logs)
     volume = jnp.asarray(normalisation, logs.dtype)
-    return jnp.where(logs > -jnp.inf, -jnp.exp(safe) * (safe + jnp.log(volume)), 0)
+    return jnp.where(nowhere, 0, -jnp.exp(safe) * (safe + jnp.log(volume)))
 
 
 def carried_entropy_density(log_density: Any, exponent: Any, normalisation: Scalar = 1.0) -> Array:
@@ -222,7 +223,7 @@ def _spread(
 
     densities = odeint(change, density, betas, rtol=tolerance, atol=tolerance)
     sums = tuple(range(1, densities.ndim))
-    logs = jnp.where(densities > 0, jnp.log(jnp.where(densities > 0, densities, 1)), -jnp.inf)
+    logs = jnp.where(densities <= 0, -jnp.inf, jnp.log(jnp.where(densities <= 0, 1, densities)))
     local = entropy_density(logs, volume)
     entropy, probability = (cell * jnp.sum(values, axis=sums) for values in (local, densities))
     return DensityFlow(betas, densities, probability, entropy, jax.vmap(production)(densities, betas), local)

@@ -205,3 +205,10 @@ def test_entropy_density_at_its_limits():
         nt.entropy_density(jnp.zeros(2), 0.0)
     with pytest.raises(ValueError, match="`exponent` must have shape"):
         nt.carried_entropy_density(jnp.zeros(2), jnp.zeros(3))
+
+
+def test_densities_that_are_lost_are_not_zero():
+    """NaN is no density: only log p = -∞ has no entropy."""
+    found = nt.entropy_density(jnp.array([jnp.nan, -jnp.inf, -1.0]))
+    assert np.isnan(found[0])
+    np.testing.assert_allclose(found[1:], [0, np.exp(-1)], rtol=1e-15)

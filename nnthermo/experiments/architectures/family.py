@@ -24,6 +24,9 @@ def relu(y: Array) -> Array:
 ACTIVATIONS: dict[str, Activation] = {"tanh": jnp.tanh, "relu": relu, "sigmoid": sigmoid}
 """Of hidden neurons; outputs are tanh, so that every architecture has the same targets and the same loss."""
 
+SQUARED_SLOPES = {"tanh": 1.0, "relu": 0.5, "sigmoid": 1 / 16}
+"""Mean f'² at arguments that are small and have both signs alike."""
+
 SKIPS = ("none", "hidden", "all")
 """Connections besides those to the next layer: none; from each hidden layer to the next but one; all that go forward,
 from the inputs too."""
@@ -87,6 +90,16 @@ class Architecture(NamedTuple):
         """Weights and biases."""
         first, links = self.joins(outputs)
         return int(inputs * first.sum() + links.sum() + len(first))
+
+    def weighted_links(self, inputs: int, outputs: int) -> float:
+        """Connections, each times the mean of f'² of its receiver at arguments of a small even distribution.
+
+        Over (1 + β)² it is ΔF in the weights of a network whose weights are all small: what that score is before it
+        knows anything of them.
+        """
+        first, links = self.joins(outputs)
+        into = inputs * first + links.sum(axis=1)
+        return float(SQUARED_SLOPES[self.activation] * into[:-outputs].sum() + into[-outputs:].sum())
 
 
 def spread(neurons: int, weights: list[float]) -> tuple[int, ...] | None:
@@ -162,9 +175,12 @@ def _fitted(
     if neurons is not None:
         return of(neurons)
     assert parameters is not None
-    best, count = None, depth
-    while True:  # the number of parameters grows with that of the neurons
+    best, count, beyond = None, depth, 0
+    # a layer may lose a neuron when one is added in all, but not over as many as the proportions add up to
+    while beyond <= sum(SHAPES[shape](depth)):
         one = of(count)
-        if one is not None and one.parameters(inputs, outputs) > parameters:
-            return best
-        best, count = one or best, count + 1
+        if one is not None:
+            fits = one.parameters(inputs, outputs) <= parameters
+            best, beyond = (one, 0) if fits else (best, beyond + 1)
+        count += 1
+    return best

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nnthermo.experiments.architectures.correlations import Correlation, correlation
+from nnthermo.experiments.architectures.correlations import Correlation, correlation, lead
 from nnthermo.experiments.architectures.settings import Settings
 
 
@@ -43,6 +43,7 @@ SCORES = (
     Score("effective_count", "effective count 2βU", "thermodynamic", 0),
     Score("entropy", "entropy S", "thermodynamic", 0),
     Score("parameters", "number of parameters", "baseline", 1),
+    Score("weighted_links", "connections × f'(0)²", "baseline", 1),
     Score("depth", "hidden layers", "baseline", 1),
     Score("narrowest", "narrowest layer", "baseline", 1),
     Score("gradient_norm", "gradient norm", "baseline", 1),
@@ -144,8 +145,15 @@ class Correlations:
 
         return correlation(
             column(key), column(other), tuple(column(name) for name in fixed), groups=part.activation.values,
-            resamples=self.settings.resamples,
+            clusters=part.wiring.values, resamples=self.settings.resamples,
         )  # fmt: skip
+
+    def ahead(self, key: str, other: str, epoch: int) -> Correlation:
+        """By how much |ρ| of one score with the accuracy reached exceeds that of another, all activations."""
+        part = self.results
+        columns = (values(part, key, epoch), values(part, other, epoch), reached(part))
+        groups, clusters = part.activation.values, part.wiring.values
+        return lead(*columns, groups=groups, clusters=clusters, resamples=self.settings.resamples)
 
 
 def table(correlations: Correlations) -> list[dict[str, Any]]:

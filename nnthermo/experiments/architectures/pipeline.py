@@ -72,6 +72,9 @@ def architectures(
     some = max(settings.spectrum_samples, settings.kernel_samples)
     _checks.check("samples", f"leave the {some} samples that are scored", some <= len(data.inputs), len(data.inputs))
     everyone = members(settings, data.inputs.shape[1], data.targets.shape[1])
+    for activation in settings.activations:
+        count = sum(a.activation == activation for a in everyone)
+        _checks.check("depths, skips", "leave 4 architectures of each activation to be ranked", count > 3, count)
     clock = open_folder(folder, settings, resume=resume)
 
     pairs = sorted({(a.activation, a.depth) for a in everyone}, key=lambda p: (-p[1], settings.activations.index(p[0])))
@@ -120,6 +123,8 @@ def _best(correlations: Correlations) -> list[dict[str, Any]]:
     rows = []
     for activation in correlations.settings.activations:
         part = correlations.results.isel(architecture=correlations.results.activation.values == activation)
+        if not part.sizes["architecture"]:
+            continue
         accuracy = reached(part)
         for place, k in (
             ("best", np.argmax(accuracy)),

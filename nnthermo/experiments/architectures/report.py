@@ -23,7 +23,7 @@ FIGURES = {
         "Entropy destruction",
         "The smaller -ΔF, the better.",
         "-ΔF in the eigenvalues (9.1) of untrained networks and the test accuracy they reached; colours are depths.",
-        _keys("less entropy", "also after"),
+        _keys("less entropy", "also after", "the Laplacian"),
     ),
     3: (
         "Depth",
@@ -41,14 +41,14 @@ FIGURES = {
         "Skips",
         "Layers only.",
         "Σ 2 sinh log λ of every network, before and after training. Without skips it is -Σ_{k>=2}|A^k|².",
-        _keys("skips"),
+        _keys("no skips"),
     ),
 }
 """Title, what the paper has of it, how it is drawn, and the statements that rest on it, by number."""
 
 CAVEATS = (
-    "A rank correlation over a family depends on the family. This one spends one budget in different ways; families in "
-    "which size varies freely mostly measure size.",
+    "A rank correlation over a family depends on the family. This one spends one budget in different ways; with a "
+    "budget of neurons the number of parameters varies tenfold and more, and most scores mostly measure that.",
     "With a fixed number of hidden neurons a wide first layer has most of the parameters. What a score says beyond "
     "that is its correlation at a fixed number of parameters, given beside each.",
     "Every network is trained alike: Adam, one learning rate, one number of epochs. An architecture that would win "

@@ -49,6 +49,11 @@ class Job(NamedTuple):
         """Where the scores go."""
         return self.folder / f"{self.name}.nc"
 
+    @property
+    def checkpoint(self) -> Path:
+        """Where an unfinished run stands."""
+        return self.folder / f"{self.name}.npz"
+
 
 def members(settings: Settings, inputs: int, outputs: int) -> list[Architecture]:
     """The family of the settings."""
@@ -62,7 +67,9 @@ def run(job: Job, report: Report | None = None) -> None:
     """Train and score; a finished run is left alone, an interrupted one continues to the same numbers."""
     jax.config.update("jax_enable_x64", True)  # scores in float64; the networks are trained in float32
     with alone(job.file):
-        if not job.file.exists():
+        if job.file.exists():
+            job.checkpoint.unlink(missing_ok=True)  # of a process that was killed just before it would have
+        else:
             _run(job, held_out(job.settings, job.data_dir), report)
 
 
@@ -189,36 +196,39 @@ def _run(job: Job, data: Data, report: Report | None) -> None:
         if (a.activation, a.depth) == (job.activation, job.depth)
     ]
     trainer = Trainer(chosen, settings, data)
-    checkpoint = job.folder / f"{job.name}.npz"
     rows: list[dict[str, np.ndarray]] = []
     state, epoch = trainer.start(), 0
-    if checkpoint.exists():
-        state, epoch, rows = _restored(checkpoint, state)
+    if job.checkpoint.exists():
+        state, epoch, rows = _restored(job.checkpoint, state, trainer.count)
     while True:
         if epoch in settings.records[len(rows) :][:1]:
             rows.append(trainer.record(state))
-            _keep(checkpoint, state, epoch, rows)
+            _keep(job.checkpoint, state, epoch, rows, trainer.count)
         if report:
             report(job.name, epoch, settings.epochs)
         if epoch == settings.epochs:
             break
         state, epoch = trainer.epoch(state, epoch), epoch + 1
         if epoch % max(1, settings.epochs // 5) == 0:
-            _keep(checkpoint, state, epoch, rows)
+            _keep(job.checkpoint, state, epoch, rows, trainer.count)
     _write(job, chosen, rows, data)
-    checkpoint.unlink()
+    job.checkpoint.unlink()
 
 
-def _keep(file: Path, state: State, epoch: int, rows: list[dict[str, np.ndarray]]) -> None:
-    leaves = {f"leaf_{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
+def _keep(file: Path, state: State, epoch: int, rows: list[dict[str, np.ndarray]], count: int) -> None:
+    leaves = {f"leaf_{k}": np.asarray(leaf)[:, :count] for k, leaf in enumerate(jax.tree.leaves(state))}
     recorded = {f"row_{k}_{name}": v for k, row in enumerate(rows) for name, v in row.items()}
     save_arrays(file, {"epoch": np.asarray(epoch), "rows": np.asarray(len(rows)), **leaves, **recorded})
 
 
-def _restored(file: Path, like: State) -> tuple[State, int, list[dict[str, np.ndarray]]]:
+def _restored(file: Path, like: State, count: int) -> tuple[State, int, list[dict[str, np.ndarray]]]:
     with np.load(file) as saved:
         leaves, structure = jax.tree.flatten(like)
-        placed = [jax.device_put(saved[f"leaf_{k}"], leaf.sharding) for k, leaf in enumerate(leaves)]
+        placed = []
+        for k, leaf in enumerate(leaves):
+            whole = np.array(leaf)  # what pads the devices is as at the start: nobody looks at it
+            whole[:, :count] = saved[f"leaf_{k}"]
+            placed.append(jax.device_put(whole, leaf.sharding))
         rows: list[dict[str, np.ndarray]] = []
         for k in range(int(saved["rows"])):
             start = f"row_{k}_"
@@ -258,4 +268,5 @@ def load_results(jobs: list[Job]) -> Any:
     for job in jobs:
         with xarray.open_dataset(job.file, engine="h5netcdf") as dataset:
             parts.append(dataset.load())
-    return xarray.concat(parts, dim="architecture", data_vars="minimal", join="exact")
+    # without the encoding of the first file, whose width of text would cut the names of the others
+    return xarray.concat(parts, dim="architecture", data_vars="minimal", join="exact").drop_encoding()

@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nnthermo._typing import Activation, Array
 from nnthermo.experiments.architectures.stack import Parameters, Wiring, fields
@@ -182,5 +181,5 @@ def fixed_scores(architecture: Any, inputs: int, outputs: int) -> dict[str, floa
         "neurons": float(inputs + sum(architecture.widths) + outputs),
         "depth": float(architecture.depth),
         "narrowest": float(min(architecture.widths)),
-        "first_width": float(np.asarray(architecture.widths[0])),
+        "weighted_links": float(architecture.weighted_links(inputs, outputs)),
     }

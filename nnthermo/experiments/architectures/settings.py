@@ -1,8 +1,9 @@
 """Which architectures are trained, for how long, and how they are scored."""
 
 import dataclasses
+import math
 
-from nnthermo._checks import check
+from nnthermo._checks import check, integer
 from nnthermo.experiments.architectures.family import ACTIVATIONS, SKIPS
 from nnthermo.experiments.folder import StoredSettings
 
@@ -58,6 +59,11 @@ class Settings(StoredSettings):
     target_on: float = 1.0
 
     def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            for number in value if isinstance(value, tuple) else (value,):
+                check(name, "be finite", not isinstance(number, float) or math.isfinite(number), value)
+        for name in ("test_samples", "epochs", "batch_size", "spectrum_samples", "kernel_samples", "resamples"):
+            integer(name, getattr(self, name))
         if self.parameters is not None:
             object.__setattr__(self, "neurons", None)
         for name in (

@@ -44,57 +44,85 @@ def statements(correlations: Correlations, lost: int = 0) -> list[Statement]:
 
 
 def direction(found: list[Correlation], sign: int) -> str:
-    """ "agrees" if every interval lies on the side of `sign`, "partly" if some do and none on the other, else
-    "disagrees"; "not tested" where there is no number."""
+    """The verdict by `EVERY`; "not tested" where there is no number."""
     if not found or not all(math.isfinite(c.low) and math.isfinite(c.high) for c in found):
         return "not tested"
-    right = [(c.low if sign > 0 else -c.high) > 0 for c in found]
-    wrong = [(c.high if sign > 0 else -c.low) < 0 for c in found]
+    right, wrong = [has_sign(c, sign) for c in found], [has_sign(c, -sign) for c in found]
     return "agrees" if all(right) else "partly" if any(right) and not any(wrong) else "disagrees"
+
+
+def has_sign(found: Correlation, sign: int) -> bool:
+    """Whether the whole interval has it."""
+    return bool((found.low if sign > 0 else -found.high) > 0)
+
+
+def _rho(found: Correlation) -> str:
+    return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
 def _numbers(label: str, found: dict[str, Correlation]) -> list[Number]:
     return [Number(f"ρ of {label}, {name} ({c.low:.2f} to {c.high:.2f})", None, [c.value]) for name, c in found.items()]
 
 
-def _predicts(key: str, sign: int, moment: int = 0, **chosen: Any) -> Callable[[Correlations], Finding]:
-    """A score, after the `moment`-th record, against the accuracy reached."""
+def _predicts(
+    key: str, sign: int, moment: int = 0, *, fixed: tuple[str, ...] = (), least_beta: bool = False
+) -> Callable[[Correlations], Finding]:
+    """A score, after the `moment`-th record, against the accuracy reached; at the first β of the settings, or least."""
 
     def test(c: Correlations) -> Finding:
-        epoch = c.settings.records[moment]
-        each = {a: c.of(key, epoch, activation=a, **chosen) for a in c.settings.activations}
-        numbers = _numbers(BY_KEY[key].label, each)
-        verdict = direction(list(each.values()), sign)
-        beyond = c.of(
-            key,
-            epoch,
-            fixed=(*chosen.get("fixed", ()), "parameters"),
-            **{k: v for k, v in chosen.items() if k != "fixed"},
-        )
-        numbers += _numbers(f"{BY_KEY[key].label} at a fixed number of parameters", {"all activations": beyond})
-        wanted = "positive" if sign > 0 else "negative"
-        right = sum((v.low if sign > 0 else -v.high) > 0 for v in each.values())
-        wrong = sum((v.high if sign > 0 else -v.low) < 0 for v in each.values())
+        settings, epoch = c.settings, c.settings.records[moment]
+        if moment and not epoch:
+            return Finding([], "not tested", "No score was taken after a short training.")
+        beta = None
+        if "beta" in c.results[key].dims:
+            beta = min(settings.betas) if least_beta else settings.betas[0]
+            if least_beta and beta >= 0.5:
+                return Finding([], "not tested", "No score was taken at β < ½.")
+        label = BY_KEY[key].label + ("" if beta is None else f", β = {beta:g}")
+        each = {a: c.of(key, epoch, activation=a, beta=beta, fixed=fixed) for a in settings.activations}
+        beyond = c.of(key, epoch, beta=beta, fixed=(*fixed, "parameters"))
+        numbers = _numbers(label, each)
+        numbers += _numbers(f"{label}, at a fixed number of parameters", {"all activations": beyond})
+        right, wrong = (sum(has_sign(v, s) for v in each.values()) for s in (sign, -sign))
         comment = (
-            f"Claimed: {wanted}. So in {right} of {len(each)} activations, the opposite in {wrong}; with the number of "
-            f"parameters held fixed ρ is {beyond.value:.2f} ({beyond.low:.2f} to {beyond.high:.2f})."
+            f"Claimed: {'positive' if sign > 0 else 'negative'}. So, beyond the interval, in {right} of {len(each)} "
+            f"activations, and the opposite in {wrong}; with the number of parameters held fixed ρ is {_rho(beyond)}."
         )
-        return Finding(numbers, verdict, comment)
+        if beta is not None and len(settings.betas) > 1:
+            others = [(b, c.of(key, epoch, beta=b)) for b in settings.betas if b != beta]
+            comment += " At other β, all activations: " + "; ".join(f"β = {b:g}: {_rho(v)}" for b, v in others) + "."
+        return Finding(numbers, direction(list(each.values()), sign), comment)
 
     return test
 
 
 def _in_the_initial_phase(c: Correlations) -> Finding:
-    beta = min(c.settings.betas)
-    if beta >= 0.5:
-        return Finding([], "not tested", "No score was taken at β < ½.")
-    found = _predicts("entropy_destruction", -1, beta=beta)(c)
+    found = _predicts("entropy_destruction", -1, least_beta=True)(c)
     comment = (
-        f"At β = {beta:g}. Since Σ log λ = 0, -ΔF differs from that of unlinked neurons by β²(2β - 1) μ2 / 2(1 + β)⁴ "
-        "and higher moments: its sign turns at β = ½, and scores on the two sides order architectures by variance, one "
-        "way and the other. "
+        "Since Σ log λ = 0, to second order in log λ -ΔF differs from that of unlinked neurons by β²(2β - 1) μ2 / "
+        "2(1 + β)⁴, whose sign turns at β = ½: as far as that goes, scores on the two sides order architectures by "
+        "variance, one way and the other. "
     )
     return Finding(found.numbers, found.verdict, comment + found.comment)
+
+
+def _in_the_weights(c: Correlations) -> Finding:
+    """The Laplacian in the weights, and what of it is not in the count of links."""
+    found = _predicts("weight_laplacian", 1)(c)
+    rest = {a: c.of("weight_laplacian", activation=a, fixed=("weighted_links",)) for a in c.settings.activations}
+    alone = c.of("weighted_links")
+    numbers = found.numbers + _numbers("the same at a fixed connections × f'(0)²", rest)
+    verdict = found.verdict
+    if verdict == "agrees" and not all(has_sign(v, 1) for v in rest.values()):
+        verdict = "partly"
+    comment = (
+        f"With small weights it is Σ f'² / (1 + β)² over all connections: connections × f'(0)² alone have ρ = "
+        f"{_rho(alone)}. {found.comment}"
+    )
+    later = c.settings.score_epochs[-1]
+    if later:
+        comment += f" After {later} epochs, all activations: {_rho(c.of('weight_laplacian', later))}."
+    return Finding(numbers, verdict, comment)
 
 
 def _grows(key: str, other: str, sign: int, what: str, **chosen: Any) -> Callable[[Correlations], Finding]:
@@ -102,14 +130,11 @@ def _grows(key: str, other: str, sign: int, what: str, **chosen: Any) -> Callabl
 
     def test(c: Correlations) -> Finding:
         each = {a: c.between(key, other, activation=a, **chosen) for a in c.settings.activations}
-        numbers = _numbers(f"{BY_KEY[key].label} with {what}", each)
+        beta = f", β = {c.settings.betas[0]:g}" if "beta" in c.results[key].dims else ""
+        numbers = _numbers(f"{BY_KEY[key].label}{beta} with {what}", each)
         verdict = direction(list(each.values()), sign)
-        comment = (
-            "Untrained networks, ranks over architectures. "
-            + "; ".join(f"{a}: {v.value:.2f}" for a, v in each.items())
-            + "."
-        )
-        return Finding(numbers, verdict, comment)
+        shown = "; ".join(f"{a}: {_rho(v)}" for a, v in each.items())
+        return Finding(numbers, verdict, f"Untrained networks, ranks over architectures. {shown}.")
 
     return test
 
@@ -121,50 +146,60 @@ def _depth_pays(c: Correlations) -> Finding:
     for activation in c.settings.activations:
         own = part.isel(architecture=part.activation.values == activation)
         by_depth = {int(d): reached(own)[own.depth.values == d] for d in sorted(set(own.depth.values))}
-        best[activation] = max(by_depth, key=lambda d: by_depth[d].max())
+        if by_depth:
+            best[activation] = max(by_depth, key=lambda d: by_depth[d].max())
         numbers += [
             Number(f"best accuracy, {d} hidden {'layer' if d == 1 else 'layers'}, {activation}", None, [v.max()])
             for d, v in by_depth.items()
         ]
     deepest = ", ".join(f"{d} ({a})" for a, d in best.items())
     budget = f"{c.settings.neurons} hidden neurons" if c.settings.neurons else f"{c.settings.parameters:,} parameters"
-    comment = f"With {budget}, the best architecture has this many hidden layers: {deepest}."
+    comment = (
+        f"With {budget}, the best architecture has this many hidden layers: {deepest}. The best of many, chosen on the "
+        "test samples: differences of less than a standard error of the accuracy mean nothing."
+    )
     return Finding(numbers, direction(list(each.values()), 1), comment)
 
 
 def _more_than_baselines(c: Correlations) -> Finding:
-    numbers, wins = [], []
+    numbers: list[Number] = []
+    leads: list[Correlation] = []
     for epoch in c.settings.score_epochs:
-        best: dict[str, tuple[float, str]] = {}
+        best: dict[str, tuple[float, Any]] = {}
         for score in SCORES:
-            kind = "thermodynamic" if score.kind == "thermodynamic" else "usual"
             if score.kind == "short training" and epoch == 0:
                 continue
-            found = c.of(score.key, epoch)
-            if math.isfinite(found.value):
-                best[kind] = max(best.get(kind, (-1.0, "")), (abs(found.value), score.label))
-        for kind, (value, label) in best.items():
-            numbers.append(Number(f"largest |ρ| of a {kind} score after {epoch} epochs: {label}", None, [value]))
-        wins.append(best["thermodynamic"][0] > best["usual"][0])
-    verdict = "agrees" if all(wins) else "partly" if any(wins) else "disagrees"
+            kind = "thermodynamic" if score.kind == "thermodynamic" else "usual"
+            value = abs(c.of(score.key, epoch).value)
+            if math.isfinite(value) and value > best.get(kind, (-1.0, None))[0]:
+                best[kind] = (value, score)
+        if len(best) < 2:
+            return Finding(numbers, "not tested", "There is no correlation to compare.")
+        lead = c.ahead(best["thermodynamic"][1].key, best["usual"][1].key, epoch)
+        leads.append(lead)
+        text = f"{best['thermodynamic'][1].label} less {best['usual'][1].label}, {epoch} epochs"
+        numbers.append(Number(f"|ρ| of {text} ({lead.low:.2f} to {lead.high:.2f})", None, [lead.value]))
+        numbers += [Number(f"|ρ| of {s.label}, {epoch} epochs", None, [v]) for v, s in best.values()]
+    verdict = direction(leads, 1)
     comment = (
         "The best of each kind is chosen after the fact, from more thermodynamic scores than others, which favours "
-        f"them. A thermodynamic score is ahead at {sum(wins)} of {len(wins)} moments."
+        f"them. One is ahead beyond its interval at {sum(has_sign(v, 1) for v in leads)} of {len(leads)} moments, "
+        f"behind at {sum(has_sign(v, -1) for v in leads)}."
     )
     return Finding(numbers, verdict, comment)
 
 
 def _beyond_parameters(c: Correlations) -> Finding:
-    scores = [s for s in SCORES if s.kind == "thermodynamic" and s.sign]
+    scores = [s for s in SCORES if s.kind == "thermodynamic"]
     found = {s: c.of(s.key, 0, fixed=("parameters",)) for s in scores}
-    right = [s for s, v in found.items() if (v.low if s.sign > 0 else -v.high) > 0]
-    wrong = [s for s, v in found.items() if (v.high if s.sign > 0 else -v.low) < 0]
+    clear = [s for s, v in found.items() if has_sign(v, 1) or has_sign(v, -1)]
+    right = [s for s in clear if s.sign and has_sign(found[s], s.sign)]
+    wrong = [s for s in clear if s.sign and has_sign(found[s], -s.sign)]
     numbers = [n for s, v in found.items() for n in _numbers(s.label, {"all activations": v})]
-    verdict = "agrees" if len(right) > len(found) / 2 and not wrong else "partly" if right else "disagrees"
+    verdict = "agrees" if 2 * len(clear) > len(found) else "partly" if clear else "disagrees"
     comment = (
-        f"Of {len(found)} scores with a claimed sign {len(right)} keep it beyond their intervals and {len(wrong)} have "
-        "the other one. Right: "
-        f"{', '.join(s.label for s in right) or 'none'}. Wrong: {', '.join(s.label for s in wrong) or 'none'}."
+        f"{len(clear)} of {len(found)} do. Of those with a claimed sign it is right for "
+        f"{', '.join(s.label for s in right) or 'none'}, and wrong for {', '.join(s.label for s in wrong) or 'none'}."
     )
     return Finding(numbers, verdict, comment)
 
@@ -173,38 +208,35 @@ def _grows_skewed(c: Correlations) -> Finding:
     part = c.results.isel(architecture=(c.results.skip.values == "none") & (c.results.depth.values > 1))
     end = c.settings.records[-1]
     numbers, shares = [], []
-    for activation in c.settings.activations:
-        own = part.isel(architecture=part.activation.values == activation)
-        if not own.sizes["architecture"]:
-            continue
-        change = values(own, "mu3", end) - values(own, "mu3", 0)
-        shares.append(float(np.mean(change < 0)))
-        numbers.append(Number(f"share whose μ3 falls in training, {activation}", None, [shares[-1]]))
-        numbers.append(Number(f"median change of μ3, {activation}", None, [float(np.median(change))]))
+    for key, text in (("mu3", "μ3"), ("smallest", "smallest log λ")):
+        for activation in c.settings.activations:
+            own = part.isel(architecture=part.activation.values == activation)
+            if own.sizes["architecture"]:
+                change = values(own, key, end) - values(own, key, 0)
+                shares.append(float(np.mean(change < 0)))
+                numbers.append(Number(f"share whose {text} falls in training, {activation}", None, [shares[-1]]))
     if not shares:
         return Finding([], "not tested", "The family has no network of two hidden layers or more without skips.")
-    verdict = "agrees" if min(shares) > 0.9 else "partly" if max(shares) > 0.5 else "disagrees"
+    verdict = "agrees" if min(shares) > 0.9 else "partly" if max(shares) > 0.9 else "disagrees"
     return Finding(numbers, verdict, "Networks of two or more hidden layers without skips, means over seeds.")
 
 
 def _skips_turn(c: Correlations) -> Finding:
     numbers, positive = [], {}
-    for skip in c.settings.skips[::-1]:  # those with the most first
+    for skip in c.settings.skips:
         own = c.results.isel(architecture=c.results.skip.values == skip)
         each = own.hyperbolic_skewness.values.ravel()
         if len(each):
             positive[skip] = float(np.mean(each > 1e-9))
-            numbers.append(
-                Number(f"share of networks and records with Σ 2 sinh log λ > 0, skips: {skip}", None, [positive[skip]])
-            )
-    skipped = [v for k, v in positive.items() if k != "none"]
-    if "none" not in positive or not skipped:
-        return Finding(numbers, "not tested", "The family has networks with skips only, or none with any.")
-    verdict = "disagrees" if positive["none"] else "agrees" if max(skipped) else "partly"
-    comment = "Without skips the sum is -Σ_{k>=2}|A^k|², never positive. "
-    comment += (
-        "With skips it was positive for some." if max(skipped) else "With skips it can be positive; here it was not."
-    )
+            text = f"share of networks and records with Σ 2 sinh log λ > 0, skips: {skip}"
+            numbers.append(Number(text, None, [positive[skip]]))
+    if "none" not in positive:
+        return Finding(numbers, "not tested", "The family has networks with skips only.")
+    verdict = "disagrees" if positive["none"] else "agrees"
+    comment = "Without skips the sum is -Σ_{k>=2}|A^k|². "
+    if len(positive) > 1:
+        found = any(v for k, v in positive.items() if k != "none")
+        comment += f"With skips it may be positive; here it {'was for some' if found else 'never was'}."
     return Finding(numbers, verdict, comment)
 
 
@@ -284,29 +316,37 @@ CLAIMS = (
         "skewness grows in training",
         "Sec. 9",
         "While a deep network learns, its smallest eigenvalues go down and its skewness becomes more negative.",
-        "μ3 falls in more than 90 % of architectures of every activation; partly: in more than half of those of one.",
+        "Both fall in more than 90 % of architectures of every activation; partly if one does in one activation.",
         _grows_skewed,
     ),
     Claim(
-        "skips turn the sign",
+        "no skips, no positive skewness",
         "Sec. 9, (9.6)",
-        "Not in the paper, but exact: without skips Σ 2 sinh log λ is never positive; with skips it may be.",
-        "Never positive without skips and positive for some networks with them; partly if for none.",
+        "Not in the paper, but exact: without skips Σ 2 sinh log λ is never positive.",
+        "It never is.",
         _skips_turn,
+    ),
+    Claim(
+        "the Laplacian in the weights",
+        "Sec. 8, (8.4)",
+        "The larger ΔF in the weights, which are what is trained, the better an untrained architecture learns.",
+        EVERY + " Agrees only if that is so beside the count of connections, too.",
+        _in_the_weights,
     ),
     Claim(
         "more than the number of parameters",
         "Sec. 9",
         "The scores say something that the number of parameters does not.",
-        "At a fixed number of parameters more than half of the scores with a claimed sign have it beyond their 95 % "
-        "intervals, and none the other; partly if any has.",
+        "At a fixed number of parameters the 95 % intervals of more than half of the thermodynamic scores exclude 0, "
+        "with whatever sign; partly if any does.",
         _beyond_parameters,
     ),
     Claim(
         "better than other scores",
         "Sec. 9",
         "Not in the paper: thermodynamic scores predict the accuracy reached better than usual ones.",
-        "The largest |ρ| is a thermodynamic score's at every moment; partly at some.",
+        "At every moment the best thermodynamic score's |ρ| exceeds the best other one's beyond the 95 % interval of "
+        "the difference; partly if at some, and at none the other way.",
         _more_than_baselines,
     ),
 )
