@@ -16,9 +16,9 @@ SHAPES = [
     (3, 2),
     (4, 2, 3),
     (2, 3, 2, 2),
-    (2,) * 5,
+    pytest.param((2,) * 5, marks=pytest.mark.exhaustive),
     (2, 2, 3, 2, 2, 2),
-    (2, 2, 2, 3, 2, 2, 2),
+    pytest.param((2, 2, 2, 3, 2, 2, 2), marks=pytest.mark.exhaustive),
     (2, 2, 2, 3, 2, 2, 2, 2),
 ]
 """Two to eight layers; six of one width in a row are `test_many_layers_of_one_width`."""
