@@ -135,7 +135,7 @@ def test_completion_keeps_what_is_known_of_each_sample():
     np.testing.assert_array_equal(found.state[0][:, :2], u[:, :2])
     np.testing.assert_array_equal(found.state[3], start[3])
     assert bool(found.converged.all())
-    assert float(found.loss.max()) == 0.0  # it begins at a fixed state, where nothing is to be done
+    assert float(found.loss.max()) < 1e-30  # it begins at a fixed state: r is 0 or a few ulp, as the compiler fuses
     assert int(found.steps.max()) == 0
 
 

@@ -159,7 +159,7 @@ def _entropy_density_law(s: Systems) -> Iterator[Check]:
 @equation(
     "8.7",
     "σ(β, Q) = -p log(Mp)",
-    code="nt.liouville_density",
+    code="nt.entropy_density",
     kind="definition",
 )
 def _entropy_density(s: Systems) -> Iterator[Check]:
@@ -174,8 +174,7 @@ def _laplacian_of_eigenvalues(values: np.ndarray, beta: float) -> float:
 
 def _integrated(values: np.ndarray, beta: float) -> float:
     """∫₀^β ΔF dβ of (8.10)."""
-    x = beta * values
-    return float(-0.5 * np.sum((np.log1p(x) - x / (1 + x)) / values**2))
+    return float(nt.integrated_eigenvalue_laplacian(nt.LogSpectrum(jnp.log(jnp.asarray(values))), beta))
 
 
 def _solve(values: np.ndarray, beta: float, steps: int = 2000) -> float:
@@ -190,8 +189,9 @@ def _solve(values: np.ndarray, beta: float, steps: int = 2000) -> float:
     "σ(β, Q) = σ(0, Q) exp(βαΔF)",
     right="σ(β, Q) = σ(0, Q) exp(α ∫₀^β ΔF dβ)",
     condition="ΔF does not depend on β; that of (8.10) does",
-    comment="As a solution of (8.6), which is itself not implied.",
-    code="nt.eigenvalue_laplacian",
+    comment="As a solution of (8.6), which is itself not implied: what is carried along is p = p_0 exp(-α∫ΔF dβ), and "
+    "σ = -p log(Mp) is no multiple of what it was.",
+    code="nt.carried_entropy_density",
 )
 def _growth(s: Systems) -> Iterator[Check]:
     values = np.exp(s.logs)
@@ -255,7 +255,7 @@ def _laplacian(s: Systems) -> Iterator[Check]:
     right="exp(-(αβ²/2) Σ_i (1 + βλ_i)⁻²) by (8.8) as printed; exp(-(α/2) Σ λ⁻²[log(1+βλ) - βλ/(1+βλ)]) with the "
     "integral over β",
     comment="The factor β² is lost between (8.8) and (8.10).",
-    code="nt.eigenvalue_laplacian",
+    code="nt.integrated_eigenvalue_laplacian",
     fault="misprint",
 )
 def _decay(s: Systems) -> Iterator[Check]:

@@ -44,8 +44,8 @@ def _two_levels_have_unit_determinant(s: Systems) -> Iterator[Check]:
     "9.3",
     "-ΔF ≈ (β/2) Tr (I + βĜ)⁻² = (Nβ/2) (γ/(1 + βλ)² + (1-γ)/(1 + βλ^(γ/(γ-1)))²)",
     comment="Exact for two levels. Over all spectra of unit determinant the least value has at most one eigenvalue "
-    "below 1/2β and the rest equal, γ = 1/N, and is not attained for β < √N - 1.",
-    code="nt.two_level_laplacian",
+    "below 1/2β and the rest equal, γ = 1/N, and for N > 2 is not attained for β < √N - 1.",
+    code="nt.optimal_entropy_destruction",
 )
 def _two_level_laplacian(s: Systems) -> Iterator[Check]:
     gamma, size = 1 / 3, 854 - 854 % 3
