@@ -1138,7 +1138,7 @@ ORDINARY = (
     "½ lost in log det",
     "work of the wrong sign",
 )
-"""Errors that the ordinary command plants: each makes JAX trace anew. `-m exhaustive` plants all."""
+"""Errors that `-m 'not exhaustive'` plants, too: each makes JAX trace anew."""
 
 
 @pytest.mark.exhaustive

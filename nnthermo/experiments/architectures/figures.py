@@ -73,7 +73,7 @@ def _forest(c: Correlations) -> Any:
                 )
         ax.axvline(0, color=INK, linewidth=0.7)
         ax.set_xlim(-1, 1.0)
-        _dress(ax, f"after {epoch} epochs", "ρ with the accuracy reached")
+        _dress(ax, f"after {epoch} epochs" if epoch else "untrained", "ρ with the accuracy reached")
     axes[0].set_yticks(range(len(SCORES)), [s.label for s in SCORES], fontsize="small")
     axes[0].set_ylim(len(SCORES) - 0.5, -0.5)
     handles = [axes[0].plot([], [], "o-", color=colour, label=kind)[0] for kind, colour in KINDS.items()]
@@ -145,8 +145,8 @@ def _depth(c: Correlations) -> Any:
             levels = sorted(set(plain.depth.values))
             ax.plot(levels, [np.median(each[plain.depth.values == d]) for d in levels], "-", color=COLOURS[activation])
     _dress(left, "accuracy: best, and median (dashed)", "hidden layers", "test accuracy reached")
-    _dress(middle, "skewness at the start, no skips", "hidden layers")
-    _dress(right, "−ΔF less unlinked, at the start, no skips", "hidden layers")
+    _dress(middle, "skewness, untrained, no skips", "hidden layers")
+    _dress(right, "−ΔF less unlinked, no skips", "hidden layers")
     left.legend(frameon=False, fontsize="small")
     return figure
 
