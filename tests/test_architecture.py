@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from systems import draw_inputs, network
 
 import nnthermo as nt
 
@@ -169,6 +170,61 @@ def test_log_eigenvalue_laplacian_does_not_overflow_and_has_a_gradient_at_zero()
     with pytest.raises(ValueError, match="`m` must keep"):
         nt.log_eigenvalue_laplacian(beyond, 1.7, m=10.0)
     assert np.isnan(jax.jit(nt.log_eigenvalue_laplacian)(beyond, 1.7, m=10.0))
+
+
+DEPTHS = [(3, 2), (2, 3, 2), (2, 2, 3, 2), (2,) * 5, (2, 3) * 3, (3, 1, 2, 2, 1, 3, 2), (2,) * 8]
+"""Two to eight layers; the first has one layer of weights, and six and more of one width share a `scan`."""
+
+
+@jax.jit
+def library_laplacians(net, x, beta, m):
+    spectrum = nt.log_eigenvalues(nt.bulk_hessian(net, x))
+    return (
+        nt.eigenvalue_laplacian(spectrum, beta, m=m),
+        nt.log_eigenvalue_laplacian(spectrum, beta, m=m),
+        nt.weight_laplacian(net, x, beta, m=m),
+    )
+
+
+@jax.jit
+def dense_laplacians(net, x, beta, m):
+    """Traces of Hessians of log det((1-βm)I + βĜ)/2β: in λ and log λ with the eigenvectors held, and in the weights."""
+    slopes, edges = net.slopes(x), np.concatenate([[0], np.cumsum(net.sizes)])
+
+    def gram(weights):
+        B = jnp.eye(edges[-1])
+        for k, w in enumerate(weights):
+            block = -slopes[k][:, None] * w
+            B = B.at[edges[k + 1] : edges[k + 2], edges[k] : edges[k + 1]].set(block)
+        return B.T @ B
+
+    def free_energy(G):
+        return jnp.linalg.slogdet((1 - beta * m) * jnp.eye(len(G)) + beta * G)[1] / (2 * beta)
+
+    lam, vectors = jnp.linalg.eigh(gram(net.weights))
+    flat, unravel = jax.flatten_util.ravel_pytree(net.weights)
+    hessians = (
+        jax.hessian(lambda h: free_energy(vectors @ jnp.diag(lam + h) @ vectors.T))(jnp.zeros_like(lam)),
+        jax.hessian(lambda h: free_energy(vectors @ jnp.diag(lam * jnp.exp(h)) @ vectors.T))(jnp.zeros_like(lam)),
+        jax.hessian(lambda q: free_energy(gram(unravel(q))))(flat),
+    )
+    diagonals = [jnp.diagonal(h) for h in hessians]
+    return [jnp.sum(d) for d in diagonals], [jnp.sum(jnp.abs(d)) for d in diagonals], lam
+
+
+@pytest.mark.parametrize("sizes", DEPTHS)
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10**6), log_beta=st.floats(-2, 2), share=st.floats(-1, 0.9))
+def test_every_laplacian_at_every_depth_by_a_dense_hessian(sizes, seed, log_beta, share):
+    net, beta = network(seed, sizes, scale=0.9), 10.0**log_beta
+    x, m = net.propagate(draw_inputs(seed, sizes[0])), share / beta
+    found = library_laplacians(net, x, beta, m)
+    wanted, sums, lam = dense_laplacians(net, x, beta, m)
+    # second derivatives of a log det lose cond(M)² ulp of what is added up; 1e4 of them in the products of each side
+    allowed = 1e-12 * ((1 - beta * m + beta * lam[-1]) / (1 - beta * m + beta * lam[0])) ** 2
+    for value, exact, size in zip(found, wanted, sums, strict=True):
+        assert abs(value - exact) < allowed * (size + 1 / beta)
+    assert found[0] < 0 < found[1]
 
 
 POINTS, WEIGHTS = np.polynomial.legendre.leggauss(40)
