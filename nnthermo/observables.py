@@ -1,5 +1,6 @@
 """Everything the theory measures of a network at once: the one place that joins the parts."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.architecture import eigenvalue_laplacian
-from nnthermo.ensemble import bulk_hessian, log_partition
+from nnthermo.ensemble import MatrixFreeHessian, bulk_hessian, log_partition
 from nnthermo.loss import boundary_loss
 from nnthermo.network import Network
 from nnthermo.objective import FindState, fixed_state
@@ -20,6 +21,7 @@ from nnthermo.spectrum import (
     log_eigenvalues,
     thermodynamic_entropy,
 )
+from nnthermo.stochastic_spectrum import StochasticSpectrum, stochastic_spectrum
 from nnthermo.thermodynamics import thermodynamic_functions
 
 
@@ -71,8 +73,46 @@ class Observables(NamedTuple):
     log_eigenvalues: Array
 
 
-def measure(net: Network, x: State, beta: Scalar, *, m: Scalar = 0.0, slopes: State | None = None) -> Observables:
+class StochasticObservables(NamedTuple):
+    """What `measure` estimates of a network too large for exact methods; fields as those of `Observables`.
+
+    Thresholds on single eigenvalues, which quadrature does not resolve, are left out: their smooth forms are here.
+
+    Attributes:
+        standard_errors: of every field above, by name; see `TraceEstimate` for what they cover.
+        truncation: what the last two Lanczos steps changed in each.
+    """
+
+    log_partition: Array
+    free_energy: Array
+    average_loss: Array
+    entropy: Array
+    heat_capacity: Array
+    log_partition_without_mean: Array
+    smooth_complexity: Array
+    smooth_thermodynamic_entropy: Array
+    effective_count: Array
+    laplacian: Array
+    mu2: Array
+    mu3: Array
+    standard_errors: dict[str, Array]
+    truncation: dict[str, Array]
+
+
+def measure(
+    net: Network,
+    x: State,
+    beta: Scalar,
+    *,
+    m: Scalar = 0.0,
+    slopes: State | None = None,
+    method: str = "auto",
+    **options: Any,
+) -> Observables | StochasticObservables:
     """Every observable of a network at a state, from one Ĝ; composes with jit, vmap and grad.
+
+    Of a traced network whose Ĝ is "stochastic" it gives estimates with their standard errors, without derivatives in
+    the network (those of `log_partition` of its Hessian are there).
 
     Args:
         net: a network.
@@ -80,11 +120,15 @@ def measure(net: Network, x: State, beta: Scalar, *, m: Scalar = 0.0, slopes: St
         beta: inverse temperature β > 0, in inverse units of the loss.
         m: curvature of the potential (3.3) in the partition function, U, S and ΔF; C, S₀ and N_> are those of m = 0.
         slopes: f̂' in place of f'(ŵx + b), for example `mean_slopes`.
+        method: of a traced network, as in `bulk_hessian`.
+        options: of "stochastic", as in `bulk_hessian`.
 
     Raises:
         ValueError: as `bulk_hessian` and `log_partition`.
     """
-    G = bulk_hessian(net, x, slopes=slopes)
+    G = bulk_hessian(net, x, slopes=slopes, method=method, **options)
+    if isinstance(G, MatrixFreeHessian):
+        return _estimate(G, x, beta, m)
     spectrum = log_eigenvalues(G)
     exact = decompose(spectrum, beta)
     functions = thermodynamic_functions(G, beta, m=m, mean=x)
@@ -105,6 +149,50 @@ def measure(net: Network, x: State, beta: Scalar, *, m: Scalar = 0.0, slopes: St
         skewness=spectrum.skewness(),
         log_eigenvalues=spectrum.values,
     )
+
+
+def _estimate(G: MatrixFreeHessian, x: State, beta: Scalar, m: Scalar) -> StochasticObservables:
+    def of_lambda(phi: Callable[..., Array]) -> Callable[[StochasticSpectrum], Array]:
+        return lambda spectrum: spectrum.trace(phi, beta, m).value
+
+    def all_of(spectrum: StochasticSpectrum) -> dict[str, Array]:
+        found = {name: of_lambda(phi)(spectrum) for name, phi in TRACES.items()}
+        count, complexity = found["effective_count"], 0.5 * G.size * math.log(2 * math.pi) + found["smooth_complexity"]
+        mixing, log_beta = found.pop("mixing"), jnp.log(jnp.asarray(beta, count.dtype))
+        return {
+            **thermodynamic_functions(spectrum, beta, m=m)._asdict(),
+            **found,
+            "log_partition_without_mean": -0.5 * spectrum.log_det(beta, m) + 0.5 * G.size * math.log(2 * math.pi),
+            "smooth_complexity": complexity,
+            "smooth_thermodynamic_entropy": 0.5 * count * (1 - log_beta) - mixing,
+        }
+
+    found = stochastic_spectrum(G, mean=x).estimate(all_of)
+    return StochasticObservables(**found.value, standard_errors=found.standard_error, truncation=found.truncation)
+
+
+def _log(value: Array) -> Array:
+    return jnp.log(jnp.maximum(value, jnp.finfo(value.dtype).tiny))  # a Ritz value may round to 0
+
+
+def _occupation(value: Array, beta: Array, _m: Array) -> Array:
+    return beta * value / (1 + beta * value)
+
+
+def _mixing(value: Array, beta: Array, m: Array) -> Array:
+    s = _occupation(value, beta, m)
+    return 0.5 * (jnp.log1p(beta * value) - s * (jnp.log(beta) + _log(value)))
+
+
+TRACES: dict[str, Callable[[Array, Array, Array], Array]] = {
+    "effective_count": _occupation,
+    "smooth_complexity": lambda v, beta, m: -0.5 * _occupation(v, beta, m) * _log(v),
+    "mixing": _mixing,
+    "laplacian": lambda v, beta, m: -0.5 * beta / (1 - beta * m + beta * v) ** 2,
+    "mu2": lambda v, _beta, _m: _log(v) ** 2,
+    "mu3": lambda v, _beta, _m: _log(v) ** 3,
+}
+"""Observables that are Tr φ(Ĝ, β, m); the names are those of `StochasticObservables`."""
 
 
 Observer = Callable[[Network, Array, Any], dict[str, Array]]

@@ -157,7 +157,8 @@ def spectral_trace(G: Any, phi: Callable[..., Array], *parameters: Scalar) -> Ar
 
     Args:
         G: Hessian from `bulk_hessian`, of one state; `jax.vmap` takes many. Of free neurons only, too: then at the cost
-            of their number cubed.
+            of their number cubed. Of a `MatrixFreeHessian`: an estimate, with first
+            derivatives only.
         phi: φ(λ, *parameters), of numbers to a number in the dtype of λ; smooth near every eigenvalue, 1 included.
             Where it changes within less than 0.2 λ second derivatives lose digits. What it closes over is not
             differentiated (JAX raises): pass it as a parameter.
@@ -168,18 +169,20 @@ def spectral_trace(G: Any, phi: Callable[..., Array], *parameters: Scalar) -> Ar
         ValueError: G of many states, a parameter not one number, or φ of a number not one real number.
         NotImplementedError: third derivatives in G.
     """
-    layered = hasattr(type(G), "blocks")
-    if not layered and not hasattr(type(G), "jacobian"):
+    layered, estimated = hasattr(type(G), "blocks"), hasattr(type(G), "errors_transposed")
+    if not layered and not estimated and not hasattr(type(G), "jacobian"):
         raise TypeError(f"`G` must be a Hessian from `bulk_hessian`, but got {type(G).__name__}")
     shape = jnp.shape(jax.tree.leaves(G)[0])
-    check("G", "be that of one state", len(shape) == 2, f"a matrix of shape {shape}")
+    check("G", "be that of one state", estimated or len(shape) == 2, f"a matrix of shape {shape}")
     if not callable(phi):
         raise TypeError(f"`phi` must be a function, but got {phi!r}")
-    dtype = jax.tree.leaves(G)[0].dtype
+    dtype = G.network.dtype if estimated else jax.tree.leaves(G)[0].dtype
     numbers = [real_array("parameters", p, shape=()).astype(dtype) for p in parameters]
     found = jax.eval_shape(phi, jax.ShapeDtypeStruct((), dtype), *numbers)
     right = getattr(found, "shape", None) == () and found.dtype == dtype
     check("phi", f"return one number of dtype {dtype}", right, found)
+    if estimated:
+        return G.trace(phi, *numbers)
     if layered:
         return layered_trace_function(phi, G.blocks, *numbers, first_rows=G.weights[0])
     return trace_function(phi, G.jacobian() if callable(G.jacobian) else G.jacobian, *numbers)

@@ -12,7 +12,8 @@ from nnthermo.ensemble import eigenmodes, log_partition
 
 
 def _in_dtype_of(G: Any, beta: Scalar) -> Array:
-    return jnp.asarray(beta, jnp.result_type(*jax.tree.leaves(G)))
+    leaves = [leaf for leaf in jax.tree.leaves(G) if jnp.issubdtype(leaf.dtype, jnp.floating)]  # no random keys
+    return jnp.asarray(beta, jnp.result_type(*leaves))
 
 
 class Thermodynamics(NamedTuple):

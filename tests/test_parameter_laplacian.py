@@ -231,5 +231,5 @@ def test_other_methods_dtypes_and_bad_arguments():
         nt.network_free_energy(net, jnp.zeros((2, 2, 3)), 1.4)
     with pytest.raises(ValueError, match="`beta` must be positive"):
         nt.network_free_energy(net, u, -1.0)
-    with pytest.raises(TypeError, match="`net` must be a FeedForward or a Septuple"):
+    with pytest.raises(TypeError, match="`net` must be a FeedForward, a Septuple or a TracedNetwork"):
         nt.network_free_energy("net", u, 1.0, slopes=(u,))

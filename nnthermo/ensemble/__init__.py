@@ -1,11 +1,15 @@
 """Ensembles of states (Sections 4-5): the Hessian Ĝ and the Gaussian partition function."""
 
+from nnthermo.ensemble.blocks import BlockHessian as BlockHessian
+from nnthermo.ensemble.bulk import bulk_hessian as bulk_hessian
+from nnthermo.ensemble.explain import Explanation as Explanation
+from nnthermo.ensemble.explain import explain as explain
 from nnthermo.ensemble.gaussian import log_partition as log_partition
 from nnthermo.ensemble.hessian import DenseHessian as DenseHessian
 from nnthermo.ensemble.hessian import LayeredHessian as LayeredHessian
-from nnthermo.ensemble.hessian import bulk_hessian as bulk_hessian
 from nnthermo.ensemble.hessian import mean_slopes as mean_slopes
 from nnthermo.ensemble.hessian import mean_state as mean_state
+from nnthermo.ensemble.matrix_free import MatrixFreeHessian as MatrixFreeHessian
 from nnthermo.ensemble.modes import Eigenmodes as Eigenmodes
 from nnthermo.ensemble.modes import eigenmodes as eigenmodes
 from nnthermo.ensemble.restricted import RestrictedHessian as RestrictedHessian

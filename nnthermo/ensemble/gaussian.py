@@ -9,7 +9,6 @@ import numpy as np
 
 from nnthermo._checks import check, finite, is_concrete, positive, refuse
 from nnthermo._typing import Array, Scalar, State
-from nnthermo.ensemble.modes import Eigenmodes
 
 
 class HasLogDet(Protocol):
@@ -37,8 +36,8 @@ def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None =
     large as what depends on the weights in the first. Both rest on the window exp(-x·x/2) of (5.8).
 
     Args:
-        G: Hessian from `bulk_hessian` or `restrict`; or a `LogSpectrum`, or `Eigenmodes` which bring their mean along
-            (both without `mean`).
+        G: Hessian from `bulk_hessian` or `restrict`; or a `LogSpectrum`, or `Eigenmodes` or a `StochasticSpectrum`,
+            which bring their mean along (all without `mean`).
         beta: inverse temperature β > 0, in inverse units of the loss; shape ().
         m: curvature of the potential V = -(m/2) x·x (3.3).
         mean: x̄ in the structure of the network.
@@ -53,7 +52,7 @@ def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None =
         raise TypeError(f"`G` must be a Hessian from `bulk_hessian`, but got {type(G).__name__}")
     if not hasattr(G, "matvec"):
         check("mean", f"be left out for {type(G).__name__}, which cannot take one", mean is None, type(mean).__name__)
-    if isinstance(G, Eigenmodes):
+    if hasattr(G, "log_det_and_form") and not hasattr(G, "matvec"):  # a decomposition that brings its mean along
         log_det, form = G.log_det_and_form(beta, m)
     elif mean is None:
         log_det = G.log_det(beta, m)
@@ -62,7 +61,8 @@ def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None =
         log_det, form = G.log_det_and_form(beta, m, mean)
     if is_concrete(log_det, beta, m) and not np.isfinite(log_det):
         for leaf in jax.tree.leaves(G):
-            finite("G", leaf)
+            if jnp.issubdtype(leaf.dtype, jnp.floating):  # and no random key
+                finite("G", leaf)
         refuse(
             "m", "keep (1 - βm)I + βĜ positive definite, i.e. m < λ_min + 1/β", f"m = {float(m)} at β = {float(beta)}"
         )

@@ -1,18 +1,19 @@
 """Ĝ = (I - f̂'ŵ)ᵀ(I - f̂'ŵ) (5.6), the Gauss-Newton Hessian of the bulk loss, in the structure of the network."""
 
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, real_array, refuse
+from nnthermo._checks import check, is_concrete, real_array
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import cholesky, gram, matmul
 from nnthermo.linalg.reduction import log_singular_values, unit_count
 from nnthermo.linalg.shifted_gram import First, log_det_and_form
-from nnthermo.network import FeedForward, Network, Septuple
+from nnthermo.network import Network
 
 
 def shift_and_scale(beta: Scalar, m: Scalar, dtype: Any) -> tuple[Array, Scalar]:
@@ -61,7 +62,7 @@ class DenseHessian(NamedTuple):
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: Array) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
         beta, shift = shift_and_scale(beta, m, self.jacobian.dtype)
-        a = real_array("mean", a, shape=(self.size,)).astype(self.jacobian.dtype)
+        a = flat_state("mean", a, self.size).astype(self.jacobian.dtype)
         factor = cholesky(self._shifted(beta, shift))
         error = matmul(self.jacobian, a)  # r = Ba: aᵀβĜM⁻¹a = βrᵀ(B M⁻¹ a), with no subtraction
         return factor.log_det(), shift * beta * jnp.vdot(error, matmul(self.jacobian, factor.solve(a)))
@@ -142,56 +143,32 @@ class LayeredHessian(NamedTuple):
 Hessian = DenseHessian | LayeredHessian
 
 
+def flat_state(name: str, value: Any, size: int) -> Array:
+    """A state as one vector (N,): of a traced network group after group.
+
+    Raises:
+        ValueError: of another size.
+    """
+    if isinstance(value, OrderedDict):
+        value = jnp.concatenate([jnp.ravel(real_array(f"{name}[{k!r}]", v)) for k, v in value.items()])
+    return real_array(name, value, shape=(size,))
+
+
 def layer_vectors(name: str, value: Any, sizes: tuple[int, ...], dtype: Any) -> tuple[Array, ...]:
-    """A state of a layered network, checked and in the dtype of Ĝ.
+    """A state of a layered network, checked and in the dtype of Ĝ; of a traced one, cut at the same places.
 
     Raises:
         ValueError: not one vector a layer, or of other sizes.
     """
+    if isinstance(value, OrderedDict):
+        whole = flat_state(name, value, sum(sizes))
+        return tuple(part.astype(dtype) for part in jnp.split(whole, np.cumsum(sizes)[:-1]))
     is_tuple = isinstance(value, tuple | list)
     check(name, f"have {len(sizes)} layer vectors", is_tuple and len(value) == len(sizes), type(value).__name__)
     return tuple(
         real_array(f"{name}[{k}]", v, shape=(n,)).astype(dtype)
         for k, (v, n) in enumerate(zip(value, sizes, strict=True))
     )
-
-
-def bulk_hessian(net: Network, x: State | None = None, *, slopes: State | None = None) -> Hessian:
-    """Ĝ = (I - f̂'ŵ)ᵀ(I - f̂'ŵ) (5.6) at a state.
-
-    The exact Hessian of the bulk loss (3.1) at the fixed point x̄ of (2.9), where the residual vanishes; elsewhere
-    that Hessian has the further term -Σ r_i f''_i w_iw_iᵀ. Input rows of f̂'ŵ are zero by (2.2).
-
-    Args:
-        net: a network.
-        x: state in the structure of the network.
-        slopes: f̂' in place of f'(ŵx + b), for example `mean_slopes`; then x is not needed.
-
-    Raises:
-        ValueError: neither state nor slopes, or wrong shapes.
-        TypeError: another kind of network.
-    """
-    if slopes is None:
-        if x is None:
-            refuse("x", "be given unless `slopes` are", "None")
-        slopes = net.slopes(x)
-    if isinstance(net, FeedForward):
-        check(
-            "slopes",
-            f"be {len(net.biases)} vectors, one a layer after the input",
-            len(slopes) == len(net.biases),
-            len(slopes),
-        )
-        return LayeredHessian(
-            net.weights,
-            tuple(
-                real_array("slopes", d, shape=b.shape).astype(b.dtype) for d, b in zip(slopes, net.biases, strict=True)
-            ),
-        )
-    if not isinstance(net, Septuple):
-        raise TypeError(f"`net` must be a FeedForward or a Septuple, but got {type(net).__name__}")
-    slopes = real_array("slopes", slopes, shape=net.bias.shape).astype(net.bias.dtype)
-    return DenseHessian(jnp.eye(net.size, dtype=net.weight.dtype) - slopes[:, None] * net.signal_weight)
 
 
 def mean_state(net: Network, inputs: Array) -> State:

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from nnthermo._checks import real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
-from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian, layer_vectors
+from nnthermo.ensemble.blocks import BlockHessian
+from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian, flat_state, layer_vectors
 from nnthermo.ensemble.restricted import RestrictedHessian
 from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import matmul
@@ -90,8 +91,10 @@ def eigenmodes(G: Any, *, mean: State | None = None) -> Eigenmodes:
     if isinstance(G, RestrictedHessian):
         kept = None if mean is None else G.select(mean)
         return _decompose(G.jacobian(), kept if not isinstance(kept, tuple) else jnp.concatenate(kept))
+    if isinstance(G, BlockHessian):
+        return _decompose(G.jacobian(), None if mean is None else flat_state("mean", mean, G.size))
     if isinstance(G, DenseHessian):
-        return _decompose(G.jacobian, None if mean is None else real_array("mean", mean, shape=(G.size,)))
+        return _decompose(G.jacobian, None if mean is None else flat_state("mean", mean, G.size))
     raise TypeError(f"`G` must be a Hessian of a network, but got {type(G).__name__}")
 
 

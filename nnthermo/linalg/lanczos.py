@@ -45,7 +45,14 @@ class Count(NamedTuple):
 
 
 def tridiagonalise(matvec: Matvec, start: Array, steps: int) -> tuple[Array, Array]:
-    """Diagonal (k,) and off-diagonal (k - 1,) of T after k Lanczos steps, orthogonalised in full at every step.
+    """Diagonal (k,) and off-diagonal (k - 1,) of T after k Lanczos steps, as `krylov` finds them."""
+    return krylov(matvec, start, steps)[1:]
+
+
+def krylov(matvec: Matvec, start: Array, steps: int) -> tuple[Array, Array, Array]:
+    """Basis (k, n) of the Krylov space, and diagonal (k,) and off-diagonal (k - 1,) of T in it, after k Lanczos steps.
+
+    Orthogonalised in full at every step.
 
     Where the Krylov space of the start is exhausted before, the rest of T is 0: its nodes carry no weight.
 
@@ -59,7 +66,7 @@ def tridiagonalise(matvec: Matvec, start: Array, steps: int) -> tuple[Array, Arr
     """
     size = start.shape[0]
     check("steps", f"lie between 1 and the {size} rows", 1 <= steps <= size, steps)
-    tiny = 10 * size * jnp.finfo(start.dtype).eps
+    tiny = 10 * min(size, 1000) * jnp.finfo(start.dtype).eps
 
     def step(k: Array, carry: tuple) -> tuple:
         basis, diagonal, off, scale = carry
@@ -76,8 +83,8 @@ def tridiagonalise(matvec: Matvec, start: Array, steps: int) -> tuple[Array, Arr
 
     zeros = jnp.zeros((steps,), start.dtype)
     basis = jnp.zeros((steps + 1, size), start.dtype).at[0].set(start / jnp.linalg.norm(start))
-    _, diagonal, off, _ = jax.lax.fori_loop(0, steps, step, (basis, zeros, zeros, jnp.zeros((), start.dtype)))
-    return diagonal, off[:-1]
+    basis, diagonal, off, _ = jax.lax.fori_loop(0, steps, step, (basis, zeros, zeros, jnp.zeros((), start.dtype)))
+    return basis[:-1], diagonal, off[:-1]
 
 
 def random_directions(key: Array, probes: int, size: int, dtype: Any) -> Array:

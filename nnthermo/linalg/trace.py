@@ -44,14 +44,14 @@ class Structure(NamedTuple):
     """How the trace of a kind of matrix is found; the matrix is a pytree of arrays M, and so are its tangents.
 
     Attributes:
-        values: (M, hint) to σ (n,) and the number of further σ that are exactly 1.
+        values: (M, hint) to σ (n,) and the number of further σ that are exactly 1; None if only `trace` knows.
         factors: (M, hint) to whatever the other three need, never differentiated.
         trace: (φ, factors, parameters) to the trace.
         slopes: (φ, factors, parameters) to its gradient in M.
         curvature: (φ, factors, parameters, dM) to the change of that gradient.
     """
 
-    values: Callable[[Any, Any], tuple[Array, int]]
+    values: Callable[[Any, Any], tuple[Array, int]] | None
     factors: Callable[[Any, Any], Any]
     trace: Callable[[ScalarFunction, Any, Parameters], Array]
     slopes: Callable[[ScalarFunction, Any, Parameters], Any]
@@ -98,8 +98,8 @@ def structured_trace(
 def _trace(
     phi: ScalarFunction, structure: Structure, vectors: bool, matrix: Any, hint: Any, parameters: Parameters
 ) -> Array:
-    """The trace; with `vectors` from the factors that its derivatives need as well."""
-    if vectors:
+    """The trace; with `vectors`, or where there is no other way, from the factors that its derivatives need as well."""
+    if vectors or structure.values is None:
         return structure.trace(phi, _factors(structure, matrix, hint), parameters)
     return sum_of_values(phi, *structure.values(matrix, hint), parameters)
 

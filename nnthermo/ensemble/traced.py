@@ -1,0 +1,163 @@
+"""Ĝ of traced networks: which structure it is kept in, by its cost, and its blocks."""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nnthermo._checks import check
+from nnthermo._typing import Array
+from nnthermo.ensemble.blocks import BlockHessian
+from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian
+from nnthermo.ensemble.matrix_free import MatrixFreeHessian
+from nnthermo.linalg.reduction import unit_count
+from nnthermo.network.traced import States, TracedNetwork
+
+METHODS = ("layered", "blocks", "dense", "stochastic")
+MAX_BYTES = 2**30
+"""Of what an exact method keeps."""
+MAX_FLOPS = 1e12
+"""Of one log det; some tens of seconds on a few cores."""
+AT_ONCE = 2**24
+"""Numbers that products of a Jacobian with many vectors may hold at once."""
+
+
+class Cost(NamedTuple):
+    """Of one log det by one method.
+
+    Attributes:
+        flops: multiplications and additions, without those of finding the Jacobian.
+        bytes: of the matrices it keeps.
+    """
+
+    flops: float
+    bytes: float
+
+
+class Choice(NamedTuple):
+    """Which method `bulk_hessian` takes, and why.
+
+    Attributes:
+        method: "layered", "blocks", "dense" or "stochastic".
+        reason: a sentence.
+        levels: numbers of the groups in each level; neurons depend on their own level and the one before.
+        costs: of each method that can be used at all.
+    """
+
+    method: str
+    reason: str
+    levels: tuple[tuple[int, ...], ...]
+    costs: dict[str, Cost]
+
+
+def levels_of(net: TracedNetwork) -> tuple[tuple[int, ...], ...]:
+    """The groups in the order of computation, cut into the shortest levels that depend on one level before at most."""
+    children = [[k for k, g in enumerate(net.groups) if j in g.parents] for j in range(len(net.groups))]
+    levels, start, end = [], 0, 1
+    while start < len(net.groups):
+        levels.append(tuple(range(start, end)))
+        reach = max((k + 1 for j in range(start, end) for k in children[j]), default=0)
+        start, end = end, max(reach, end + 1)
+    return tuple(levels)
+
+
+def is_layered(net: TracedNetwork, levels: Sequence[Sequence[int]]) -> bool:
+    """Whether no neuron depends on another of its own level."""
+    return all(not net.groups[k].parents & set(level) for level in levels for k in level)
+
+
+def choose(net: TracedNetwork, *, max_bytes: float = MAX_BYTES, max_flops: float = MAX_FLOPS) -> Choice:
+    """The method for a network, from its sizes and wiring alone."""
+    levels = levels_of(net)
+    n = [sum(net.groups[k].size for k in level) for level in levels]
+    number = jnp.dtype(net.dtype).itemsize
+    blocks = sum(float(a) * b for a, b in pairwise(n))
+    costs = {"dense": Cost(4 / 3 * float(net.size) ** 3, 3.0 * number * net.size**2)}
+    layered = is_layered(net, levels) and len(levels) > 1
+    if layered:
+        flops = sum(2.0 * b**2 * a + 2.0 * b**3 for a, b in pairwise(n))
+        costs["layered"] = Cost(flops, number * (blocks + 2 * sum(float(b) ** 2 for b in n[1:])))
+    elif len(levels) > 1:
+        flops = sum(4.0 * a**3 for a in n) + sum(4.0 * b**2 * a for a, b in pairwise(n))
+        costs["blocks"] = Cost(flops, number * (2 * blocks + 3 * sum(float(a) ** 2 for a in n)))
+    fits = {k: c.bytes <= max_bytes and c.flops <= max_flops for k, c in costs.items()}
+    for method in sorted(fits, key=lambda k: costs[k].flops):
+        if fits[method]:
+            what = {
+                "layered": f"every one of {len(levels)} levels depends on the one before alone",
+                "blocks": f"neurons depend on their own and the previous of {len(levels)} levels",
+                "dense": "neurons depend on all before them"
+                if len(levels) < 3
+                else "the levels are too wide to gain by",
+            }[method]
+            return Choice(method, f"{what}; the matrices of {method} fit", levels, costs)
+    least = min(costs, key=lambda k: costs[k].flops)
+    reason = (
+        f"{least} would take {costs[least].flops:.1e} flops and {costs[least].bytes / 2**30:.3g} GiB, more than "
+        f"{max_flops:.0e} flops or {max_bytes / 2**30:.3g} GiB"
+    )
+    return Choice("stochastic", reason, levels, costs)
+
+
+def traced_hessian(
+    net: TracedNetwork, x: States, method: str, options: dict[str, Any]
+) -> DenseHessian | LayeredHessian | BlockHessian | MatrixFreeHessian:
+    """Ĝ of a traced network at a state; see `bulk_hessian`."""
+    check("method", f"be 'auto' or one of {', '.join(METHODS)}", method in ("auto", *METHODS), repr(method))
+    net.check_state(x)
+    chosen = choose(net)
+    if method == "auto":
+        method = chosen.method
+    check("options", "be left out unless Ĝ is stochastic", method == "stochastic" or not options, ", ".join(options))
+    if method == "stochastic":
+        return MatrixFreeHessian.of(net, x, **options)
+    if method == "dense":
+        everything = tuple(range(len(net.groups)))
+        return DenseHessian(jnp.eye(net.size, dtype=net.dtype) - jacobian_block(net, x, everything, everything))
+    pairs = list(pairwise(chosen.levels))
+    check("net", "have more than one level of neurons for `method` other than dense and stochastic", pairs, 1)
+    below = [jacobian_block(net, x, after, before) for before, after in pairs]
+    if method == "layered":
+        check("net", "have no neurons that depend on others of their level", is_layered(net, chosen.levels), "some")
+        return LayeredHessian(tuple(below), tuple(jnp.ones(len(a), net.dtype) for a in below))
+    within = []
+    for level in chosen.levels:
+        own = any(net.groups[k].parents & set(level) for k in level)
+        n = sum(net.groups[k].size for k in level)
+        unit = jnp.eye(n, dtype=net.dtype)
+        within.append(unit - jacobian_block(net, x, level, level) if own else unit)
+    return BlockHessian(tuple(within), tuple(-a for a in below))
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def jacobian_block(net: TracedNetwork, x: States, rows: tuple[int, ...], columns: tuple[int, ...]) -> Array:
+    """∂f/∂x of some groups in the states of others, the rest given: (n_rows, n_columns)."""
+    here = [net.groups[k] for k in columns]
+
+    def values(v: Array) -> Array:
+        changed, start = type(x)(x), 0
+        for group in here:
+            changed[group.name] = v[start : start + group.size].reshape(group.shape).astype(group.dtype)
+            start += group.size
+        found = net.activate(changed)
+        parts = [
+            jnp.zeros(found[net.names[k]].size, net.dtype) if k == 0 else jnp.ravel(found[net.names[k]]) for k in rows
+        ]
+        return jnp.concatenate([p.astype(net.dtype) for p in parts])
+
+    at = jnp.concatenate([jnp.ravel(x[group.name]).astype(net.dtype) for group in here])
+    shape = jax.eval_shape(values, at)
+    many = max(1, AT_ONCE // max(net.size, 1))
+    if shape.size <= at.size or net.program.reversed_products:
+        pull = jax.vjp(values, at)[1]
+        return jax.lax.map(lambda e: pull(e)[0], jnp.eye(shape.size, dtype=net.dtype), batch_size=many)
+    push = jax.linearize(values, at)[1]
+    return jax.lax.map(push, jnp.eye(at.size, dtype=net.dtype), batch_size=many).T
+
+
+def exact_units(net: TracedNetwork, method: str, levels: Sequence[Sequence[int]]) -> int:
+    """How many eigenvalues a method knows to be 1 from the widths of the levels."""
+    return unit_count(tuple(sum(net.groups[k].size for k in level) for level in levels)) if method == "layered" else 0
