@@ -44,12 +44,12 @@ from nnthermo.canonical import sample as sample
 from nnthermo.ensemble import BlockHessian as BlockHessian
 from nnthermo.ensemble import DenseHessian as DenseHessian
 from nnthermo.ensemble import Eigenmodes as Eigenmodes
+from nnthermo.ensemble import Explanation as Explanation
 from nnthermo.ensemble import LayeredHessian as LayeredHessian
 from nnthermo.ensemble import MatrixFreeHessian as MatrixFreeHessian
 from nnthermo.ensemble import RestrictedHessian as RestrictedHessian
 from nnthermo.ensemble import bulk_hessian as bulk_hessian
 from nnthermo.ensemble import eigenmodes as eigenmodes
-from nnthermo.ensemble import Explanation as Explanation
 from nnthermo.ensemble import explain as explain
 from nnthermo.ensemble import hidden_neurons as hidden_neurons
 from nnthermo.ensemble import log_partition as log_partition

@@ -167,7 +167,7 @@ def _estimate(G: MatrixFreeHessian, x: State, beta: Scalar, m: Scalar) -> Stocha
             "smooth_thermodynamic_entropy": 0.5 * count * (1 - log_beta) - mixing,
         }
 
-    found = stochastic_spectrum(G, mean=x).estimate(all_of)
+    found: Any = stochastic_spectrum(G, mean=x).estimate(all_of)
     return StochasticObservables(**found.value, standard_errors=found.standard_error, truncation=found.truncation)
 
 

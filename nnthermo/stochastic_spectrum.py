@@ -79,9 +79,12 @@ class StochasticSpectrum:
         Of functions that are linear in the traces (log Z, U, S, C) the value is unbiased; others have a bias of the
         order of the variance.
         """
-        one = lambda a, b: jax.vmap(lambda x, y: function(self._with(x[None], y[None])))(a, b)  # noqa: E731
+
+        def of_one_probe(nodes: Array, weights: Array) -> Any:
+            return function(self._with(nodes[None], weights[None]))
+
         whole, fewer = function(self), function(self._with(*self.shorter))
-        errors = jax.tree.map(_standard_error, one(self.nodes, self.weights))
+        errors = jax.tree.map(_standard_error, jax.vmap(of_one_probe)(self.nodes, self.weights))
         return TraceEstimate(whole, errors, jax.tree.map(lambda a, b: jnp.abs(a - b), whole, fewer))
 
     def density(self, points: Array, width: float) -> TraceEstimate:
@@ -172,5 +175,5 @@ def _held(G: MatrixFreeHessian) -> MatrixFreeHessian:
 @_held.defjvp
 def _held_jvp(_primals: tuple, _tangents: tuple) -> Any:
     raise NotImplementedError(
-        "a stochastic spectrum has no derivatives in the network: differentiate `log_partition` of its MatrixFreeHessian"
+        "a stochastic spectrum has no derivatives in the network: differentiate `log_partition` of its Hessian instead"
     )

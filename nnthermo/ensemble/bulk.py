@@ -42,7 +42,8 @@ def bulk_hessian(
     """
     if isinstance(net, TracedNetwork):
         check("slopes", "be left out for a TracedNetwork, which has none apart from ŵ", slopes is None, "some")
-        check("x", "be given for a TracedNetwork", x is not None, None)
+        if x is None:
+            refuse("x", "be given for a TracedNetwork", None)
         return traced_hessian(net, x, method, options)
     check("method", "be 'auto' unless `net` is a TracedNetwork", method == "auto" and not options, repr(method))
     if slopes is None:

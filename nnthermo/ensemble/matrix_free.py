@@ -24,12 +24,12 @@ from nnthermo.ensemble.hessian import shift_and_scale
 from nnthermo.linalg.divided_difference import elementwise, slope
 from nnthermo.linalg.lanczos import krylov
 from nnthermo.linalg.trace import Structure, structured_trace
-from nnthermo.network.traced import INPUTS, States, TracedNetwork
+from nnthermo.network.traced import States, TracedNetwork
 
 AT_ONCE = 2**26
 """Numbers that the Krylov bases of probes taken side by side may hold."""
-MAX_BASIS = 2**27
-"""Numbers that the basis of the seen directions of the inputs may hold."""
+MAX_BASIS_FLOPS = 1e11
+"""Of finding the directions of the inputs that are seen; a second or two on a few cores."""
 
 
 @pytree(static=("probes", "steps", "chunk"))
@@ -177,7 +177,7 @@ class Sight:
         seen, wide = sum(net.groups[k].size for k in children), net.input_size
         self.basis: Array | None = None
         self.inputs = wide
-        if 0 < seen < wide and seen * wide <= MAX_BASIS:
+        if 0 < seen < wide and 4.0 * wide * seen**2 <= MAX_BASIS_FLOPS:
             from nnthermo.ensemble.traced import jacobian_block
 
             rows = jacobian_block(net, x, tuple(children), (0,))

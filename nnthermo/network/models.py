@@ -19,10 +19,12 @@ def as_function(fn: Any, parameters: Any, options: dict[str, Any]) -> tuple[Func
         ValueError: parameters for a model that has its own.
         TypeError: neither a function nor a model.
     """
-    maker = next((make for name, make in MODELS.items() if _is_a(fn, name)), None)
-    if maker is None and isinstance(fn, tuple) and len(fn) == 2 and _is_a(fn[0], "flax.linen.module.Module"):
+    maker: Callable[[Any, dict[str, Any]], tuple[Function, Any]] | None = None
+    if _is_a(fn, "flax.nnx.module.Module"):
+        maker = _nnx
+    elif isinstance(fn, tuple) and len(fn) == 2 and _is_a(fn[0], "flax.linen.module.Module"):
         maker = _linen
-    if maker is None and callable(fn) and len(jax.tree.leaves(fn)) > 0 and jax.tree.leaves(fn) != [fn]:
+    elif callable(fn) and not jax.tree_util.all_leaves([fn]):
         maker = _tree
     if maker is not None:
         check("parameters", "be left out for a model, which has its own", parameters is None, type(parameters).__name__)
@@ -45,10 +47,10 @@ def _is_a(value: Any, name: str) -> bool:
 def _nnx(model: Any, options: dict[str, Any]) -> tuple[Function, Any]:
     from flax import nnx
 
-    graph, parameters, rest = nnx.split(model, nnx.Param, ...)
+    graph, parameters, *rest = nnx.split(model, nnx.Param, ...)
 
     def call(q: Any, x: Any) -> Any:
-        return nnx.merge(graph, q, rest)(x, **options)
+        return nnx.merge(graph, q, *rest)(x, **options)
 
     return call, parameters
 
@@ -76,6 +78,3 @@ def _tree(model: Any, options: dict[str, Any]) -> tuple[Function, Any]:
         return jax.tree.unflatten(tree, new)(x, **options)
 
     return call, [leaves[k] for k in moving]
-
-
-MODELS = {"flax.nnx.module.Module": _nnx}

@@ -102,10 +102,12 @@ class TracedNetwork:
         Raises:
             ValueError: another tree, or other shapes or dtypes.
         """
-        kept, new = (
-            jax.tree.map(lambda a: (jnp.shape(a), jnp.result_type(a)), p) for p in (self.parameters, parameters)
-        )
-        check("parameters", "have the tree, shapes and dtypes of the network's own", kept == new, new)
+
+        def form(p: Any) -> tuple:
+            return jax.tree.structure(p), [(jnp.shape(a), jnp.result_type(a)) for a in jax.tree.leaves(p)]
+
+        same = form(parameters) == form(self.parameters)
+        check("parameters", "have the tree, shapes and dtypes of the network's own", same, form(parameters)[1])
         return dataclasses.replace(self, parameters=parameters)
 
     def activate(self, x: States) -> States:
@@ -138,7 +140,7 @@ class TracedNetwork:
         residual = jnp.where(finite, 0.0, jnp.nan).astype(self.dtype)
         return FixedPoint(state, residual, jnp.asarray(len(self.groups) - 1, jnp.int32), finite)
 
-    def slopes(self, x: States) -> States:
+    def slopes(self, x: States) -> States:  # noqa: ARG002
         """Not defined: the function's f̂'ŵ is one linear map, of which no slopes are split off.
 
         Raises:
@@ -204,8 +206,11 @@ class TracedNetwork:
             ValueError: other names or shapes.
         """
         if not hasattr(x, "keys") or set(x) != set(self.names):
-            got = type(x).__name__ if not hasattr(x, "keys") else ", ".join(map(str, x))
-            refuse("x", f"hold states of {', '.join(self.names)}", got)
+            refuse(
+                "x",
+                f"hold states of {', '.join(self.names)}",
+                ", ".join(map(str, x)) if hasattr(x, "keys") else type(x),
+            )
         for group in self.groups:
             got = jnp.shape(x[group.name])
             check(f"x[{group.name!r}]", f"have shape {group.shape}", got == group.shape, f"shape {got}")
@@ -236,7 +241,7 @@ def network_from(
         nt.measure(net, net.propagate(image), beta=1.4)
 
     Its neurons are the values that `jax.ad_checkpoint.checkpoint_name` names, or else the outputs of element-wise
-    non-linear functions (tanh, relu, sigmoid, gelu, silu, softplus, clip, sin, ...; exp and roots are not, which softmax
+    non-linear functions (tanh, relu, sigmoid, gelu, silu, softplus, clip, sin, ...; not exp and roots, which softmax
     and normalisation are made of). Its output is a group of neurons of its own, "outputs", unless it is one of these;
     its inputs are "inputs". Everything else is the wiring f̂'ŵ between neurons: whoever wants the residual stream of a
     transformer among the neurons names it.
@@ -249,7 +254,7 @@ def network_from(
         fn: function (inputs) -> output, or (parameters, inputs) -> output if `parameters` are given; or a Flax nnx
             model, a pair (linen module, variables), or a pytree that can be called, as Equinox's models are: these
             bring their parameters. Models in evaluation mode: dropout and batch statistics must be fixed.
-        example_input: real array in the shape of one sample, or of a batch, whose samples then are neurons side by side.
+        example_input: real array in the shape of one sample, or of a batch: its samples then are neurons side by side.
         parameters: Q, pytree of arrays; what derivatives in the weights go over.
         neurons: "auto", "named", "activations", or the names to take.
         options: passed on to the call of a model, for example `deterministic=True`.
@@ -265,8 +270,8 @@ def network_from(
     dtype = jnp.result_type(example_input)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(
-            f"`example_input` must be of a real floating-point dtype, but got {dtype}: embed tokens first, and give the "
-            "function of their embedding"
+            f"`example_input` must be of a real floating-point dtype, but got {dtype}: embed tokens first, and give "
+            "the function of their embedding"
         )
     if neurons not in ("auto", "named", "activations"):
         check("neurons", "be 'auto', 'named', 'activations' or names", not isinstance(neurons, str), repr(neurons))
@@ -303,7 +308,8 @@ def network_from(
 
 def _find(jaxpr: Any, sources: list, inputs: Neurons, neurons: str | Iterable[str]) -> tuple[Finder, Steps, list]:
     chosen = None if isinstance(neurons, str) else frozenset(neurons)
-    for named in {"auto": (True, False), "activations": (False,)}.get(neurons if chosen is None else "", (True,)):
+    ways = {"auto": (True, False), "activations": (False,)}
+    for named in ways.get(neurons, (True,)) if isinstance(neurons, str) else (True,):
         finder = Finder(named, chosen, inputs)
         steps, after = finder.find(jaxpr, sources)
         if len(finder.groups) > 1:

@@ -59,14 +59,15 @@ def activations(jaxpr: Any, depends: Callable[[Any], bool]) -> dict[int, str]:
         roots = {root.get(v, v) for v in arrays}
         inner = _kinds(equation, depends) if len(equation.outvars) == 1 and len(roots) == 1 else None
         out = equation.outvars[0]
-        inside[k] = inner is not None and np.prod(out.aval.shape) > 0 and out.aval.shape == next(iter(roots)).aval.shape
-        if not inside[k]:
+        shape = next(iter(roots)).aval.shape if len(roots) == 1 else None
+        inside[k] = inner is not None and np.prod(out.aval.shape) > 0 and out.aval.shape == shape
+        if inner is None or not inside[k]:
             continue
         root[out] = next(iter(roots))
         kinds[out] = frozenset().union(*(kinds.get(v, frozenset()) for v in arrays), inner[0])
         curved[k] = inner[1]
 
-    used = set(v for v in jaxpr.outvars if not isinstance(v, core.Literal))
+    used = {v for v in jaxpr.outvars if not isinstance(v, core.Literal)}
     needed: dict[Any, bool] = {}
     for k in reversed(range(len(jaxpr.eqns))):
         if inside[k]:
@@ -114,7 +115,8 @@ def _kinds(equation: Any, depends: Callable[[Any], bool]) -> tuple[set[str], boo
     if name in ("scan", "while", "cond", "custom_root", "custom_linear_solve"):
         return None
     moving = {v for v, given in zip(inner.jaxpr.invars, equation.invars, strict=True) if depends(given)}
-    shape, kinds, curved = equation.outvars[0].aval.shape, set(), False
+    shape, curved = equation.outvars[0].aval.shape, False
+    kinds: set[str] = set()
     for eqn in inner.jaxpr.eqns:
         if not any(v in moving for v in eqn.invars if not isinstance(v, core.Literal)):
             continue

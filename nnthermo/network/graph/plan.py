@@ -14,15 +14,15 @@ from nnthermo._typing import Array
 from nnthermo.network.graph.elementwise import activations, called
 
 OPAQUE = {
-    "while": "have no neurons in a `while_loop`, whose length is not known: use `jax.lax.scan`, or a `fori_loop` with "
+    "while": "have no neurons in a `while_loop`, whose length is unknown: take `jax.lax.scan`, or `fori_loop` with "
     "fixed bounds",
-    "cond": "have no neurons in a branch of `cond`, `switch` or `lax.map` over branches: compute every branch and select "
-    "by `jnp.where`",
-    "shard_map": "have no neurons in a `shard_map`: trace the function of one device's share, or leave sharding to `jit`",
+    "cond": "have no neurons in a branch of `cond` or `switch`: compute all branches and select by `jnp.where`",
+    "shard_map": "have no neurons in a `shard_map`: trace the function of the whole, and leave sharding to `jit`",
     "pmap": "have no neurons in a `pmap`: use `jit` and `vmap`",
     "custom_root": "have no neurons in a `custom_root`: iterate by `jax.lax.scan`",
-    "custom_linear_solve": "have no neurons in a `custom_linear_solve`",
+    "custom_linear_solve": "have no neurons in a `custom_linear_solve`: name them outside of it",
 }
+"""What cannot have neurons inside, and what to do instead."""
 CALLBACKS = ("pure_callback", "io_callback")
 
 
@@ -95,7 +95,7 @@ class Finder:
             known.update(zip(equation.outvars, after, strict=True))
         return tuple(steps), [of(v) for v in jaxpr.outvars]
 
-    def _step(
+    def _step(  # noqa: PLR0911
         self, equation: Any, ending: str | None, sources: list[frozenset[int]], before: frozenset[int]
     ) -> tuple[Step | None, list[frozenset[int]]]:
         primitive = equation.primitive.name
