@@ -10,7 +10,7 @@ from nnthermo._checks import check, real_array
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.ensemble import bulk_hessian
 from nnthermo.laplacians import Laplacian, laplacian
-from nnthermo.network import Network
+from nnthermo.network import Network, TracedNetwork
 from nnthermo.objective import FindState, fixed_state
 from nnthermo.thermodynamics import free_energy
 
@@ -30,8 +30,8 @@ def network_free_energy(
     A function of the network alone, so that it can be differentiated along whatever the network is made of.
 
     Args:
-        net: a `FeedForward` or `Septuple`.
-        inputs: of one sample (n_in,), or of many (samples, n_in).
+        net: a `FeedForward`, `Septuple` or `TracedNetwork`.
+        inputs: of one sample (n_in,), or of many (samples, n_in); of a `TracedNetwork` in the shape of its example.
         beta: inverse temperature β > 0, in inverse units of the loss.
         m: curvature of the potential (3.3).
         mean_term: whether log Z keeps its mean term (5.9), with x̄ the fixed state; (5.14) otherwise.
@@ -45,13 +45,13 @@ def network_free_energy(
             M that is not positive definite gives NaN.
         TypeError: another kind of network.
     """
-    u = _inputs(inputs)
+    u, single = _inputs(net, inputs)
 
     def one(u: Array, d: State | None) -> Array:
         x = None if d is not None and not mean_term else fixed_state(net, u, state)[0]
         return free_energy(bulk_hessian(net, x, slopes=d), beta, m=m, mean=x if mean_term else None)
 
-    return one(u, slopes) if u.ndim == 1 else jnp.mean(jax.vmap(one)(u, slopes))
+    return one(u, slopes) if single else jnp.mean(jax.vmap(one)(u, slopes))
 
 
 def parameter_laplacian(
@@ -88,7 +88,8 @@ def parameter_laplacian(
             `mean_term` x̄ follows Q all the same.
 
     Args:
-        parametrisation: function q -> `FeedForward` or `Septuple`, twice differentiable.
+        parametrisation: function q -> network, twice differentiable; of a `TracedNetwork` for example
+            `lambda q: net.replace(parameters=q)`, its own parameters.
         q: pytree of real arrays of one dtype.
         inputs: (n_in,), or (samples, n_in) to average F over.
         beta: inverse temperature β > 0, in inverse units of the loss.
@@ -106,14 +107,15 @@ def parameter_laplacian(
         TypeError: as `laplacian` and `bulk_hessian`.
     """
     check("slopes", "be 'following' or 'fixed'", slopes in ("following", "fixed"), repr(slopes))
-    u, frozen = _inputs(inputs), None
+    u, frozen = real_array("inputs", inputs), None
     if slopes == "fixed":
         net = parametrisation(q)
+        single = _inputs(net, u)[1]
 
         def slopes_at(v: Array) -> State:
             return net.slopes(fixed_state(net, v, state)[0])
 
-        frozen = jax.lax.stop_gradient(slopes_at(u) if u.ndim == 1 else jax.vmap(slopes_at)(u))
+        frozen = jax.lax.stop_gradient(slopes_at(u) if single else jax.vmap(slopes_at)(u))
 
     def average(p: Any) -> Array:
         made = parametrisation(p)
@@ -122,7 +124,12 @@ def parameter_laplacian(
     return laplacian(average, q, method=method, key=key, samples=samples, chunk=chunk)
 
 
-def _inputs(inputs: Any) -> Array:
+def _inputs(net: Network, inputs: Any) -> tuple[Array, bool]:
+    """The inputs, and whether they are of one sample."""
     u = real_array("inputs", inputs)
+    if isinstance(net, TracedNetwork):
+        one, many = net.is_one_sample(u), u.ndim > 1 and net.is_one_sample(u[0])
+        check("inputs", f"be one sample {net.groups[0].shape} or many", one or many, f"shape {u.shape}")
+        return u, one
     check("inputs", "be one sample (n_in,) or many (samples, n_in)", u.ndim in (1, 2), f"shape {u.shape}")
-    return u
+    return u, u.ndim == 1

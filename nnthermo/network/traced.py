@@ -128,7 +128,7 @@ class TracedNetwork:
         """The fixed state x̄ (2.9): every value as the function computes it.
 
         Args:
-            inputs: in the shape of the example.
+            inputs: in the shape of the example, or (input_size,).
         """
         data = self._data(inputs)
         return self._named([data, *self._evaluate(data, None)])
@@ -149,8 +149,8 @@ class TracedNetwork:
         raise TypeError("`net` must be a FeedForward or a Septuple to have slopes f', but got TracedNetwork")
 
     def inputs(self, x: States) -> Array:
-        """P_in x, in the shape of the example."""
-        return x[INPUTS]
+        """P_in x, shape (input_size,)."""
+        return jnp.ravel(x[INPUTS])
 
     def outputs(self, x: States) -> Array:
         """P_out x, shape (output_size,)."""
@@ -161,7 +161,7 @@ class TracedNetwork:
 
         Args:
             x: a state.
-            inputs: in the shape of the example.
+            inputs: in the shape of the example, or (input_size,).
             targets: (output_size,).
         """
         self.check_state(x)
@@ -199,6 +199,10 @@ class TracedNetwork:
         """r as a map of all states, the inputs' own error x_in among them: its Jacobian is B = I - f̂'ŵ."""
         return self._named([x[INPUTS], *(list(self.residual(x).values())[1:])])
 
+    def is_one_sample(self, inputs: Any) -> bool:
+        """Whether inputs are in the shape of the example, or that of a vector (input_size,)."""
+        return jnp.shape(inputs) in (self.groups[0].shape, (self.input_size,))
+
     def check_state(self, x: States) -> None:
         """Refuse what is no state of this network.
 
@@ -216,8 +220,11 @@ class TracedNetwork:
             check(f"x[{group.name!r}]", f"have shape {group.shape}", got == group.shape, f"shape {got}")
 
     def _data(self, inputs: Any) -> Array:
-        group = self.groups[0]
-        return real_array("inputs", inputs, shape=group.shape).astype(group.dtype)
+        group, data = self.groups[0], real_array("inputs", inputs)
+        check(
+            "inputs", f"have shape {group.shape}, or {(group.size,)}", self.is_one_sample(data), f"shape {data.shape}"
+        )
+        return data.reshape(group.shape).astype(group.dtype)
 
     def _named(self, values: Iterable[Array]) -> States:
         return OrderedDict(zip(self.names, values, strict=True))

@@ -307,7 +307,7 @@ def _in_chunks(plan: _Plan, net: Network, arrays: list, tolerance: Array, max_st
 
 def _side_by_side(plan: _Plan, net: Network, arrays: list, tolerance: Array, max_steps: Array, rows: State) -> _Found:
     """Samples in rows to what was found, in rows; inside they lie in columns."""
-    x = jax.tree.map(jnp.transpose, rows)
+    x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), rows)
     problem = _problem(plan, net, _join(arrays, plan.potential), x)
     verify = problem.largest_gradient if isinstance(problem, LayerErrors) else None
     found = minimise(problem.evaluate, problem.start(), tolerance, max_steps, verify)
@@ -315,7 +315,7 @@ def _side_by_side(plan: _Plan, net: Network, arrays: list, tolerance: Array, max
     x = problem.state(found.z)
     there = _problem(plan._replace(coordinates="states", fresh=False), net, _join(arrays, plan.potential), x, driven)
     at = there.evaluate(there.start())
-    return jax.tree.map(jnp.transpose, x), at.loss, largest(at.gradient), found.steps
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), x), at.loss, largest(at.gradient), found.steps
 
 
 def _problem(

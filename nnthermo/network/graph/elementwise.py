@@ -41,14 +41,15 @@ def activations(jaxpr: Any, depends: Callable[[Any], bool]) -> dict[int, str]:
     """Index of each equation whose output is a neuron, and the name of its function.
 
     A cluster is what is computed element by element from one array, its root, with whatever does not depend on the
-    inputs. Its neurons are its last non-linear values, and those used outside of it.
+    inputs. Its neurons are its last non-linear values, and those used outside of it, with what numbers they are
+    multiplied by or added to.
 
     Args:
         jaxpr: the program.
         depends: whether a variable depends on the inputs.
     """
     root: dict[Any, Any] = {}
-    kinds: dict[Any, frozenset[str]] = {}
+    kinds: dict[int, set[str]] = {}
     curved: dict[int, bool] = {}
     consumers: dict[Any, list[int]] = {}
     inside: dict[int, bool] = {}
@@ -64,8 +65,7 @@ def activations(jaxpr: Any, depends: Callable[[Any], bool]) -> dict[int, str]:
         if inner is None or not inside[k]:
             continue
         root[out] = next(iter(roots))
-        kinds[out] = frozenset().union(*(kinds.get(v, frozenset()) for v in arrays), inner[0])
-        curved[k] = inner[1]
+        kinds[k], curved[k] = inner
 
     used = {v for v in jaxpr.outvars if not isinstance(v, core.Literal)}
     needed: dict[Any, bool] = {}
@@ -78,19 +78,41 @@ def activations(jaxpr: Any, depends: Callable[[Any], bool]) -> dict[int, str]:
                 for c in consumers.get(out, ())
             )  # fmt: skip
 
-    found = {}
+    found: dict[int, str] = {}
+    made_of: dict[Any, set[str]] = {}
     for k, equation in enumerate(jaxpr.eqns):
-        if not (inside[k] and curved[k]):
+        if not inside[k]:
             continue
         out = equation.outvars[0]
+        made_of[out] = kinds[k].union(*(made_of.get(v, set()) for v in equation.invars if depends(v)))
+        if k in found:
+            made_of[out] = set()
+        if not curved[k]:
+            continue
         outside = out in used or any(
             not inside[c] or root[jaxpr.eqns[c].outvars[0]] is not root[out] for c in consumers.get(out, ())
         )
         real = np.issubdtype(out.aval.dtype, np.floating) or str(out.aval.dtype) == "bfloat16"
-        squashes = bool(kinds[out] & SQUASHING)
+        squashes = bool(made_of[out] & SQUASHING)
         if real and squashes and (outside or not needed[out]) and not _only_under_roots(out, jaxpr, consumers, used):
-            found[k] = _name(equation)
+            last = _scaled(k, jaxpr, consumers, inside, curved, used)
+            found[last] = _name(equation)
+            made_of[out] = set()  # what follows is made of this neuron, and a neuron only if it bends again
     return found
+
+
+def _scaled(
+    k: int, jaxpr: Any, consumers: dict[Any, list[int]], inside: dict[int, bool], curved: dict[int, bool], used: set
+) -> int:
+    """The last equation after k that only shifts, scales or converts by numbers what nothing else reads."""
+    out = jaxpr.eqns[k].outvars[0]
+    readers = consumers.get(out, [])
+    if out in used or len(readers) != 1:
+        return k
+    after = jaxpr.eqns[readers[0]]
+    alone = all(v is out or isinstance(v, core.Literal) for v in after.invars)
+    plain = alone and inside[readers[0]] and not curved[readers[0]] and called(after) is None
+    return _scaled(readers[0], jaxpr, consumers, inside, curved, used) if plain else k
 
 
 def _name(equation: Any) -> str:
