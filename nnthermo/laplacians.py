@@ -240,7 +240,9 @@ def _diagonal(F: Callable, q: Any, method: str, chunk: int, mesh: Mesh | None) -
 
 def _map(function: Callable, rows: Array, chunk: int, mesh: Mesh | None) -> Array:
     check("chunk", "be positive", integer("chunk", chunk) > 0, chunk)
-    return jax.lax.map(function, rows, batch_size=chunk) if mesh is None else map_over(function, mesh, chunk=chunk)(rows)
+    return (
+        jax.lax.map(function, rows, batch_size=chunk) if mesh is None else map_over(function, mesh, chunk=chunk)(rows)
+    )
 
 
 def _curvature(F: Callable, q: Any, method: str) -> tuple[Callable[[Array], Array], int, Any, Callable]:
