@@ -263,6 +263,7 @@ def check_maps_equal_a_loop(folder):
         one, other = (jax.jit(lambda w, o=options, m=m: nt.laplacian(error, w, mesh=m, **o)) for m in (None, mesh))
         one = one(net.weights)
         assert_close(other(net.weights), one, 1e-13)  # 30 terms of order 1
+        assert '"samples"=4' in other.lower(net.weights).as_text()
     assert one.standard_error > 0.01  # so the probes differ
 
 
