@@ -41,6 +41,10 @@ from nnthermo.canonical import log_partition_difference as log_partition_differe
 from nnthermo.canonical import maximum_entropy as maximum_entropy
 from nnthermo.canonical import quadrature as quadrature
 from nnthermo.canonical import sample as sample
+from nnthermo.devices import data_mesh as data_mesh
+from nnthermo.devices import map_over as map_over
+from nnthermo.devices import replicate as replicate
+from nnthermo.devices import shard as shard
 from nnthermo.ensemble import BlockHessian as BlockHessian
 from nnthermo.ensemble import DenseHessian as DenseHessian
 from nnthermo.ensemble import Eigenmodes as Eigenmodes
@@ -98,6 +102,7 @@ from nnthermo.observables import thermodynamic_observer as thermodynamic_observe
 from nnthermo.observers import combine as combine
 from nnthermo.observers import equilibrium_observer as equilibrium_observer
 from nnthermo.observers import on_data as on_data
+from nnthermo.observers import on_mesh as on_mesh
 from nnthermo.observers import state_observer as state_observer
 from nnthermo.observers import weight_observer as weight_observer
 from nnthermo.relaxation import Relaxation as Relaxation

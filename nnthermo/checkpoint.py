@@ -17,7 +17,8 @@ class Checkpoint:
     """Where a run saves its state, and resumes from (Orbax underneath).
 
     A checkpoint appears under its final name only when it is complete, so a run killed while saving resumes from the
-    one before. One run a folder at a time.
+    one before. One run a folder at a time. What is saved does not depend on the devices: a run on a mesh goes on over
+    another number of them. The processes that share a run need a folder that all of them see.
 
     Args:
         folder: made if it is not there.
@@ -43,7 +44,7 @@ class Checkpoint:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = self.folder / ".writable"
             probe.touch()
-            probe.unlink()
+            probe.unlink(missing_ok=True)  # another process of the run may have been here
         except OSError as error:
             raise OSError(f"`checkpoint` must be a folder that can be written, but got {folder}: {error}") from error
         options = orbax.CheckpointManagerOptions(

@@ -8,28 +8,45 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from nnthermo._typing import Array
+from nnthermo.devices import copied, divided
 from nnthermo.network import Network
 from nnthermo.objective import FindState, Loss, mean_terms
 
 
 @lru_cache(maxsize=16)
 def compile_epochs(
-    loss: Loss, optimizer: optax.GradientTransformation, samples: int, batch: int, find_state: FindState | None
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    samples: int,
+    batch: int,
+    find_state: FindState | None,
+    mesh: Mesh | None = None,
 ) -> Callable:
     """The program (state, links, key, first, last, inputs, targets) -> state, (report, epochs done, all finite).
 
     Trains epochs first ... last - 1, fewer if the loss or a weight stops being finite; the report is of the last one:
     `loss`, the mean over the mini-batches, and `loss_...`, the means over the samples of the terms of the loss.
+
+    On a data mesh every device works on its share of each batch and holds the whole state; inputs and targets are
+    divided over the devices, with rows after the last sample that are never read.
     """
     steps = -(-samples // batch)
     padding = steps * batch - samples
     sizes = np.full(steps, batch)
     sizes[-1] -= padding
     update = any_update(optimizer)
+    placed: dict[str, Any] = {} if mesh is None else {"out_shardings": copied(mesh)}
 
-    @partial(jax.jit, donate_argnums=0)
+    def share(rows: Any) -> Any:
+        return rows if mesh is None else jax.lax.with_sharding_constraint(rows, divided(mesh))
+
+    def whole(state: Any) -> Any:
+        return state if mesh is None else jax.lax.with_sharding_constraint(state, copied(mesh))
+
+    @partial(jax.jit, donate_argnums=0, **placed)
     def advance(
         state: tuple[Network, Any], links: Any, key: Array, first: Array, last: Array, inputs: Array, targets: Any
     ) -> tuple[tuple[Network, Any], tuple[dict[str, Array], Array, Array]]:
@@ -41,15 +58,15 @@ def compile_epochs(
             rows, weights = batch_of
 
             def objective(net: Network) -> tuple[Array, dict[str, Array]]:
-                rows_of_targets = None if targets is None else targets[rows]
-                return mean_terms(loss, net, inputs[rows], rows_of_targets, weights, state=find_state)
+                rows_of_targets = None if targets is None else share(targets[rows])
+                return mean_terms(loss, net, share(inputs[rows]), rows_of_targets, weights, state=find_state)
 
             (value, terms), gradient = jax.value_and_grad(objective, has_aux=True)(net)
             gradient = existing(gradient)
             # the keywords are for optimisers that search along the line; others do not take them
             options = {"value": value, "grad": gradient, "value_fn": lambda net: objective(net)[0]}
             change, memory = update(gradient, memory, net, **options)
-            return (optax.apply_updates(net, existing(change)), memory), (value, terms)
+            return whole((optax.apply_updates(net, existing(change)), memory)), (value, terms)
 
         def epoch(carry: tuple) -> tuple:
             state, (_, number, _) = carry

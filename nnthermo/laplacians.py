@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh
 
 from nnthermo._checks import check, integer, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar, State
+from nnthermo.devices import map_over
 from nnthermo.ensemble import DenseHessian, LayeredHessian, bulk_hessian, log_partition
 from nnthermo.linalg.dense import gram, matmul
 from nnthermo.linalg.gram_inverse import Link, near_diagonal
@@ -158,6 +160,7 @@ def laplacian(
     key: Array | None = None,
     samples: int = 64,
     chunk: int = 64,
+    mesh: Mesh | None = None,
 ) -> Laplacian:
     r"""Laplacian Σ ∂²F/∂q_k² of a function of a pytree, over all n entries of all its arrays.
 
@@ -191,14 +194,17 @@ def laplacian(
         key: JAX random key, for "stochastic" only.
         samples: number of probes, at least 2.
         chunk: vectors that are worked on together: memory grows with it, and speed up to the width of the machine.
+        mesh: devices to divide the vectors over, as from `data_mesh()`; each works on chunks of its share.
 
     Raises:
-        TypeError: leaves of q, or a value of F, that are not real floating point; samples or chunk not integers.
-        ValueError: F that does not return one number, an unknown method, no key, leaves of several dtypes, an empty q.
+        TypeError: leaves of q, or a value of F, that are not real floating point; samples or chunk not integers; not a
+            mesh.
+        ValueError: F that does not return one number, an unknown method, no key, leaves of several dtypes, an empty q,
+            a mesh of some processes but not of all.
     """
     check("method", "be 'exact', 'forward' or 'stochastic'", method in ("exact", "forward", "stochastic"), repr(method))
     if method != "stochastic":
-        diagonal, _ = _diagonal(F, q, method, chunk)
+        diagonal, _ = _diagonal(F, q, method, chunk, mesh)
         value = jnp.sum(diagonal)
         return Laplacian(value, jnp.zeros_like(value))
     if key is None:
@@ -210,29 +216,33 @@ def laplacian(
         v = jax.random.rademacher(k, (size,), dtype)
         return curvature(v)
 
-    found = jax.lax.map(probe, jax.random.split(key, samples), batch_size=_chunk(chunk))
+    found = _map(probe, jax.random.split(key, samples), chunk, mesh)
     return Laplacian(jnp.mean(found), jnp.std(found, ddof=1) / samples**0.5)
 
 
-def second_derivatives(F: Callable[[Any], Array], q: Any, *, method: str = "exact", chunk: int = 64) -> Any:
+def second_derivatives(
+    F: Callable[[Any], Array], q: Any, *, method: str = "exact", chunk: int = 64, mesh: Mesh | None = None
+) -> Any:
     """The diagonal ∂²F/∂q_k² of the Hessian, in the structure of q. Arguments and errors as `laplacian`."""
     check("method", "be 'exact' or 'forward'", method in ("exact", "forward"), repr(method))
-    diagonal, unravel = _diagonal(F, q, method, chunk)
+    diagonal, unravel = _diagonal(F, q, method, chunk, mesh)
     return unravel(diagonal)
 
 
-def _diagonal(F: Callable, q: Any, method: str, chunk: int) -> tuple[Array, Callable]:
+def _diagonal(F: Callable, q: Any, method: str, chunk: int, mesh: Mesh | None) -> tuple[Array, Callable]:
     curvature, size, dtype, unravel = _curvature(F, q, method)
 
     def entry(k: Array) -> Array:
         return curvature((jnp.arange(size) == k).astype(dtype))
 
-    return jax.lax.map(entry, jnp.arange(size), batch_size=_chunk(chunk)), unravel
+    return _map(entry, jnp.arange(size), chunk, mesh), unravel
 
 
-def _chunk(chunk: int) -> int:
+def _map(function: Callable, rows: Array, chunk: int, mesh: Mesh | None) -> Array:
     check("chunk", "be positive", integer("chunk", chunk) > 0, chunk)
-    return chunk
+    return (
+        jax.lax.map(function, rows, batch_size=chunk) if mesh is None else map_over(function, mesh, chunk=chunk)(rows)
+    )
 
 
 def _curvature(F: Callable, q: Any, method: str) -> tuple[Callable[[Array], Array], int, Any, Callable]:

@@ -2,14 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from nnthermo._checks import check, is_concrete, positive, real_array
 from nnthermo._typing import Activation, Array, Scalar
+from nnthermo.devices import as_data_mesh, copied, replicate, shard_padded, split_here
 from nnthermo.ensemble import bulk_hessian
 from nnthermo.network import FeedForward, Network, Septuple
 from nnthermo.objective import FindState, fixed_state
@@ -230,6 +233,8 @@ class _Combined:
 def on_data(observe: Any, inputs: Any, targets: Any = None) -> Observer:
     """An observer that looks at these data and not at those of the training: a test set, or a few samples.
 
+    In training on a mesh, and inside `on_mesh`, each device works on its share of them.
+
     Args:
         observe: a function (network, inputs, targets) -> dict, or a dict of functions.
         inputs: (samples, n_in).
@@ -241,9 +246,45 @@ def on_data(observe: Any, inputs: Any, targets: Any = None) -> Observer:
 
     def other(net: Network, _inputs: Array, _targets: Array | None) -> dict[str, Array]:
         dtype = jnp.result_type(*jax.tree.leaves(net))
-        return observe(net, u.astype(dtype), None if t is None else t.astype(dtype))
+        return observe(net, split_here(u.astype(dtype)), None if t is None else split_here(t.astype(dtype)))
 
     return other
+
+
+def on_mesh(observe: Any, mesh: Mesh) -> Observer:
+    """An observer whose data are divided over the devices of a mesh; its values are whole in every process.
+
+    Args:
+        observe: a function (network, inputs, targets) -> dict, or a dict of functions.
+        mesh: as from `data_mesh`.
+
+    Returns:
+        A compiled function (network, inputs, targets or None) -> the same dict, up to the order of sums. Any number of
+        samples: the last device gets fewer. With several processes each calls it with the same arrays.
+
+    Raises:
+        TypeError: not an observer, or not a mesh.
+        ValueError: a mesh of some processes but not of all.
+    """
+    observe, mesh = as_observer(observe), as_data_mesh(mesh)
+
+    def look(net: Network, inputs: Any, targets: Any = None) -> dict[str, Array]:
+        u = real_array("inputs", inputs, ndim=2)
+        t = None if targets is None else real_array("targets", targets, ndim=2)
+        return compile_observer(observe, mesh, u.shape[0])(replicate(net, mesh), *shard_padded((u, t), mesh))
+
+    return look
+
+
+@lru_cache(maxsize=16)
+def compile_observer(observe: Observer, mesh: Mesh, samples: int) -> Observer:
+    """The observer as a program on a data mesh, for arrays that are divided already and filled up beyond `samples`."""
+
+    def look(net: Network, inputs: Array, targets: Array | None) -> dict[str, Array]:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return observe(net, *split_here(jax.tree.map(lambda a: a[:samples], (inputs, targets))))
+
+    return jax.jit(look, out_shardings=copied(mesh))
 
 
 def as_observer(observe: Any) -> Observer:

@@ -1,5 +1,6 @@
 """Training with Optax as one compiled loop, recorded inside the run, with stopping rules, checkpoints and resume."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
@@ -10,19 +11,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from nnthermo._checks import check, extra, refuse
 from nnthermo._typing import Array
 from nnthermo.checkpoint import Checkpoint
 from nnthermo.descent import compile_epochs
+from nnthermo.devices import as_data_mesh, check_same_everywhere, is_shared, replicate, said_by_first, shard_padded
 from nnthermo.history import to_dataset
 from nnthermo.loss import boundary_loss
 from nnthermo.network import FeedForward, Septuple
 from nnthermo.network.flax import from_flax, like_flax
 from nnthermo.objective import FindState, Loss, mean_loss
 from nnthermo.observables import Observer, thermodynamic_observer
-from nnthermo.observers import as_observer
-from nnthermo.recording import Recorder, Sink, check_observer
+from nnthermo.observers import as_observer, compile_observer
+from nnthermo.recording import Recorder, Sink, as_sinks, check_observer
 from nnthermo.run import Run, check_run, identity, log_spaced_epochs
 from nnthermo.stopping import Stop, Stopped, as_stop
 
@@ -77,6 +80,7 @@ def train(
     sinks: Sink | Sequence[Sink] = (),
     checkpoint: Checkpoint | str | Path | None = None,
     progress: bool | Progress = False,
+    mesh: Mesh | None = None,
 ) -> TrainResult:
     """Train a network, recording observables along the way.
 
@@ -87,6 +91,12 @@ def train(
 
     A `Septuple` keeps its graph: connections whose weight is 0 at the start are absent and stay so, unless `links` has
     them. `soft_threshold` in the optimiser removes connections on the way.
+
+    On a `mesh` each device holds its share of the data and works on its share of every batch and of what is observed;
+    the network and the optimiser's memory are copied to all. The batches are those of one device, whatever the numbers
+    of samples and devices, so results differ by the order of sums only. With several processes (`jax.distributed`) all
+    of them call `train` with the same arguments and get the same result; process 0 alone tells sinks and progress, and
+    its rule `stop` decides.
 
     Args:
         net: `FeedForward`, `Septuple`, a Flax nnx model or a pair (linen module, variables) of dense layers.
@@ -109,6 +119,7 @@ def train(
         sinks: functions told (epoch, record) after each record, such as `TensorBoard(folder)`.
         checkpoint: folder, or `Checkpoint`, to save to and resume from.
         progress: show a progress bar (needs tqdm), or a function told (epochs done, epochs in all) now and then.
+        mesh: devices to divide the work over, as from `data_mesh()`; one device if None.
 
     Returns:
         TrainResult.
@@ -116,7 +127,7 @@ def train(
     Raises:
         ValueError: shapes that do not fit the network, non-finite data, epochs or batch sizes out of range, a loss that
             is not a scalar, links that leave out a connection that exists, a checkpoint of a different run or of one
-            that the rule `stop` would have ended before.
+            that the rule `stop` would have ended before, arguments that differ between the processes of a mesh.
         TypeError: arguments of another kind than these, data that are not real, an unknown kind of network.
         ImportError: a missing optional package, with the command that installs it.
         OSError: a checkpoint folder that cannot be written.
@@ -128,13 +139,15 @@ def train(
         net, data, links=links, key=key, epochs=epochs, batch_size=batch_size, observe_at=observe_at,
         optimizer=optimizer, loss=loss, state=state,
     )  # fmt: skip
-    observer = jax.jit(_default_observer() if observe is None else as_observer(observe))
-    recorder = Recorder({}, stop=stop, sinks=sinks)
-    follow = _follow(progress)
+    observer: Observer = jax.jit(_default_observer() if observe is None else as_observer(observe))
+    team = _Team(mesh)
+    team.check_same(run, progress, checkpoint)
+    recorder = team.recorder(stop, sinks)
+    follow = _follow(progress if team.speaks else False)
     store = _open(checkpoint)
 
-    carried = jax.tree.map(jnp.copy, (net, run.optimizer.init(net)))  # the compiled loop takes its arguments' memory
-    advance = compile_epochs(run.loss, run.optimizer, len(run.inputs), run.batch, run.state)
+    carried = team.copied(jax.tree.map(jnp.copy, (net, run.optimizer.init(net))))  # the loop takes its memory
+    advance = compile_epochs(run.loss, run.optimizer, len(run.inputs), run.batch, run.state, team.mesh)
     blank = _blank(run, observer)
     last = {name: np.asarray(np.nan, run.inputs.dtype) for name in run.reported}
     epochs, marks, done, rows, sound = run.epochs, run.marks, 0, 0, True
@@ -143,10 +156,12 @@ def train(
         found = store.restore((carried, blank, last), settings)
         if found is not None:
             (carried, history, last), (done, rows) = found
+            carried = team.copied(carried)
             sound = done == 0 or all(bool(np.isfinite(a).all()) for a in (last["loss"], *jax.tree.leaves(carried[0])))
             history = {name: values[:rows] for name, values in history.items()}
             _check_not_stopped_before(stop, history, done)
-            recorder = Recorder({}, stop=stop, sinks=sinks, history=history)
+            recorder = team.recorder(stop, sinks, history)
+    run, observer = team.take(run, observer)
 
     stops = sorted({*marks, epochs, *(range(0, epochs, store.every) if store else ())})
     saved = done
@@ -160,7 +175,7 @@ def train(
                 last, done, sound = jax.tree.map(np.asarray, report[0]), int(report[1]), bool(report[2])
                 tell(done, epochs)
             if sound and rows < len(marks) and marks[rows] == done:
-                recorder.add(done, last, observer(carried[0], run.inputs, run.targets))
+                team.record(recorder, done, last, observer(carried[0], run.inputs, run.targets))
                 rows += 1
             ended = not sound or done == epochs or recorder.stopped is not None
             if store is not None and done > saved and (ended or done % store.every == 0):
@@ -169,8 +184,58 @@ def train(
             if not sound:
                 break
     history = recorder.history if rows else {name: values[:0] for name, values in blank.items()}
-    trained = like_flax(model, jax.tree.map(jnp.asarray, carried[0]))
+    trained = like_flax(model, jax.tree.map(jnp.asarray, team.fetched(carried[0])))
     return TrainResult(trained, history, done, sound, recorder.stopped)
+
+
+class _Team:
+    """The devices and processes of a run, one device and this process if the mesh is None."""
+
+    def __init__(self, mesh: Mesh | None) -> None:
+        self.mesh = None if mesh is None else as_data_mesh(mesh)
+        self._shared = self.mesh is not None and is_shared(self.mesh)
+        self.speaks = not self._shared or jax.process_index() == 0
+
+    def check_same(self, run: Run, progress: Any, checkpoint: Any) -> None:
+        """Refuse processes with different arguments: they would wait for each other for ever."""
+        if self._shared:
+            check_same_everywhere(
+                net=run.net, inputs=run.inputs, targets=run.targets, links=run.links, key=run.key,
+                epochs=run.epochs, batch_size=run.batch, observe_at=np.array(run.marks), progress=bool(progress),
+                checkpoint=(checkpoint is not None, getattr(checkpoint, "every", 0)),
+            )  # fmt: skip
+
+    def take(self, run: Run, observer: Observer) -> tuple[Run, Observer]:
+        """What the compiled loop reads where it reads it, and the observer for that."""
+        if self.mesh is None:
+            return run, observer
+        observer = compile_observer(observer, self.mesh, len(run.inputs))
+        inputs, targets = shard_padded((run.inputs, run.targets), self.mesh)
+        links, key = self.copied((run.links, run.key))
+        return run._replace(inputs=inputs, targets=targets, links=links, key=key), observer
+
+    def copied(self, tree: Any) -> Any:
+        return tree if self.mesh is None else replicate(tree, self.mesh)
+
+    def fetched(self, tree: Any) -> Any:
+        """Ordinary arrays, which this process may use by itself."""
+        return tree if self.mesh is None else jax.tree.map(np.asarray, tree)
+
+    def recorder(self, stop: Any, sinks: Any, history: dict[str, np.ndarray] | None = None) -> Recorder:
+        sinks = as_sinks(sinks)
+        recorder = Recorder({}, stop=stop, sinks=sinks if self.speaks else (), history=history)
+        self._agree(recorder)
+        return recorder
+
+    def record(self, recorder: Recorder, epoch: int, values: dict[str, Any], seen: dict[str, Any]) -> None:
+        recorder.add(epoch, values, seen)
+        self._agree(recorder)
+
+    def _agree(self, recorder: Recorder) -> None:
+        """The decision of process 0 is that of all: rules that look at a clock may differ."""
+        if self._shared:
+            said = json.loads(said_by_first(json.dumps(recorder.stopped)))
+            recorder.stopped = None if said is None else Stopped(*said)
 
 
 def _blank(run: Run, observer: Observer) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ ROOT = PACKAGE.parent
 # may share helpers.
 LEVELS = (
     {"_typing", "_checks", "_pytree"},
-    {"linalg"},
+    {"linalg", "devices"},
     {"network"},
     {"loss", "ensemble", "spectrum", "mechanics", "gravity"},
     {"relaxation", "canonical", "thermodynamics", "laplacians", "skewness"},
