@@ -45,7 +45,7 @@ def test_log_det_is_unbiased_and_its_error_bars_cover(name):
     """Of 200 independent estimates from 8 probes each, against Student's law with 7 degrees of freedom."""
     net, x = stated(name)
     exact = nt.bulk_hessian(net, x).log_det(BETA, 0.1)
-    value, error = many(net, x)
+    value, error = (np.asarray(v) for v in many(net, x))
     scatter = np.std(value, ddof=1)
     # the mean of 200 lies within four of its own standard errors, but for one in 16,000
     assert abs(np.mean(value) - exact) < 4 * scatter / np.sqrt(KEYS)
@@ -77,7 +77,7 @@ def test_gradients_are_unbiased_and_of_use(name):
         return nt.log_partition(nt.bulk_hessian(net.replace(parameters=q), x), BETA)
 
     wanted = jax.flatten_util.ravel_pytree(jax.jit(jax.grad(exact))(net.parameters))[0]
-    found = gradients(net, x)
+    found, wanted = np.asarray(gradients(net, x)), np.asarray(wanted)
     scatter = np.std(found, axis=0, ddof=1)
     error = np.abs(np.mean(found, axis=0) - wanted)
     assert np.mean(error < 3 * scatter / 10 + 1e-12) > 0.97  # 3 standard errors of the mean of 100
@@ -96,8 +96,10 @@ def test_derivatives_in_beta_are_those_of_the_quadrature():
     np.testing.assert_allclose(nt.average_loss(G, BETA), difference, rtol=1e-8)  # step² f''' / f' and ulp / step
     mixed = jax.grad(lambda q: nt.average_loss(_moved(net, q, x), BETA))(net.parameters)
     by_difference = jax.grad(
-        lambda q: (nt.log_partition(_moved(net, q, x), BETA - step) - nt.log_partition(_moved(net, q, x), BETA + step))
-        / (2 * step)
+        lambda q: (
+            (nt.log_partition(_moved(net, q, x), BETA - step) - nt.log_partition(_moved(net, q, x), BETA + step))
+            / (2 * step)
+        )
     )(net.parameters)
     for a, b in zip(jax.tree.leaves(mixed), jax.tree.leaves(by_difference), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
@@ -110,7 +112,7 @@ def _moved(net, q, x):
 def test_measure_agrees_within_its_error_bars():
     net, x = stated("stream")
     exact = nt.measure(net, x, BETA, m=0.1)
-    found = jax.jit(lambda n, y: nt.measure(n, y, BETA, m=0.1, method="stochastic", probes=64))(net, x)
+    found = jax.jit(lambda n, y: nt.measure(n, y, BETA, m=0.1, method="stochastic", probes=64, steps=64))(net, x)
     for name, error in found.standard_errors.items():
         value, wanted = getattr(found, name), getattr(exact, name)
         assert 0 < error < 0.2 * abs(wanted) + 1.0, name
@@ -155,10 +157,14 @@ def test_wide_inputs_are_projected_and_colours_separate_what_is_coupled():
     exact = nt.bulk_hessian(net, x).log_det(BETA)
     found = nt.stochastic_spectrum(G).estimate(lambda s: s.log_det(BETA))
     assert abs(found.value - exact) < 4 * found.standard_error
-    gradient = jax.grad(lambda q: nt.bulk_hessian(net.replace(parameters=q), x, method="stochastic").log_det(BETA))
-    wanted = jax.grad(lambda q: nt.bulk_hessian(net.replace(parameters=q), x).log_det(BETA))(wide.weights)
-    close = [np.linalg.norm(a - b) < 0.5 * np.linalg.norm(b) for a, b in zip(gradient(wide.weights), wanted, strict=True)]
-    assert all(close)
+
+    def log_det(q, **options):
+        return nt.bulk_hessian(net.replace(parameters=q), x, **options).log_det(BETA)
+
+    wanted = jax.grad(log_det)(wide.weights)
+    drawn = jax.jit(jax.grad(partial(log_det, method="stochastic", probes=100)))(wide.weights)
+    for a, b in zip(drawn, wanted, strict=True):
+        assert np.linalg.norm(a - b) < 0.4 * np.linalg.norm(b)  # 0.1 times what a single probe leaves to chance
     for model, _ in ZOO.values():
         colours = colouring(model)
         for k, group in enumerate(model.groups):

@@ -106,7 +106,7 @@ def test_neurons_depend_on_their_parents_alone(name):
     before = net.activate(x)
     for j, moved in enumerate(net.groups):
         after = net.activate({**x, moved.name: x[moved.name] + 0.3})
-        for k, group in enumerate(net.groups[1:], start=1):
+        for group in net.groups[1:]:
             same = np.array_equal(before[group.name], after[group.name])
             assert same or j in group.parents, (moved.name, group.name)
 
@@ -358,8 +358,8 @@ def test_bad_states_and_arguments_are_refused():
         nt.bulk_hessian(net, x, method="dense", probes=3)
     with pytest.raises(TypeError, match="to have slopes f', but got TracedNetwork"):
         net.slopes(x)
+    feed_forward = network(0, (3, 2))
     with pytest.raises(ValueError, match="`method` must be 'auto' unless `net` is a TracedNetwork"):
-        feed_forward = network(0, (3, 2))
         nt.bulk_hessian(feed_forward, feed_forward.propagate(jnp.ones(3)), method="dense")
 
 

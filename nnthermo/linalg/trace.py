@@ -112,7 +112,9 @@ def _trace_jvp(
     trace = _trace(phi, structure, True, *primals)
     change = jnp.zeros_like(trace)
     if (dots := _moving(d_matrix)) is not None:
-        products = jax.tree.map(lambda s, d: jnp.sum(s * d), _slopes(phi, structure, *primals), dots)
+        products = jax.tree.map(
+            lambda s, d: jnp.sum(s * d).astype(trace.dtype), _slopes(phi, structure, *primals), dots
+        )
         change = sum(jax.tree.leaves(products), change)
     for k, dot in enumerate(d_parameters):
         if not _is_zero(dot):
