@@ -65,6 +65,21 @@ def architectures_parameters(results: dict[str, Any]) -> str:
     return architectures(results, "the same claims, at most 16,000 parameters")
 
 
+FULL = ("architectures_mnist", "architectures_fashion")
+"""Studies on full data sets beside that on the embedded digits, and the one at equal parameters."""
+
+
+def architectures_mnist(_results: dict[str, Any]) -> str:
+    """Markdown, one row a statement, its verdict in every study of architectures."""
+    studies = ("architectures", *FULL, "architectures_parameters", "architectures_fashion_parameters")
+    found = [json.loads((HERE / study / "results.json").read_text(encoding="utf-8"))["statements"] for study in studies]
+    head = "| the claims on five data | 5,000 digits | MNIST | Fashion-MNIST | digits, ≤ 16,000 | Fashion-MNIST, ≤ 16,000 |"
+    rows = [head, "|---" * (1 + len(studies)) + "|"]
+    for same in zip(*found, strict=True):
+        rows.append(f"| {same[0]['claim']} | " + " | ".join(s["verdict"] for s in same) + " |")
+    return "\n".join(rows)
+
+
 def _by_network(results: dict[str, Any], head: str, networks: Sequence[str]) -> str:
     rows = [f"| {head} | verdict | here, mean over seeds: {', '.join(networks)} |", "|---|---|---|"]
     for statement in results["statements"]:
@@ -80,7 +95,10 @@ def _escaped(text: str) -> str:
     return re.sub(r"\|(.+?)\|", r"abs(\1)", text)
 
 
-TABLES = {f.__name__: f for f in (reproduction, comparison, laws, architectures, architectures_parameters)}
+TABLES = {
+    f.__name__: f
+    for f in (reproduction, comparison, laws, architectures, architectures_parameters, architectures_mnist)
+}
 """Studies by folder, and what writes the table of each."""
 
 
