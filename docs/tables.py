@@ -73,11 +73,10 @@ def architectures_mnist(_results: dict[str, Any]) -> str:
     """Markdown, one row a statement, its verdict in every study of architectures."""
     studies = ("architectures", *FULL, "architectures_parameters", "architectures_fashion_parameters")
     found = [json.loads((HERE / study / "results.json").read_text(encoding="utf-8"))["statements"] for study in studies]
-    head = "| the claims on five data | 5,000 digits | MNIST | Fashion-MNIST | digits, ≤ 16,000 | Fashion-MNIST, ≤ 16,000 |"
-    rows = [head, "|---" * (1 + len(studies)) + "|"]
-    for same in zip(*found, strict=True):
-        rows.append(f"| {same[0]['claim']} | " + " | ".join(s["verdict"] for s in same) + " |")
-    return "\n".join(rows)
+    columns = ("5,000 digits", "MNIST", "Fashion-MNIST", "digits, ≤ 16,000", "Fashion-MNIST, ≤ 16,000")
+    rows = [f"| the claims on five data | {' | '.join(columns)} |", "|---" * (1 + len(studies)) + "|"]
+    verdicts = ((same[0]["claim"], *(s["verdict"] for s in same)) for same in zip(*found, strict=True))
+    return "\n".join([*rows, *(f"| {' | '.join(row)} |" for row in verdicts)])
 
 
 def _by_network(results: dict[str, Any], head: str, networks: Sequence[str]) -> str:

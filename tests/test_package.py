@@ -24,7 +24,7 @@ LEVELS = (
     {"linalg", "devices"},
     {"network"},
     {"loss", "ensemble", "spectrum", "mechanics", "gravity"},
-    {"relaxation", "canonical", "thermodynamics", "laplacians", "skewness"},
+    {"relaxation", "canonical", "thermodynamics", "laplacians", "skewness", "stochastic_spectrum"},
     {"equilibrium", "laws", "entropy_dynamics"},
     {"objective", "approximation"},
     {"architecture"},

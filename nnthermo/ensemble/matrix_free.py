@@ -22,6 +22,7 @@ from nnthermo._checks import check, integer, real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar
 from nnthermo.ensemble.hessian import shift_and_scale
+from nnthermo.ensemble.jacobian import jacobian_block
 from nnthermo.linalg.divided_difference import elementwise, slope
 from nnthermo.linalg.lanczos import krylov
 from nnthermo.linalg.trace import Structure, structured_trace
@@ -179,8 +180,6 @@ class Sight:
         self.basis: Array | None = None
         self.inputs = wide
         if 0 < seen < wide and 4.0 * wide * seen**2 <= MAX_BASIS_FLOPS:
-            from nnthermo.ensemble.traced import jacobian_block
-
             rows = jacobian_block(net, x, tuple(children), (0,))
             self.basis = jax.lax.stop_gradient(jnp.linalg.qr(rows.T)[0])
         kept = wide if self.basis is None else seen

@@ -1,19 +1,16 @@
 """Ĝ of traced networks: which structure it is kept in, by its cost, and its blocks."""
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from nnthermo._checks import check
-from nnthermo._typing import Array
 from nnthermo.ensemble.blocks import BlockHessian
 from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian
+from nnthermo.ensemble.jacobian import jacobian_block
 from nnthermo.ensemble.matrix_free import MatrixFreeHessian
-from nnthermo.linalg.reduction import unit_count
 from nnthermo.network.traced import States, TracedNetwork
 
 METHODS = ("layered", "blocks", "dense", "stochastic")
@@ -21,8 +18,6 @@ MAX_BYTES = 2**30
 """Of what an exact method keeps."""
 MAX_FLOPS = 1e12
 """Of one log det; some tens of seconds on a few cores."""
-AT_ONCE = 2**24
-"""Numbers that products of a Jacobian with many vectors may hold at once."""
 
 
 class Cost(NamedTuple):
@@ -130,34 +125,3 @@ def traced_hessian(
         unit = jnp.eye(n, dtype=net.dtype)
         within.append(unit - jacobian_block(net, x, level, level) if own else unit)
     return BlockHessian(tuple(within), tuple(-a for a in below))
-
-
-@partial(jax.jit, static_argnums=(2, 3))
-def jacobian_block(net: TracedNetwork, x: States, rows: tuple[int, ...], columns: tuple[int, ...]) -> Array:
-    """∂f/∂x of some groups in the states of others, the rest given: (n_rows, n_columns)."""
-    here = [net.groups[k] for k in columns]
-
-    def values(v: Array) -> Array:
-        changed, start = type(x)(x), 0
-        for group in here:
-            changed[group.name] = v[start : start + group.size].reshape(group.shape).astype(group.dtype)
-            start += group.size
-        found = net.activate(changed)
-        parts = [
-            jnp.zeros(found[net.names[k]].size, net.dtype) if k == 0 else jnp.ravel(found[net.names[k]]) for k in rows
-        ]
-        return jnp.concatenate([p.astype(net.dtype) for p in parts])
-
-    at = jnp.concatenate([jnp.ravel(x[group.name]).astype(net.dtype) for group in here])
-    shape = jax.eval_shape(values, at)
-    many = max(1, AT_ONCE // max(net.size, 1))
-    if shape.size <= at.size or net.program.reversed_products:
-        pull = jax.vjp(values, at)[1]
-        return jax.lax.map(lambda e: pull(e)[0], jnp.eye(shape.size, dtype=net.dtype), batch_size=many)
-    push = jax.linearize(values, at)[1]
-    return jax.lax.map(push, jnp.eye(at.size, dtype=net.dtype), batch_size=many).T
-
-
-def exact_units(net: TracedNetwork, method: str, levels: Sequence[Sequence[int]]) -> int:
-    """How many eigenvalues a method knows to be 1 from the widths of the levels."""
-    return unit_count(tuple(sum(net.groups[k].size for k in level) for level in levels)) if method == "layered" else 0
