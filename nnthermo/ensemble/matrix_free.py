@@ -73,13 +73,19 @@ class MatrixFreeHessian:
         Raises:
             ValueError: no probes or steps.
         """
+        counts = cls.counts(net, probes, steps, chunk)
+        return cls(net, x, jax.random.key(0) if key is None else key, *counts)
+
+    @staticmethod
+    def counts(net: TracedNetwork, probes: int = 8, steps: int = 32, chunk: int | None = None) -> tuple[int, int, int]:
+        """Probes, steps and probes side by side, checked and no more than there can be."""
         probes, steps = integer("probes", probes), min(integer("steps", steps), net.size)
         check("probes", "be positive", probes > 0, probes)
         check("steps", "be positive", steps > 0, steps)
         fitting = max(1, min(probes, AT_ONCE // (net.size * (steps + 1))))
         chunk = fitting if chunk is None else integer("chunk", chunk)
         check("chunk", "be positive", chunk > 0, chunk)
-        return cls(net, x, jax.random.key(0) if key is None else key, probes, steps, min(chunk, probes))
+        return probes, steps, min(chunk, probes)
 
     @property
     def size(self) -> int:
@@ -165,6 +171,12 @@ class Products:
         return self.transposed(self.forward(v))
 
 
+def unseen_inputs(net: TracedNetwork) -> int:
+    """How many directions of a wide input layer no neuron sees: eigenvalues of 1, if they are cheap to find; else 0."""
+    seen, wide = sum(g.size for g in net.groups if 0 in g.parents), net.input_size
+    return wide - seen if 0 < seen < wide and 4.0 * wide * seen**2 <= MAX_BASIS_FLOPS else 0
+
+
 class Sight:
     """The directions of the states that Ĝ differs from 1 in, as far as they are known: all, but for wide inputs.
 
@@ -176,14 +188,12 @@ class Sight:
 
     def __init__(self, net: TracedNetwork, x: States) -> None:
         children = [k for k, g in enumerate(net.groups) if 0 in g.parents]
-        seen, wide = sum(net.groups[k].size for k in children), net.input_size
         self.basis: Array | None = None
-        self.inputs = wide
-        if 0 < seen < wide and 4.0 * wide * seen**2 <= MAX_BASIS_FLOPS:
+        self.inputs, self.unit_count = net.input_size, unseen_inputs(net)
+        if self.unit_count:
             rows = jacobian_block(net, x, tuple(children), (0,))
             self.basis = jax.lax.stop_gradient(jnp.linalg.qr(rows.T)[0])
-        kept = wide if self.basis is None else seen
-        self.unit_count = wide - kept
+        kept = self.inputs - self.unit_count
         colours = colouring(net)
         sizes = [kept, *net.sizes[1:]]
         of = np.repeat(colours, sizes)
