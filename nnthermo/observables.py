@@ -11,7 +11,7 @@ from nnthermo._typing import Array, Scalar, State
 from nnthermo.architecture import eigenvalue_laplacian
 from nnthermo.ensemble import MatrixFreeHessian, bulk_hessian, log_partition
 from nnthermo.loss import boundary_loss
-from nnthermo.network import Network
+from nnthermo.network import Network, TracedNetwork
 from nnthermo.objective import FindState, fixed_state
 from nnthermo.relaxation import relax
 from nnthermo.spectrum import (
@@ -127,6 +127,8 @@ def measure(
     Raises:
         ValueError: as `bulk_hessian` and `log_partition`.
     """
+    if isinstance(net, TracedNetwork):
+        x = net.ordered(x)
     G = bulk_hessian(net, x, slopes=slopes, method=method, **options)
     if isinstance(G, MatrixFreeHessian):
         return _estimate(G, x, beta, m)

@@ -40,7 +40,7 @@ class StochasticSpectrum:
     Attributes:
         nodes: Ritz values λ, (probes, n).
         weights: how many eigenvalues each stands for, (probes, n); with `unit_count` they sum to N for each probe.
-        shorter: the same two of three quarters of the Lanczos steps.
+        shorter: nodes and weights, and those of x̄, of three quarters of the Lanczos steps.
         unit_count: eigenvalues that are exactly 1 besides, shape ().
         mean_nodes: of the spectral measure of x̄, (k,); empty without a mean.
         mean_weights: that sum to |x̄|², (k,).
@@ -49,7 +49,7 @@ class StochasticSpectrum:
 
     nodes: Array
     weights: Array
-    shorter: tuple[Array, Array]
+    shorter: tuple[Array, Array, Array, Array]
     unit_count: Array
     mean_nodes: Array
     mean_weights: Array
@@ -69,7 +69,7 @@ class StochasticSpectrum:
         """
         numbers = tuple(real_array("parameters", p, shape=()).astype(self.nodes.dtype) for p in parameters)
         each = self._sums(phi, self.nodes, self.weights, numbers)
-        fewer = self._sums(phi, *self.shorter, numbers)
+        fewer = self._sums(phi, *self.shorter[:2], numbers)
         return TraceEstimate(jnp.mean(each), _standard_error(each), jnp.abs(jnp.mean(each) - jnp.mean(fewer)))
 
     def estimate(self, function: Callable[["StochasticSpectrum"], Any]) -> TraceEstimate:
@@ -124,10 +124,12 @@ class StochasticSpectrum:
         ones = phi(jnp.ones((), nodes.dtype), *numbers)
         return jnp.sum(values * weights, axis=-1) + jnp.where(self.unit_count > 0, self.unit_count * ones, 0)
 
-    def _with(self, nodes: Array, weights: Array) -> "StochasticSpectrum":
-        return StochasticSpectrum(
-            nodes, weights, (nodes, weights), self.unit_count, self.mean_nodes, self.mean_weights, self.size
-        )
+    def _with(
+        self, nodes: Array, weights: Array, mean_nodes: Array | None = None, mean_weights: Array | None = None
+    ) -> "StochasticSpectrum":
+        a = self.mean_nodes if mean_nodes is None else mean_nodes
+        b = self.mean_weights if mean_weights is None else mean_weights
+        return StochasticSpectrum(nodes, weights, (nodes, weights, a, b), self.unit_count, a, b, self.size)
 
 
 def _standard_error(each: Array) -> Array:
@@ -143,7 +145,7 @@ def stochastic_spectrum(G: MatrixFreeHessian, *, mean: State | None = None) -> S
 
     Args:
         G: from `bulk_hessian(net, x, method="stochastic")`.
-        mean: x̄, to keep the mean term of (5.9): one further run of Lanczos, without scatter.
+        mean: x̄, to keep the mean term of (5.9): one further run of Lanczos, without scatter, but truncated too.
 
     Raises:
         TypeError: a Hessian that is not matrix-free: its spectrum is exact (`log_eigenvalues`).
@@ -158,14 +160,20 @@ def stochastic_spectrum(G: MatrixFreeHessian, *, mean: State | None = None) -> S
         nodes, weights = nodes_and_weights(diagonal[..., :steps], off[..., : steps - 1])
         return nodes.reshape(G.probes, -1), (weights * counts[None, :, None]).reshape(G.probes, -1)
 
+    def of_mean(steps: int) -> tuple[Array, Array]:
+        nodes, weights = nodes_and_weights(mean_diagonal[:steps], mean_off[: steps - 1])
+        return nodes, weights * length
+
     k = diagonal.shape[-1]
-    mean_nodes = mean_weights = jnp.zeros((0,), diagonal.dtype)
-    if mean is not None:
-        start, products = G._flat(mean), Products(G.network, G.state)
-        _, d, o = krylov(products.gram, start, G.steps)
-        mean_nodes, mean_weights = nodes_and_weights(d, o)
-        mean_weights = mean_weights * jnp.vdot(start, start)
-    return StochasticSpectrum(*flat(k), flat(max(1, 3 * k // 4)), units, mean_nodes, mean_weights, G.size)
+    less = max(1, 3 * k // 4)
+    if mean is None:
+        none = jnp.zeros((0,), diagonal.dtype)
+        return StochasticSpectrum(*flat(k), (*flat(less), none, none), units, none, none, G.size)
+    start, products = G._flat(mean), Products(G.network, G.state)
+    length = jnp.vdot(start, start)
+    _, mean_diagonal, mean_off = krylov(products.gram, start, G.steps)
+    shorter = (*flat(less), *of_mean(max(1, 3 * G.steps // 4)))
+    return StochasticSpectrum(*flat(k), shorter, units, *of_mean(G.steps), G.size)
 
 
 @jax.custom_jvp

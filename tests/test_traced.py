@@ -394,3 +394,58 @@ def test_a_new_network_of_the_same_program_compiles_nothing_anew():
     moved = net.replace(parameters=jax.tree.map(lambda a: 2 * a, net.parameters))
     assert log_z(net, 1.0) != log_z(moved, 1.0) != log_z(moved, 2.0)
     assert count == 1
+
+
+@flax_rules()
+def test_masks_guards_and_rules_of_reduction_are_no_neurons():
+    """What only looks like an activation: each was taken for one, or inlined, at some time."""
+    u, w = jnp.asarray(np.random.default_rng(1).normal(size=(4, 3))), jnp.eye(3)
+
+    def names(function, **options):
+        return nt.network_from(function, u, **options).names[1:]
+
+    causal = jnp.tril(jnp.ones((4, 4), bool))
+    assert names(lambda v: jax.nn.relu(jax.nn.softmax(jnp.where(causal, v @ v.T, -1e9)) @ v @ w)) == ("relu",)
+    assert names(lambda v: jax.nn.logsumexp(jnp.tanh(v @ w), axis=-1)) == ("tanh", "outputs")
+    long = lambda h: h / jnp.maximum(jnp.linalg.norm(h, axis=-1, keepdims=True), 1e-12)  # noqa: E731
+    assert names(lambda v: long(jnp.tanh(v @ w))) == ("tanh", "outputs")
+    assert names(jax.checkpoint(lambda v: jnp.tanh(v @ w))) == ("tanh",)
+    constant = lambda v: jnp.tanh(v @ checkpoint_name(jnp.tanh(w), "weight"))  # noqa: E731
+    assert names(constant) == ("tanh",)
+
+    def windows(v):
+        first = jnp.asarray(-jnp.inf)
+        return jax.lax.reduce_window(jnp.tanh(v), first, jnp.logaddexp, (2, 1), (1, 1), "VALID")
+
+    net = nt.network_from(windows, u)
+    assert net.names == ("inputs", "tanh", "outputs")
+    np.testing.assert_allclose(net.outputs(net.propagate(u)), windows(u).ravel(), rtol=1e-14)
+
+    @jax.custom_batching.custom_vmap
+    def ruled(v):
+        return jnp.tanh(v @ w)
+
+    with pytest.raises(ValueError, match="no neurons inside of `custom_vmap_call`: name them outside of it.*'tanh'"):
+        nt.network_from(lambda v: jnp.tanh(2 * ruled(v)), u)
+
+
+def test_states_in_another_order_and_starts_of_relaxation():
+    net, u = ZOO["nested"]
+    x = net.propagate(u)
+    turned = OrderedDict((name, x[name]) for name in reversed(net.names))
+    for state in (turned, dict(x)):
+        found = nt.measure(net, state, 1.3).log_partition
+        np.testing.assert_allclose(found, nt.measure(net, x, 1.3).log_partition, rtol=1e-14)
+    target = jnp.asarray([0.4, 0.6])
+    relaxed = nt.relax(net, u, target, tolerance=1e-9)
+    again = nt.relax(net, u, target, tolerance=1e-9, start=dict(x))
+    np.testing.assert_allclose(again.loss, relaxed.loss, rtol=1e-9)
+    np.testing.assert_allclose(nt.relaxed_bulk_loss(net, x, target, tolerance=1e-9), relaxed.loss, rtol=1e-9)
+    rows = jnp.stack([u, -u])
+    many = nt.relax(net, rows, jnp.stack([target, target]), tolerance=1e-9)
+    np.testing.assert_allclose(many.loss[0], relaxed.loss, rtol=1e-9)
+    tokens, rows = ZOO["recurrent"]
+    one = nt.relax(tokens, rows, jnp.zeros(3), tolerance=1e-9)
+    np.testing.assert_array_equal(one.state["inputs"], rows)
+    two = nt.relax(tokens, jnp.stack([rows, rows]), jnp.zeros((2, 3)), tolerance=1e-9)
+    np.testing.assert_allclose(two.loss, one.loss, rtol=1e-9)

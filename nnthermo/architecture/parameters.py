@@ -128,7 +128,7 @@ def _inputs(net: Network, inputs: Any) -> tuple[Array, bool]:
     """The inputs, and whether they are of one sample."""
     u = real_array("inputs", inputs)
     if isinstance(net, TracedNetwork):
-        one, many = net.is_one_sample(u), u.ndim > 1 and net.is_one_sample(u[0])
+        one, many = net.is_one_sample(u), u.ndim > 1 and u.shape[1:] in (net.groups[0].shape, (net.input_size,))
         check("inputs", f"be one sample {net.groups[0].shape} or many", one or many, f"shape {u.shape}")
         return u, one
     check("inputs", "be one sample (n_in,) or many (samples, n_in)", u.ndim in (1, 2), f"shape {u.shape}")

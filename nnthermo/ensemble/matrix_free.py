@@ -74,6 +74,8 @@ class MatrixFreeHessian:
             ValueError: no probes or steps.
         """
         counts = cls.counts(net, probes, steps, chunk)
+        random = key is None or (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key))
+        check("key", "be a random key from `jax.random.key`", random, type(key).__name__)
         return cls(net, x, jax.random.key(0) if key is None else key, *counts)
 
     @staticmethod
@@ -121,7 +123,10 @@ class MatrixFreeHessian:
         return self.trace(log_shifted, jnp.asarray(shift, beta.dtype), beta)
 
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: Any) -> tuple[Array, Array]:
-        """log det of M = cI + βĜ, c = 1 - βm, estimated, and the form aᵀ cβĜM⁻¹ a of (5.9), by conjugate gradients."""
+        """log det of M = cI + βĜ, c = 1 - βm, estimated, and the form aᵀ cβĜM⁻¹ a of (5.9), by conjugate gradients.
+
+        The form is NaN where 2,000 steps do not solve for it.
+        """
         beta, shift = shift_and_scale(beta, m, self.network.dtype)
         products, vector = Products(self.network, self.state), self._flat(a)
 
@@ -129,7 +134,9 @@ class MatrixFreeHessian:
             return shift * v + beta * products.gram(v)
 
         tolerance = 10 * float(jnp.finfo(vector.dtype).eps)
-        solved = jax.scipy.sparse.linalg.cg(shifted, vector, tol=tolerance, maxiter=10 * self.steps)[0]
+        solved = jax.scipy.sparse.linalg.cg(shifted, vector, tol=tolerance, maxiter=2000)[0]
+        left = jnp.linalg.norm(shifted(solved) - vector)
+        solved = jnp.where(left <= tolerance**0.5 * jnp.linalg.norm(vector), solved, jnp.nan)
         form = shift * beta * jnp.vdot(products.forward(vector), products.forward(solved))
         return self.log_det(beta, m), form
 
@@ -272,18 +279,18 @@ def _parted(G: MatrixFreeHessian) -> tuple[list[Array], list[Array], Structure]:
     moving = [leaf for leaf, r in zip(leaves, real, strict=True) if r]
     fixed = [leaf for leaf, r in zip(leaves, real, strict=True) if not r]
     fixed = [jax.random.key_data(f) if jnp.issubdtype(f.dtype, jax.dtypes.prng_key) else f for f in fixed]
-    return moving, fixed, _structure(tree, real)
+    return moving, fixed, _structure(tree, real, str(jax.random.key_impl(G.key)))
 
 
 @lru_cache(maxsize=256)
-def _structure(tree: Any, real: tuple[bool, ...]) -> Structure:
+def _structure(tree: Any, real: tuple[bool, ...], kind: str) -> Structure:
     """How traces of the matrix-free Ĝ of one network are found."""
 
     def rebuild(moving: list[Array], fixed: list[Array]) -> MatrixFreeHessian:
         a, b = iter(moving), iter(fixed)
         G = jax.tree.unflatten(tree, [next(a) if r else next(b) for r in real])
         if not jnp.issubdtype(G.key.dtype, jax.dtypes.prng_key):
-            object.__setattr__(G, "key", jax.random.wrap_key_data(G.key))
+            object.__setattr__(G, "key", jax.random.wrap_key_data(G.key, impl=kind))
         return G
 
     def trace(phi: Any, factors: tuple, parameters: tuple) -> Array:

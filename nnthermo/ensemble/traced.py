@@ -102,7 +102,7 @@ def traced_hessian(
 ) -> DenseHessian | LayeredHessian | BlockHessian | MatrixFreeHessian:
     """Ĝ of a traced network at a state; see `bulk_hessian`."""
     check("method", f"be 'auto' or one of {', '.join(METHODS)}", method in ("auto", *METHODS), repr(method))
-    net.check_state(x)
+    x = net.ordered(x)
     chosen = choose(net)
     if method == "auto":
         method = chosen.method

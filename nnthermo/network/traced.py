@@ -1,6 +1,7 @@
 """Any JAX function as a septuple: its neurons are named values, or what its element-wise non-linearities compute."""
 
 import dataclasses
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,7 +13,7 @@ from nnthermo._checks import check, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array
 from nnthermo.network.fixed_point import FixedPoint
-from nnthermo.network.graph import Finder, Neurons, Steps, run
+from nnthermo.network.graph import Finder, Neurons, Steps, as_calls, run
 
 States = OrderedDict[str, Array]
 """States of the groups of neurons by name, in the order in which they are computed; the inputs first."""
@@ -93,8 +94,8 @@ class TracedNetwork:
 
     @property
     def dtype(self) -> Any:
-        """Of the states."""
-        return self.groups[0].dtype
+        """Of Ĝ and of states as vectors: the widest of the groups'."""
+        return max((group.dtype for group in self.groups), key=lambda d: jnp.dtype(d).itemsize)
 
     def replace(self, *, parameters: Any) -> "TracedNetwork":
         """The network of other parameters.
@@ -203,6 +204,18 @@ class TracedNetwork:
         """Whether inputs are in the shape of the example, or that of a vector (input_size,)."""
         return jnp.shape(inputs) in (self.groups[0].shape, (self.input_size,))
 
+    def flat_inputs(self, inputs: Any) -> Array:
+        """Inputs of one sample as a vector (input_size,), of many as rows; what is neither as it is."""
+        data, shape = real_array("inputs", inputs), self.groups[0].shape
+        if data.shape == shape:
+            return data.reshape(-1)
+        return data.reshape(data.shape[0], -1) if data.ndim and data.shape[1:] == shape else data
+
+    def ordered(self, x: States) -> States:
+        """A state, checked, its groups in the order of computation: what is read by place must be in its place."""
+        self.check_state(x)
+        return self._named(x[name] for name in self.names)
+
     def check_state(self, x: States) -> None:
         """Refuse what is no state of this network.
 
@@ -248,10 +261,11 @@ def network_from(
         nt.measure(net, net.propagate(image), beta=1.4)
 
     Its neurons are the values that `jax.ad_checkpoint.checkpoint_name` names, or else the outputs of element-wise
-    non-linear functions (tanh, relu, sigmoid, gelu, silu, softplus, clip, sin, ...; not exp and roots, which softmax
-    and normalisation are made of). Its output is a group of neurons of its own, "outputs", unless it is one of these;
-    its inputs are "inputs". Everything else is the wiring f̂'ŵ between neurons: whoever wants the residual stream of a
-    transformer among the neurons names it.
+    non-linear functions of one array (tanh, relu, sigmoid, gelu, silu, softplus, clip, sin, ...; not exp, log and
+    roots, which softmax and normalisation are made of; not the maximum of two arrays, nor a mask). Several in a row,
+    such as tanh(tanh(x)), are one. What is computed in vain counts too: return what is used. The output is a group of
+    neurons of its own, "outputs", unless it is one of these, not reshaped; the inputs are "inputs". Everything else is
+    the wiring f̂'ŵ between neurons: whoever wants the residual stream of a transformer among the neurons names it.
 
     Nested `jit`, `vmap`, `checkpoint` and `custom_jvp` may have neurons inside. Inside of a `scan` each step has its
     own: the group's state has the steps as its first axis. A custom derivative around neurons does not count: their
@@ -282,6 +296,7 @@ def network_from(
         )
     if neurons not in ("auto", "named", "activations"):
         check("neurons", "be 'auto', 'named', 'activations' or names", not isinstance(neurons, str), repr(neurons))
+    parameters = jax.tree.map(jnp.asarray, parameters)
     leaves, tree = jax.tree.flatten(parameters)
     shape = jax.ShapeDtypeStruct(jnp.shape(example_input), dtype)
 
@@ -290,6 +305,7 @@ def network_from(
 
     closed, output = jax.make_jaxpr(flat, return_shape=True)(*leaves, shape)
     one = isinstance(output, jax.ShapeDtypeStruct) and jnp.issubdtype(output.dtype, jnp.floating)
+    check("example_input", "hold at least one number", math.prod(shape.shape) > 0, f"shape {shape.shape}")
     check("fn", "return one array of a real floating-point dtype", one, output)
 
     inputs = Neurons(INPUTS, shape.shape, dtype, frozenset())
@@ -299,7 +315,7 @@ def network_from(
     computed = len(groups) - 1
 
     def outcome(arguments: list, given: list) -> list:
-        return run(closed.jaxpr, closed.consts, arguments, steps, given)[0]
+        return run(closed.jaxpr, closed.consts, arguments, as_calls(steps), given)[0]
 
     states = [jax.ShapeDtypeStruct(g.shape, g.dtype) for g in groups[1:]]
     last = _position(outcome, [*leaves, shape], states)

@@ -13,7 +13,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from nnthermo._checks import check, finite, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.loss import Potential, bulk_loss, check_bounded_below
-from nnthermo.network import FeedForward, Network
+from nnthermo.network import FeedForward, Network, TracedNetwork
 from nnthermo.relaxation.bfgs import largest, minimise
 from nnthermo.relaxation.coordinates import Coordinates, GraphStates, LayerErrors, Layers, LayerStates
 from nnthermo.relaxation.implicit import implicit_derivative
@@ -116,17 +116,18 @@ def relax(
     """
     check("max_steps", "be positive", max_steps > 0, max_steps)
     check_bounded_below(net, potential)
-    dtype = jnp.result_type(*jax.tree.leaves(net))
+    dtype = net.dtype if isinstance(net, TracedNetwork) else jnp.result_type(*jax.tree.leaves(net))
     if tolerance is None:
         tolerance = float(jnp.finfo(dtype).eps) ** 0.5
     positive("tolerance", tolerance)
     check("tolerance", "be one number", jnp.ndim(tolerance) == 0, f"shape {jnp.shape(tolerance)}")
     data, samples = _checked_data(net, inputs, targets)
+    along = False
     if start is not None:
-        start, samples = _checked_start(net, start, samples, dtype)
+        start, samples, along = _checked_start(net, start, samples, dtype)
     elif inputs is None:
         refuse("start", "be given where `inputs` are not", "None")
-    x = _begin(net, data, start, samples)
+    x = _begin(net, data, start, samples, along)
     masks = _masks(net, clamped, inputs is not None, targets is not None, periodic)
     leaves, rest = _split(potential, net, dtype)
     fresh = start is None and clamped is None
@@ -140,6 +141,8 @@ def relax(
 
 def _checked_data(net: Network, inputs: Any, targets: Any) -> tuple[tuple[Array | None, Array | None], int | None]:
     """Inputs and targets, and how many samples; None for one without a leading axis."""
+    if isinstance(net, TracedNetwork) and inputs is not None:
+        inputs = net.flat_inputs(inputs)
     found: list[Array | None] = []
     samples: tuple[int, ...] | None = None
     for name, value, size in (("inputs", inputs, net.input_size), ("targets", targets, net.output_size)):
@@ -152,25 +155,33 @@ def _checked_data(net: Network, inputs: Any, targets: Any) -> tuple[tuple[Array 
     return (found[0], found[1]), samples[0] if samples else None
 
 
-def _checked_start(net: Network, start: State, samples: int | None, dtype: Any) -> tuple[State, int | None]:
+def _checked_start(net: Network, start: State, samples: int | None, dtype: Any) -> tuple[State, int | None, bool]:
+    """The start in the structure of a state, how many samples there are, and whether it has one for each."""
     like = jax.eval_shape(net.unravel, jax.ShapeDtypeStruct((net.size,), dtype))
+    if isinstance(net, TracedNetwork):
+        right = hasattr(start, "keys") and set(start) == set(like)
+        check("start", f"hold states of {', '.join(like)}", right, jax.tree.structure(start))
+        start = type(like)((name, start[name]) for name in like)
     leaves, shapes = jax.tree.leaves(start), jax.tree.leaves(like)
     same = isinstance(start, tuple | list) == isinstance(like, tuple) and len(leaves) == len(shapes)
     check("start", f"be a state of {len(shapes)} vectors", same, jax.tree.structure(start))
-    many = bool(leaves) and all(jnp.ndim(leaf) == 2 for leaf in leaves)
+    many = bool(leaves) and all(jnp.ndim(leaf) == len(s.shape) + 1 for leaf, s in zip(leaves, shapes, strict=True))
     if many and samples is None:
         samples = jnp.shape(leaves[0])[0]
     front = (samples,) if many else ()
-    names = [f"start[{k}]" for k in range(len(shapes))] if isinstance(like, tuple) else ["start"]
+    places = like if isinstance(net, TracedNetwork) else range(len(shapes))
+    names = ["start"] if isinstance(like, jax.ShapeDtypeStruct) else [f"start[{k!r}]" for k in places]
     arrays = [
         real_array(n, a, shape=(*front, *s.shape)).astype(dtype) for n, a, s in zip(names, leaves, shapes, strict=True)
     ]
     for name, array in zip(names, arrays, strict=True):
         finite(name, array)
-    return jax.tree.unflatten(jax.tree.structure(like), arrays), samples
+    return jax.tree.unflatten(jax.tree.structure(like), arrays), samples, many
 
 
-def _begin(net: Network, data: tuple[Array | None, Array | None], start: State | None, samples: int | None) -> State:
+def _begin(
+    net: Network, data: tuple[Array | None, Array | None], start: State | None, samples: int | None, along: bool
+) -> State:
     """The states to begin at, with a leading axis if there are samples."""
 
     def one(u: Array | None, t: Array | None, x: State | None) -> State:
@@ -178,7 +189,6 @@ def _begin(net: Network, data: tuple[Array | None, Array | None], start: State |
 
     if samples is None:
         return one(*data, start)
-    along = start is not None and all(leaf.ndim == 2 for leaf in jax.tree.leaves(start))
     axes = (*(None if a is None else 0 for a in data), 0 if along else None)
     if axes == (None, None, None):
         return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (samples, *leaf.shape)), one(*data, start))

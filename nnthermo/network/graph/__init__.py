@@ -3,4 +3,5 @@
 from nnthermo.network.graph.plan import Finder as Finder
 from nnthermo.network.graph.plan import Neurons as Neurons
 from nnthermo.network.graph.plan import Steps as Steps
+from nnthermo.network.graph.plan import as_calls as as_calls
 from nnthermo.network.graph.plan import run as run

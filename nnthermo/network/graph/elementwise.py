@@ -8,6 +8,11 @@ from jax.extend import core
 
 CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 """Under which parameter the primitives that call a program keep it."""
+CALLING = {
+    "jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2", "custom_jvp_call", "custom_vjp_call",
+    "custom_vjp_call_jaxpr", "scan",
+}  # fmt: skip
+"""What does nothing but call its program; others use theirs as a rule, or choose."""
 
 LINEAR = {"add", "sub", "neg", "copy", "copy_p", "convert_element_type", "add_any", "real", "reduce_precision"}
 SQUASHING = {
@@ -18,7 +23,7 @@ SQUASHING = {
 OTHERS = {
     "mul", "div", "exp", "exp2", "log", "sqrt", "rsqrt", "cbrt", "square", "integer_pow", "pow", "sinh", "cosh", "tan",
     "asin", "acos", "acosh", "atanh", "erf_inv", "sign", "floor", "ceil", "round", "gt", "ge", "lt", "le", "eq", "ne",
-    "and", "or", "not", "is_finite", "stop_gradient", "rem", "nextafter", "lgamma", "digamma", "atan2",
+    "and", "or", "not", "is_finite", "rem", "nextafter", "lgamma", "digamma", "atan2",
 }  # fmt: skip
 ELEMENTWISE = LINEAR | SQUASHING | OTHERS
 COMPARISONS = {"gt", "ge", "lt", "le", "eq", "ne", "is_finite"}
@@ -27,7 +32,9 @@ ROOTS = {"sqrt", "rsqrt"}
 
 
 def called(equation: Any) -> Any:
-    """The program that an equation calls, with its constants; None if it calls none, or more than one."""
+    """The program that an equation calls, with its constants; None if it calls none."""
+    if equation.primitive.name not in CALLING:
+        return None
     for name in CALLS:
         inner = equation.params.get(name)
         if isinstance(inner, core.ClosedJaxpr):
@@ -92,8 +99,10 @@ def activations(jaxpr: Any, depends: Callable[[Any], bool]) -> dict[int, str]:
         outside = out in used or any(
             not inside[c] or root[jaxpr.eqns[c].outvars[0]] is not root[out] for c in consumers.get(out, ())
         )
+        if out not in used and all(jaxpr.eqns[c].primitive.name == "stop_gradient" for c in consumers.get(out, ())):
+            continue  # a guard against overflow, or nothing
         real = np.issubdtype(out.aval.dtype, np.floating) or str(out.aval.dtype) == "bfloat16"
-        squashes = bool(made_of[out] & SQUASHING)
+        squashes = bool(made_of[out] & SQUASHING) and equation.primitive.name != "log"  # of |Σ exp|
         if real and squashes and (outside or not needed[out]) and not _only_under_roots(out, jaxpr, consumers, used):
             last = _scaled(k, jaxpr, consumers, inside, curved, used)
             found[last] = _name(equation)
@@ -128,6 +137,8 @@ def _kinds(equation: Any, depends: Callable[[Any], bool]) -> tuple[set[str], boo
     if inner is None:
         if name not in ELEMENTWISE or _is_identity(equation):
             return None
+        if name == "select_n" and not depends(equation.invars[0]):
+            return set(), False  # a mask that is no function of the inputs
         if name in ("mul", "div"):
             both = sum(depends(v) for v in equation.invars) == 2
             curved = both or (name == "div" and depends(equation.invars[1]))
@@ -157,12 +168,12 @@ def _is_identity(equation: Any) -> bool:
 
 
 def _only_under_roots(out: Any, jaxpr: Any, consumers: dict[Any, list[int]], used: set) -> bool:
-    """Whether a value only guards roots from negative arguments, as the variances of a normalisation do."""
+    """Whether a value only guards roots and divisions, as the variances and lengths of a normalisation do."""
     if out in used or not consumers.get(out):
         return False
     for k in consumers[out]:
         equation = jaxpr.eqns[k]
-        if equation.primitive.name in ROOTS:
+        if equation.primitive.name in ROOTS or (equation.primitive.name == "div" and equation.invars[0] is not out):
             continue
         if equation.primitive.name not in SHAPING or not _only_under_roots(equation.outvars[0], jaxpr, consumers, used):
             return False

@@ -100,7 +100,7 @@ class Finder:
     ) -> tuple[Step | None, list[frozenset[int]]]:
         primitive = equation.primitive.name
         everything = [before] * len(equation.outvars)
-        if primitive == "name" and self.named:
+        if primitive == "name" and self.named and before:
             name = equation.params["name"]
             if self.chosen is not None and name not in self.chosen:
                 return None, everything
@@ -114,6 +114,7 @@ class Finder:
             return None, everything
         inner = called(equation)
         if inner is None:
+            self._refuse_within(equation, primitive, before)
             return None, everything
         if primitive == "scan":
             return self._scan(equation, inner, sources, everything)
@@ -155,10 +156,13 @@ class Finder:
         for value in equation.params.values():
             for inner in value if isinstance(value, tuple | list) else (value,):
                 jaxpr = inner.jaxpr if isinstance(inner, core.ClosedJaxpr) else inner
-                if isinstance(jaxpr, core.Jaxpr):
+                if isinstance(jaxpr, core.Jaxpr) and any(
+                    getattr(v.aval, "shape", ()) for v in jaxpr.invars
+                ):  # no rule of reduction
                     inside.find(jaxpr, [before] * len(jaxpr.invars))
         if len(inside.groups) > 1:
-            refuse("fn", OPAQUE[primitive], f"{inside.groups[1].name!r} in one")
+            other = f"have no neurons inside of `{primitive}`: name them outside of it, or write it in `jax.lax`"
+            refuse("fn", OPAQUE.get(primitive, other), f"{inside.groups[1].name!r} in one")
 
     def _add(self, name: str, aval: Any, parents: frozenset[int]) -> frozenset[int]:
         if not jnp.issubdtype(aval.dtype, jnp.floating):
@@ -169,6 +173,12 @@ class Finder:
             unique, k = f"{name}_{k}", k + 1
         self.groups.append(Neurons(unique, tuple(aval.shape), aval.dtype, parents))
         return frozenset({len(self.groups) - 1})
+
+
+def as_calls(steps: Steps) -> Steps:
+    """The same steps without rematerialisation, which hides that an output is a neuron's own state."""
+    kinds = {"remat": "call"}
+    return tuple(s and Step(kinds.get(s.kind, s.kind), as_calls(s.steps), s.count) for s in steps)
 
 
 Given = list[Array] | None
