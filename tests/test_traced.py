@@ -425,6 +425,7 @@ def test_masks_guards_and_rules_of_reduction_are_no_neurons():
     def ruled(v):
         return jnp.tanh(v @ w)
 
+    ruled.def_vmap(lambda _size, _batched, v: (jnp.tanh(v @ w), True))
     with pytest.raises(ValueError, match="no neurons inside of `custom_vmap_call`: name them outside of it.*'tanh'"):
         nt.network_from(lambda v: jnp.tanh(2 * ruled(v)), u)
 
