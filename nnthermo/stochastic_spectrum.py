@@ -20,7 +20,7 @@ class TraceEstimate(NamedTuple):
     Attributes:
         value: mean over the probes.
         standard_error: of that mean, from the scatter between probes; NaN with one. Of a few probes only: its square
-            is unbiased, and three of it cover less than a normal law says (97 % with 8 probes).
+            is unbiased, and three of it cover less than a normal law says (98 % with 8 probes, by Student's law).
         truncation: what the last quarter of the Lanczos steps changed. Further ones change less where φ is smooth over
             the spectrum; powers of log λ with eigenvalues near 0 need more steps than log Z, and show it here.
     """

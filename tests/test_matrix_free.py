@@ -142,6 +142,7 @@ def test_full_krylov_spaces_leave_nothing_to_truncate():
         wanted += np.sum(share * np.log(1 + BETA * values))
     np.testing.assert_allclose(spectrum.log_det(BETA), wanted, rtol=1e-10)
     np.testing.assert_allclose(np.sum(spectrum.weights), net.size, rtol=1e-12)
+    assert np.isfinite(spectrum.trace(jnp.log).value)
     assert np.isnan(spectrum.trace(jnp.log).standard_error)
 
 
@@ -241,3 +242,19 @@ def test_explain_says_what_is_taken_and_what_it_costs():
     reason = nt.explain(large).reason
     assert nt.explain(large).method == "stochastic"
     assert "GiB, more than 1e+12 flops or 1 GiB" in reason
+
+
+def test_exhausted_krylov_spaces_and_states_of_zero():
+    """Without weights Ĝ = I: one step is all there is, and what follows it must not be heard of."""
+    net = nt.network_from(lambda w, v: jnp.tanh(w @ jnp.tanh(w @ v)), jnp.zeros(3), jnp.zeros((3, 3)))
+    x = net.propagate(jnp.zeros(3))
+    G = nt.bulk_hessian(net, x, method="stochastic", probes=2, steps=6)
+    spectrum, exact = nt.stochastic_spectrum(G, mean=x), nt.bulk_hessian(net, x)
+    for found in (spectrum, G):
+        for m in (0.0, 1.2, -3.0):  # 1 - βm of either sign, and M positive definite
+            np.testing.assert_allclose(found.log_det(BETA, m), exact.log_det(BETA, m), rtol=1e-13)
+    np.testing.assert_allclose(nt.log_partition(spectrum, BETA), nt.log_partition(exact, BETA, mean=x), rtol=1e-13)
+    np.testing.assert_allclose(nt.log_partition(G, BETA, mean=x), nt.log_partition(exact, BETA, mean=x), rtol=1e-13)
+    for value in spectrum.trace(jnp.log):
+        assert abs(value) < 1e-14
+    np.testing.assert_array_equal(jax.grad(lambda w: _moved(net, w, x).log_det(BETA))(net.parameters), 0)

@@ -91,7 +91,7 @@ def test_states_are_what_the_function_computes(name):
     np.testing.assert_allclose(errors["inputs"], moved["inputs"] - u, atol=4 * EPS)
     # given what it computes group after group, the function computes itself
     filled = dict(moved) | {"inputs": u}
-    for _ in net.names if net.program.computed else ():
+    for _ in net.names:
         filled = dict(net.activate(filled))
     inside_scan = any(k in g.parents for k, g in enumerate(net.groups))
     if not inside_scan:

@@ -44,7 +44,7 @@ class Explanation(NamedTuple):
         lines = [
             f"method      {self.method}: {self.reason}",
             f"neurons     {self.size:,} in {len(self.blocks)} level{'s' * (len(self.blocks) != 1)}: {shown}",
-            f"units       {self.unit_count:,} eigenvalues are exactly 1 for any weights",
+            f"units       {self.unit_count:,} eigenvalues are known to be exactly 1, for any weights",
             f"a log det   {_shown(self.cost)}" + (f", and {self.products:,} products with Ĝ" if self.products else ""),
         ]
         lines += [f"instead     {name}: {_shown(cost)}" for name, cost in self.alternatives.items()]

@@ -249,14 +249,24 @@ def probe_quadratures(G: MatrixFreeHessian) -> tuple[Array, Array, Array, Array]
     return diagonal, off, counts, jnp.asarray(sight.unit_count, diagonal.dtype)
 
 
+def ritz(diagonal: Array, off: Array) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors of T, (k,) and (k - 1,).
+
+    Where the Krylov space was exhausted, the rest of T is the first Rayleigh quotient in place of 0: φ is finite
+    there, and its weight is 0.
+    """
+    reached = jnp.concatenate([jnp.ones(1, bool), jnp.cumprod(off > 0).astype(bool)])
+    T = jnp.diag(jnp.where(reached, diagonal, diagonal[0]))
+    places = jnp.arange(off.size)
+    return jnp.linalg.eigh(T.at[places, places + 1].set(off).at[places + 1, places].set(off))
+
+
 def nodes_and_weights(diagonal: Array, off: Array) -> tuple[Array, Array]:
     """Gauss nodes and weights of T, (..., k) and (..., k - 1); one matrix at a time, as batches may hang on CPUs."""
     k = diagonal.shape[-1]
-    places = jnp.arange(k - 1)
 
     def one(parts: tuple[Array, Array]) -> tuple[Array, Array]:
-        T = jnp.diag(parts[0]).at[places, places + 1].set(parts[1]).at[places + 1, places].set(parts[1])
-        nodes, vectors = jnp.linalg.eigh(T)
+        nodes, vectors = ritz(*parts)
         return nodes, vectors[0] ** 2
 
     shape = diagonal.shape
@@ -315,10 +325,7 @@ def _structure(tree: Any, real: tuple[bool, ...], kind: str) -> Structure:
                 w = signs * mask
                 start = products.transposed(w)
                 basis, diagonal, off = krylov(products.gram, start, G.steps)
-                k = diagonal.size
-                places = jnp.arange(k - 1)
-                T = jnp.diag(diagonal).at[places, places + 1].set(off).at[places + 1, places].set(off)
-                nodes, vectors = jnp.linalg.eigh(T)
+                nodes, vectors = ritz(diagonal, off)
                 coefficients = vectors @ (elementwise(first, nodes, parameters) * vectors[0])
                 u = jnp.linalg.norm(start) * (coefficients @ basis)
 

@@ -52,13 +52,13 @@ def tridiagonalise(matvec: Matvec, start: Array, steps: int) -> tuple[Array, Arr
 def krylov(matvec: Matvec, start: Array, steps: int) -> tuple[Array, Array, Array]:
     """Basis (k, n) of the Krylov space, and diagonal (k,) and off-diagonal (k - 1,) of T in it, after k Lanczos steps.
 
-    Orthogonalised in full at every step.
+    Orthogonalised in full at every step. A start of 0 gives zeros.
 
     Where the Krylov space of the start is exhausted before, the rest of T is 0: its nodes carry no weight.
 
     Args:
         matvec: the matrix.
-        start: (n,), not 0.
+        start: (n,).
         steps: k, 1..n.
 
     Raises:
@@ -82,7 +82,9 @@ def krylov(matvec: Matvec, start: Array, steps: int) -> tuple[Array, Array, Arra
         return basis.at[k + 1].set(following), diagonal.at[k].set(alpha), off.at[k].set(beta), scale
 
     zeros = jnp.zeros((steps,), start.dtype)
-    basis = jnp.zeros((steps + 1, size), start.dtype).at[0].set(start / jnp.linalg.norm(start))
+    length = jnp.linalg.norm(start)
+    first = start / jnp.where(length > 0, length, 1.0)
+    basis = jnp.zeros((steps + 1, size), start.dtype).at[0].set(first)
     basis, diagonal, off, _ = jax.lax.fori_loop(0, steps, step, (basis, zeros, zeros, jnp.zeros((), start.dtype)))
     return basis[:-1], diagonal, off[:-1]
 

@@ -14,6 +14,7 @@ from nnthermo._pytree import pytree
 from nnthermo._typing import Array
 from nnthermo.network.fixed_point import FixedPoint
 from nnthermo.network.graph import Finder, Neurons, Steps, as_calls, run
+from nnthermo.network.models import as_function
 
 States = OrderedDict[str, Array]
 """States of the groups of neurons by name, in the order in which they are computed; the inputs first."""
@@ -285,8 +286,6 @@ def network_from(
             not one real array.
         TypeError: inputs that are not real floating-point numbers (tokens: embed them first), or `fn` not callable.
     """
-    from nnthermo.network.models import as_function
-
     call, parameters = as_function(fn, parameters, options)
     dtype = jnp.result_type(example_input)
     if not jnp.issubdtype(dtype, jnp.floating):
