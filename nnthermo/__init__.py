@@ -156,6 +156,7 @@ _LATER = {  # modules that load Optax, Flax or optional packages are imported wh
     "from_linen": "nnthermo.network.flax",
     "to_linen": "nnthermo.network.flax",
     "data": "nnthermo.data",
+    "mechanics": "nnthermo.mechanics",
     "plotting": "nnthermo.plotting",
 }
 

@@ -114,7 +114,7 @@ def test_the_level_test_sees_an_upward_import():
 
 HEAVY = (
     *("flax", "optax", "matplotlib", "orbax", "pandas", "sklearn", "mlxtend", "tensorflow_datasets"),
-    *("xarray", "typer", "rich", "tqdm", "jinja2", "h5netcdf", "h5py", "tensorboardX", "scipy.stats"),
+    *("xarray", "typer", "rich", "tqdm", "jinja2", "h5netcdf", "h5py", "tensorboardX", "scipy.stats", "diffrax"),
 )
 
 
@@ -187,7 +187,7 @@ def test_unknown_names_are_refused_as_python_does():
 
 
 def test_lazy_modules_are_modules():
-    for name in ("data", "plotting"):
+    for name in ("data", "mechanics", "plotting"):
         if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file():
             assert getattr(nt, name) is importlib.import_module(f"nnthermo.{name}")
 

@@ -1,0 +1,114 @@
+"""A uniform grid in one to three trainable variables, with walls or closed into a ring along each."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnthermo._checks import check, finite, integer, real_array
+from nnthermo._pytree import pytree
+from nnthermo._typing import Array
+
+
+@pytree(static=("points", "periodic"))
+class Grid:
+    """Points in a box: the centres of cells between walls; along a ring the first point is the lower end.
+
+    Functions of the grid are arrays of shape `points`, one number a point; vectors have a last axis of `dimensions`.
+
+        grid = Grid([-3.0], [3.0], 200)
+        F = grid.evaluate(lambda q: 0.5 * q[0] ** 2)
+
+    Attributes:
+        lower: lower ends, shape (d,), d one to three.
+        upper: upper ends, shape (d,), each above the lower one.
+        points: points along each variable, at least three.
+        periodic: whether each variable is a ring, its upper end the lower one again.
+
+    Raises:
+        ValueError: ends of different lengths, out of order, or too few points.
+        TypeError: points that are not whole numbers.
+    """
+
+    lower: Array
+    upper: Array
+    points: tuple[int, ...]
+    periodic: tuple[bool, ...]
+
+    def __init__(
+        self, lower: Any, upper: Any, points: int | Sequence[int], *, periodic: bool | Sequence[bool] = False
+    ) -> None:
+        low, high = jnp.atleast_1d(real_array("lower", lower)), jnp.atleast_1d(real_array("upper", upper))
+        check("lower", "be one vector of one to three ends", low.ndim == 1 and 1 <= len(low) <= 3, f"shape {low.shape}")
+        check("upper", f"have shape {low.shape}", high.shape == low.shape, f"shape {high.shape}")
+        finite("lower", low)
+        finite("upper", high)
+        if not isinstance(low, jax.core.Tracer) and not isinstance(high, jax.core.Tracer):
+            check("upper", "lie above `lower`", bool((np.asarray(high) > np.asarray(low)).all()), f"{high} for {low}")
+        d, dtype = len(low), jnp.promote_types(low.dtype, high.dtype)
+        each = (points,) * d if np.ndim(points) == 0 else tuple(points)  # type: ignore[arg-type]
+        counts = tuple(integer("points", n) for n in each)
+        check("points", f"be one number or {d}", len(counts) == d, len(counts))
+        check("points", "be at least 3", min(counts) >= 3, min(counts))
+        rings = (periodic,) * d if isinstance(periodic, bool) else tuple(bool(p) for p in periodic)
+        check("periodic", f"be one truth value or {d}", len(rings) == d, len(rings))
+        fields = {"lower": low.astype(dtype), "upper": high.astype(dtype), "points": counts, "periodic": rings}
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def dimensions(self) -> int:
+        """Number of variables d."""
+        return len(self.points)
+
+    @property
+    def spacing(self) -> Array:
+        """Distance between neighbouring points along each variable, shape (d,)."""
+        return (self.upper - self.lower) / jnp.asarray(self.points, self.lower.dtype)
+
+    @property
+    def cell(self) -> Array:
+        """Volume of one cell, shape ()."""
+        return jnp.prod(self.spacing)
+
+    @property
+    def axes(self) -> tuple[Array, ...]:
+        """Coordinates along each variable: d arrays of shapes (points[k],)."""
+        dtype = self.lower.dtype
+        shift = [0.0 if ring else 0.5 for ring in self.periodic]
+        ends = zip(self.lower, self.spacing, self.points, shift, strict=True)
+        return tuple(low + (jnp.arange(n, dtype=dtype) + s) * h for low, h, n, s in ends)
+
+    @property
+    def coordinates(self) -> Array:
+        """Every point, shape (*points, d)."""
+        return jnp.stack(jnp.meshgrid(*self.axes, indexing="ij"), axis=-1)
+
+    def evaluate(self, function: Callable[[Array], Any]) -> Any:
+        """`function`, of one point (d,), at every point: the leading axes of each result are `points`."""
+        places = self.coordinates.reshape(-1, self.dimensions)
+        values = jax.vmap(function)(places)
+        return jax.tree.map(lambda v: v.reshape(*self.points, *v.shape[1:]), values)
+
+    def integrate(self, values: Array) -> Array:
+        """∫ values d^dq over the last d axes, each cell by its point: shape of the axes before them."""
+        values = jnp.asarray(values)
+        self.check("values", values)
+        return jnp.sum(values, axis=tuple(range(-self.dimensions, 0))) * self.cell.astype(values.real.dtype)
+
+    def normalise(self, density: Array) -> Array:
+        """A density over its integral."""
+        total = self.integrate(density)
+        return density / total.reshape(total.shape + (1,) * self.dimensions)
+
+    def check(self, name: str, values: Any) -> None:
+        """Refuse arrays whose last axes are not those of the grid.
+
+        Raises:
+            ValueError: with the shape that is wanted.
+        """
+        shape = jnp.shape(values)
+        check(name, f"have last axes {self.points}, those of the grid", shape[-self.dimensions :] == self.points,
+              f"shape {shape}")  # fmt: skip
