@@ -1,0 +1,5 @@
+"""Entropic mechanics measured: ensembles of networks trained by SGD on real data, and demonstrations with animations."""
+
+from nnthermo.experiments.mechanics.pipeline import QUICK as QUICK
+from nnthermo.experiments.mechanics.pipeline import mechanics as mechanics
+from nnthermo.experiments.mechanics.settings import Settings as Settings

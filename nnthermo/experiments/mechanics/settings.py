@@ -1,0 +1,109 @@
+"""Which networks are trained, how many of them, and when they are looked at."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from nnthermo._checks import check
+from nnthermo.experiments.folder import StoredSettings
+
+ARMS = ("plane", "weights", "planck")
+"""SGD in a plane of two combinations of weights; in all weights; the same, slower and shorter, to measure ħ²."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(StoredSettings):
+    """Settings of the ensembles.
+
+    Attributes:
+        dataset: name for `nnthermo.data.load`.
+        samples: training samples.
+        pool: pixels that are averaged to one, along each side.
+        hidden: hidden neurons; inputs are the pooled pixels, outputs the ten classes, all neurons tanh.
+        decay: α of the term ½α|q|² of the loss, which gives flat directions a minimum.
+        replicas: networks of an ensemble.
+        learning_rate: η of all weights' training.
+        batch_size: B there, drawn with replacement.
+        steps: of all weights' training.
+        spread: standard deviation of the starting weights about the minimum, in each direction.
+        plane_learning_rate: η in the plane.
+        plane_batch_size: B in the plane.
+        plane_steps: of training in the plane.
+        plane_spread: standard deviation of the start on the barrier, over half the distance of the minima.
+        points: of the grid, along each direction of the plane.
+        planck_learning_rate: η of the ensembles that measure ħ².
+        planck_batch_sizes: B of each of them.
+        planck_spread: their standard deviation at the start over that at rest, in the sharpest direction.
+        planck_times: looks at each of them, evenly spaced.
+        planck_relaxations: how long they go on, in relaxation times 1/ηλ of that direction.
+        momentum: of one more of them, with η smaller by 1 - momentum and the first batch size.
+        records: looks at the other ensembles, log-spaced in steps.
+        seeds: of the network and of the ensembles.
+        resamples: of the bootstrap over replicas.
+    """
+
+    dataset: str = "digits"
+    samples: int = 1000
+    pool: int = 4
+    hidden: int = 4
+    decay: float = 0.003
+    replicas: int = 4096
+    learning_rate: float = 0.02
+    batch_size: int = 10
+    steps: int = 4000
+    spread: float = 0.03
+    plane_learning_rate: float = 0.2
+    plane_batch_size: int = 2
+    plane_steps: int = 1500
+    plane_spread: float = 0.25
+    points: int = 61
+    planck_learning_rate: float = 0.004
+    planck_batch_sizes: tuple[int, ...] = (2, 5, 10, 50)
+    planck_spread: float = 0.4
+    planck_times: int = 40
+    planck_relaxations: float = 2.0
+    momentum: float = 0.9
+    records: int = 40
+    seeds: tuple[int, ...] = (0, 1, 2)
+    resamples: int = 100
+
+    def __post_init__(self) -> None:
+        for name in (
+            "samples", "decay", "learning_rate", "batch_size", "spread", "plane_learning_rate", "plane_batch_size",
+            "plane_spread", "planck_learning_rate", "planck_spread", "planck_relaxations",
+        ):  # fmt: skip
+            check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
+        check("pool", "divide 28", self.pool > 0 and 28 % self.pool == 0, self.pool)
+        check("hidden", "be at least 2, which can be exchanged", self.hidden >= 2, self.hidden)
+        check("momentum", "lie between 0 and 1", 0 < self.momentum < 1, self.momentum)
+        check("points", "be at least 11", self.points >= 11, self.points)
+        check("records", "be at least 3", self.records >= 3, self.records)
+        check("planck_times", "be at least 10", self.planck_times >= 10, self.planck_times)
+        check("resamples", "be at least 10", self.resamples >= 10, self.resamples)
+        least = self.parameters + 10
+        check("replicas", f"be at least {least}: more than the weights, for their covariance", self.replicas >= least,
+              self.replicas)  # fmt: skip
+        for name in ("steps", "plane_steps"):
+            check(name, "be at least 10", getattr(self, name) >= 10, getattr(self, name))
+        sizes = self.planck_batch_sizes
+        check("planck_batch_sizes", "be positive and differ", sizes and min(sizes) > 0 and len(set(sizes)) == len(sizes),
+              sizes)  # fmt: skip
+        check("seeds", "name at least one seed", len(self.seeds) > 0, self.seeds)
+        check("seeds", "differ", len(set(self.seeds)) == len(self.seeds), self.seeds)
+        check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Neurons of the layers."""
+        return (28 // self.pool) ** 2, self.hidden, 10
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases K."""
+        return sum(n * (before + 1) for before, n in itertools.pairwise(self.sizes))
+
+    def records_of(self, arm: str) -> tuple[int, ...]:
+        """Steps after which an ensemble is looked at, the start and the end among them."""
+        last = self.plane_steps if arm == "plane" else self.steps
+        return tuple(int(k) for k in np.unique(np.rint(np.geomspace(1, last + 1, self.records) - 1)))

@@ -1,0 +1,62 @@
+r"""Anisotropic diffusion on a grid by jumps that have no negative rates, however skew the diffusion matrix.
+
+A symmetric positive definite D is a sum of squares of whole-number steps, D = Σ ρ_e e eᵀ with ρ_e ≥ 0 (Selling 1874;
+its use for monotone schemes is due to Bonnans and Zidani, and Mirebeau; re-derived here): in two dimensions of three
+steps. With a superbase e₀ + e₁ + e₂ = 0 of the lattice,
+
+    D = -Σ_{i<j} (e_iᵀ D e_j) e_k^⊥ e_k^⊥ᵀ,   k the third,
+
+and turning pairs with e_iᵀ D e_j > 0 round, (e_i, e_j) → (-e_i, e_j), ends with none. The steps are as long as the
+square root of the condition of D in units of the cells.
+"""
+
+import numpy as np
+
+LONGEST = 1000
+"""Most turns of the reduction; each makes a superbase shorter, so that far fewer are ever needed."""
+
+
+def skew_steps(diffusion: np.ndarray, *, condition: float = 100.0) -> tuple[tuple[tuple[int, int], ...], np.ndarray]:
+    """Steps e, one of each pair ±e, and weights ρ with D = Σ ρ_e e eᵀ in every cell.
+
+    Args:
+        diffusion: D over the spacings, D_kl/(h_k h_l), symmetric and positive semidefinite, (*points, 2, 2).
+        condition: largest condition; the smaller eigenvalue is raised to the larger one over this where it lies below,
+            or the steps would cross the whole grid.
+
+    Returns:
+        Steps, m pairs of whole numbers, and ρ ≥ 0, (m, *points).
+    """
+    D = np.asarray(diffusion, float)
+    values, vectors = np.linalg.eigh(D)
+    values = np.maximum(values, values[..., -1:] / condition)
+    D = np.einsum("...ik,...k,...jk->...ij", vectors, values, vectors)
+    flat = D.reshape(-1, 2, 2)
+    base = np.broadcast_to(np.array([[1, 0], [0, 1], [-1, -1]]), (len(flat), 3, 2)).copy()
+    rounding = 1e-12 * np.abs(flat).max(axis=(1, 2), initial=0.0)
+    for _ in range(LONGEST):
+        products = np.einsum("nik,nkl,njl->nij", base, flat, base)
+        pairs = np.stack([products[:, 0, 1], products[:, 0, 2], products[:, 1, 2]], axis=1)
+        worst = pairs.argmax(axis=1)
+        turned = pairs.max(axis=1) > rounding
+        if not turned.any():
+            break
+        for pair, (i, j, k) in enumerate(((0, 1, 2), (0, 2, 1), (1, 2, 0))):
+            here = turned & (worst == pair)
+            e, f = base[here, i].copy(), base[here, j].copy()
+            base[here, i], base[here, j], base[here, k] = -e, f, e - f
+    products = np.einsum("nik,nkl,njl->nij", base, flat, base)
+    found: dict[tuple[int, int], np.ndarray] = {}
+    for i, j, k in ((0, 1, 2), (0, 2, 1), (1, 2, 0)):
+        weight = np.maximum(-products[:, i, j], 0.0)
+        steps = np.stack([-base[:, k, 1], base[:, k, 0]], axis=1)  # perpendicular
+        back = (steps[:, 0] < 0) | ((steps[:, 0] == 0) & (steps[:, 1] < 0))
+        steps = np.where(back[:, None], -steps, steps)
+        for e in np.unique(steps[weight > 0], axis=0):
+            here = (steps == e).all(axis=1)
+            key = (int(e[0]), int(e[1]))
+            found[key] = found.get(key, np.zeros(len(flat))) + np.where(here, weight, 0.0)
+    for axis in ((1, 0), (0, 1)):  # the drift goes along these
+        found.setdefault(axis, np.zeros(len(flat)))
+    order = sorted(found, key=lambda e: (abs(e[0]) + abs(e[1]), -e[0], e[1]))  # (1, 0) and (0, 1) first
+    return tuple(order), np.stack([found[e] for e in order]).reshape(len(order), *D.shape[:-2])
