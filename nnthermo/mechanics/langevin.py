@@ -1,0 +1,112 @@
+"""Ensembles of trainable variables that drift and diffuse, where a grid has too many dimensions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnthermo._checks import check, extra, finite, integer, is_concrete, real_array, refuse
+from nnthermo._typing import Array
+
+
+def langevin_ensemble(
+    key: Array,
+    drift: Callable[[Array], Array],
+    q0: Any,
+    diffusion: Any,
+    times: Any,
+    *,
+    steps: int,
+    chunk: int | None = None,
+    solver: Any = None,
+) -> Array:
+    r"""Replicas of dq = b(q) dt + √(2D) dW in the Itô sense, whose density follows ∂p/∂t = ∂_k∂_l(D_kl p) - ∂_k(b_k p).
+
+    Integrated by diffrax. For constant D (additive noise) the solver is a stochastic Runge-Kutta method whose
+    averages are of second order in the step (ShARK, of strong order 3/2); for D(q) it is Euler-Maruyama, of first
+    order, the one among diffrax's that is Itô's for every kind of noise. For Fick's ∂_k(D_kl ∂_l p) add ∂_l D_kl to the
+    drift. Drift sign·γ∇F and D of mini-batches or fast neurons: see `sgd_diffusion_matrix`.
+
+    Args:
+        key: random key. One key a replica is split from it, so that `chunk` changes nothing.
+        drift: b of one point (K,), to (K,).
+        q0: replicas at times[0], shape (R, K).
+        diffusion: D, a number, (K,), a symmetric positive semidefinite (K, K), or a function of one point (K,) to one
+            of these.
+        times: increasing, shape (T,).
+        steps: steps from each time to the next, all of one length.
+        chunk: replicas integrated at once; all if None. Memory is that of one chunk and of the result.
+        solver: a diffrax solver instead, which must be Itô's for D(q).
+
+    Returns:
+        Replicas at the times, shape (T, R, K), the first q0. NaN where a replica blew up, or where D has an eigenvalue
+        below zero by more than rounding.
+
+    Raises:
+        ImportError: without diffrax.
+        ValueError: wrong shapes, or times that do not increase.
+    """
+    diffrax = extra("diffrax", "mechanics")
+    q = real_array("q0", q0, ndim=2)
+    dtype = q.dtype
+    t = real_array("times", times, ndim=1).astype(dtype)
+    check("times", "hold at least two times", len(t) > 1, len(t))
+    if is_concrete(t):
+        finite("times", t)
+        check("times", "increase", bool((np.diff(np.asarray(t)) > 0).all()), t)
+    count = integer("steps", steps)
+    check("steps", "be at least 1", count >= 1, count)
+    R, K = q.shape
+    check("q0", "hold at least one replica", R > 0, R)
+    some = R if chunk is None else integer("chunk", chunk)
+    check("chunk", "be at least 1", some >= 1, some)
+    shape = jax.eval_shape(drift, jax.ShapeDtypeStruct((K,), dtype)).shape
+    check("drift", f"return shape {(K,)}", shape == (K,), f"shape {shape}")
+    multiplicative = callable(diffusion)
+    constant = None if multiplicative else _root(real_array("diffusion", diffusion).astype(dtype), K)
+
+    def noise(_t: Any, q: Array, _args: Any) -> Any:
+        root = _root(jnp.asarray(diffusion(q), dtype), K) if constant is None else constant
+        if root.ndim == 2:
+            return root
+        return extra("lineax", "mechanics").DiagonalLinearOperator(root)
+
+    if solver is None:
+        solver = diffrax.Euler() if multiplicative else diffrax.ShARK()
+    area = diffrax.SpaceTimeLevyArea if not multiplicative else diffrax.BrownianIncrement
+    if hasattr(solver, "minimal_levy_area"):
+        area = diffrax.SpaceTimeLevyArea
+    part = jnp.arange(count + 1, dtype=dtype) / count
+    ends = t[:-1, None] + jnp.diff(t)[:, None] * part[None, :]
+
+    def one(key: Array, q: Array) -> Array:
+        path = diffrax.UnsafeBrownianPath(shape=jax.ShapeDtypeStruct((K,), dtype), key=key, levy_area=area)
+        terms = diffrax.MultiTerm(diffrax.ODETerm(lambda _t, q, _args: drift(q)), diffrax.ControlTerm(noise, path))
+
+        def step(carry: tuple[Array, Any], span: Array) -> tuple[tuple[Array, Any], None]:
+            q, state = carry
+            q, _, _, state, _ = solver.step(terms, span[0], span[1], q, None, state, made_jump=False)
+            return (q, state), None
+
+        def interval(carry: tuple[Array, Any], ends: Array) -> tuple[tuple[Array, Any], Array]:
+            carry, _ = jax.lax.scan(step, carry, jnp.stack([ends[:-1], ends[1:]], axis=1))
+            return carry, carry[0]
+
+        start = (q, solver.init(terms, ends[0, 0], ends[0, 1], q, None))
+        return jnp.concatenate([q[None], jax.lax.scan(interval, start, ends)[1]])
+
+    return jnp.swapaxes(jax.lax.map(lambda pair: one(*pair), (jax.random.split(key, R), q), batch_size=some), 0, 1)
+
+
+def _root(D: Array, K: int) -> Array:
+    """A square root of 2D: (K,) for isotropic and diagonal D, (K, K) for a matrix."""
+    if D.shape in ((), (K,)):
+        return jnp.sqrt(2 * jnp.broadcast_to(D, (K,)))
+    if D.shape != (K, K):
+        refuse("diffusion", f"be a number or have shape {(K,)} or {(K, K)}", f"shape {D.shape}")
+    values, vectors = jnp.linalg.eigh(D)
+    slack = K * jnp.finfo(D.dtype).eps * jnp.max(jnp.abs(values))
+    values = jnp.where(values < -slack, jnp.nan, jnp.maximum(values, 0))
+    return vectors * jnp.sqrt(2 * values)[None, :]
