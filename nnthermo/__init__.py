@@ -92,6 +92,11 @@ from nnthermo.network import fixed_points as fixed_points
 from nnthermo.network import iterate as iterate
 from nnthermo.network import network_from as network_from
 from nnthermo.network import newton as newton
+from nnthermo.neuron_number import free_neuron_log_partition as free_neuron_log_partition
+from nnthermo.neuron_number import influence_order as influence_order
+from nnthermo.neuron_number import nested_log_partition as nested_log_partition
+from nnthermo.neuron_number import subset_log_partition as subset_log_partition
+from nnthermo.neuron_number import width_log_partition as width_log_partition
 from nnthermo.objective import FixedState as FixedState
 from nnthermo.objective import Objective as Objective
 from nnthermo.objective import mean_loss as mean_loss

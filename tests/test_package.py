@@ -27,7 +27,7 @@ LEVELS = (
     {"relaxation", "canonical", "thermodynamics", "laplacians", "skewness", "stochastic_spectrum"},
     {"equilibrium", "laws", "entropy_dynamics"},
     {"objective", "approximation"},
-    {"architecture"},
+    {"architecture", "neuron_number"},
     {"observables"},
     {"observers", "history", "stopping", "sparsity", "descent", "checkpoint", "data", "plotting"},
     {"recording", "run"},

@@ -9,6 +9,8 @@ smaller than the D of (11.5); λ (`multiplier`) the multiplier of free-energy pr
 either sign. Entropies are in nats, time in steps of learning unless said otherwise.
 """
 
+from nnthermo.mechanics.chemical_potential import ChemicalPotential as ChemicalPotential
+from nnthermo.mechanics.chemical_potential import chemical_potential as chemical_potential
 from nnthermo.mechanics.diffusion import AdiabaticDynamics as AdiabaticDynamics
 from nnthermo.mechanics.diffusion import GreenKubo as GreenKubo
 from nnthermo.mechanics.diffusion import adiabatic_drift_diffusion as adiabatic_drift_diffusion
@@ -27,7 +29,34 @@ from nnthermo.mechanics.fokker_planck import fokker_planck_evolve as fokker_plan
 from nnthermo.mechanics.fokker_planck import stationary_density as stationary_density
 from nnthermo.mechanics.generator import Generator as Generator
 from nnthermo.mechanics.generator import fokker_planck_generator as fokker_planck_generator
+from nnthermo.mechanics.grand_canonical import GrandCanonical as GrandCanonical
+from nnthermo.mechanics.grand_canonical import addition_energy as addition_energy
+from nnthermo.mechanics.grand_canonical import grand_canonical as grand_canonical
+from nnthermo.mechanics.grand_canonical import grand_partition_function as grand_partition_function
+from nnthermo.mechanics.grand_canonical import grand_potential as grand_potential
+from nnthermo.mechanics.grand_canonical import mean_neuron_number as mean_neuron_number
+from nnthermo.mechanics.grand_canonical import neuron_number_distribution as neuron_number_distribution
+from nnthermo.mechanics.grand_canonical import neuron_number_variance as neuron_number_variance
 from nnthermo.mechanics.grid import Grid as Grid
 from nnthermo.mechanics.langevin import langevin_ensemble as langevin_ensemble
+from nnthermo.mechanics.matched_batch import GradientNoise as GradientNoise
+from nnthermo.mechanics.matched_batch import Matched as Matched
+from nnthermo.mechanics.matched_batch import gradient_noise as gradient_noise
+from nnthermo.mechanics.matched_batch import matched_batch_size as matched_batch_size
+from nnthermo.mechanics.matched_batch import matched_chemical_potential as matched_chemical_potential
+from nnthermo.mechanics.matched_batch import matched_learning_rate as matched_learning_rate
+from nnthermo.mechanics.multivalued import OscillatorVortex as OscillatorVortex
+from nnthermo.mechanics.multivalued import Unwrapped as Unwrapped
+from nnthermo.mechanics.multivalued import (
+    chemical_potential_from_planck_constant as chemical_potential_from_planck_constant,
+)
+from nnthermo.mechanics.multivalued import exchanged_neurons as exchanged_neurons
+from nnthermo.mechanics.multivalued import free_energy_branches as free_energy_branches
+from nnthermo.mechanics.multivalued import oscillator_vortex as oscillator_vortex
+from nnthermo.mechanics.multivalued import (
+    planck_constant_from_chemical_potential as planck_constant_from_chemical_potential,
+)
+from nnthermo.mechanics.multivalued import single_valuedness_defect as single_valuedness_defect
+from nnthermo.mechanics.multivalued import unwrap_free_energy as unwrap_free_energy
 from nnthermo.mechanics.ornstein_uhlenbeck import GaussianMoments as GaussianMoments
 from nnthermo.mechanics.ornstein_uhlenbeck import ornstein_uhlenbeck_moments as ornstein_uhlenbeck_moments
