@@ -20,6 +20,7 @@ from nnthermo._checks import check, finite, is_concrete, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array
 from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.stencil import along_strongest, skew_steps
 
 DENSE = 4096
 """Most points for which `Generator.matrix` and a stationary law by elimination are made."""
@@ -128,8 +129,10 @@ def fokker_planck_generator(
     the discrete operator is exp(sign·γF/D) exactly; otherwise the operator is of second order in the spacing, and of
     first order where D vanishes (upwind) and on lines where D_kl changes its sign.
 
-    Off-diagonal D_kl becomes jumps along diagonals, which leaves D_kk/h_k - Σ_l |D_kl|/h_l for the axes. That must not
-    be negative, or some rate would be: with spacings h_k in proportion to √D_kk it never is in two dimensions.
+    Off-diagonal D_kl becomes jumps along diagonals, which leaves D_kk/h_k - Σ_l |D_kl|/h_l for the axes. Where that is
+    negative somewhere in two dimensions the jumps are longer ones (`skew_steps`): the Itô operator then, with the
+    difference to Fick's as a drift, and an eigenvalue of D below a hundredth of the other, in units of the cells,
+    raised to it. In three dimensions, or with traced D, it must not be negative.
 
     Source: the equation of arXiv:2008.01540 with drift γ∇F, seen from its published list of terms; (11.5) of
     arXiv:2004.09280 is the case γ = 0, with D/2 for D. The paper has sign +1: learning "maximises the free energy"
@@ -149,7 +152,7 @@ def fokker_planck_generator(
         A `Generator`; traced values of D that allow no non-negative rates give NaN.
 
     Raises:
-        ValueError: wrong shapes, D negative, not symmetric, or too skew for the spacing.
+        ValueError: wrong shapes, D negative, not symmetric, or too skew for the spacing in three dimensions.
     """
     d, h = grid.dimensions, grid.spacing
     if free_energy is None and drift is None:
@@ -160,21 +163,37 @@ def fokker_planck_generator(
     gamma = real_array("gamma", gamma, shape=()).astype(dtype)
     finite("gamma", gamma)
     h = h.astype(dtype)
-    rho, offsets = _face_rates(grid, _diffusion_matrix(grid, diffusion).astype(dtype), h)
+    D = _diffusion_matrix(grid, diffusion).astype(dtype)
+    rho, offsets, long = _face_rates(grid, D, h)
     axes = tuple(range(d))
+    if long:  # rates of each cell, not of faces: its mean jump is b, which takes up what Itô's form leaves of Fick's
+        b = jnp.zeros((*grid.points, d), dtype) if b is None else b.astype(dtype)
+        if F is not None:
+            b = b + jnp.asarray(sign, dtype) * gamma * jnp.stack(
+                [_slope(F.astype(dtype), k, grid) for k in range(d)], -1
+            )
+        for l in () if ito else range(d):  # noqa: E741
+            b = b + jnp.stack([_slope(D[..., k, l], l, grid) for k in range(d)], axis=-1)
+        shares = along_strongest(np.asarray(jnp.stack(rho)), offsets)
+        cells = b / h.reshape((1,) * d + (d,))
     forward, backward = [], []
-    for e, r in zip(offsets, rho, strict=True):
+    for number, (e, r) in enumerate(zip(offsets, rho, strict=True)):
         there = jnp.roll(r, tuple(-s for s in e), axes)
         c = jnp.zeros(grid.points, dtype)
-        if sum(map(abs, e)) == 1:
+        if long:
+            c = jnp.sum(jnp.asarray(shares[number], dtype) * cells, axis=-1)
+        elif sum(map(abs, e)) == 1:
             k = e.index(1)
             if F is not None:
                 c = c + jnp.asarray(sign, dtype) * gamma * (jnp.roll(F, -1, k) - F).astype(dtype) / h[k] ** 2
             if b is not None:
                 c = c + (0.5 * (b[..., k] + jnp.roll(b[..., k], -1, k)) / h[k].astype(b.dtype)).astype(dtype)
-        if ito:
-            c = c - (there - r)
-        u, w = _jump_rates(0.5 * (r + there), c)
+        if long:
+            u, w = r + c / 2, jnp.roll(r - c / 2, tuple(-s for s in e), axes)
+            more = jnp.maximum(jnp.abs(c) / 2 - r, 0)  # what keeps both rates of a cell from being negative
+            u, w = u + more, w + jnp.roll(more, tuple(-s for s in e), axes)
+        else:
+            u, w = _jump_rates(0.5 * (r + there), c - (there - r) if ito else c)
         exists = _faces(grid, e)
         forward.append(jnp.where(exists, u, 0))
         backward.append(jnp.where(exists, w, 0))
@@ -215,8 +234,19 @@ def _diffusion_matrix(grid: Grid, diffusion: Any) -> Array:
     return jnp.broadcast_to(full, (*points, d, d))
 
 
-def _face_rates(grid: Grid, D: Array, h: Array) -> tuple[list[Array], list[tuple[int, ...]]]:
-    """ρ at the points and the step in cells, for jumps along axes and along the diagonals that off-diagonal D needs."""
+def _slope(values: Array, axis: int, grid: Grid) -> Array:
+    """Central difference along an axis, one-sided at walls."""
+    h = grid.spacing[axis].astype(values.dtype)
+    if grid.periodic[axis]:
+        return (jnp.roll(values, -1, axis) - jnp.roll(values, 1, axis)) / (2 * h)
+    return jnp.gradient(values, axis=axis) / h
+
+
+def _face_rates(grid: Grid, D: Array, h: Array) -> tuple[list[Array], list[tuple[int, ...]], bool]:
+    """ρ at the points and the step in cells, for jumps along axes and along the diagonals that off-diagonal D needs.
+
+    The last says whether there are longer jumps, whose ρ need not be continuous from cell to cell.
+    """
     d = grid.dimensions
     unit = np.eye(d, dtype=int)
     scaled = D / jnp.outer(h, h).reshape((1,) * d + (d, d))
@@ -231,14 +261,17 @@ def _face_rates(grid: Grid, D: Array, h: Array) -> tuple[list[Array], list[tuple
             offsets.append(tuple(int(v) for v in unit[k] + s * unit[l]))
         along[k], along[l] = along[k] - jnp.abs(skew), along[l] - jnp.abs(skew)
     slack = 16 * float(jnp.finfo(D.dtype).eps)
+    least = [-slack * jnp.abs(scaled[..., k, k]) for k in range(d)]
+    if d == 2 and is_concrete(scaled) and not all(bool((v >= low).all()) for v, low in zip(along, least, strict=True)):
+        offsets, weights = skew_steps(np.asarray(scaled))  # longer jumps, that skew matrices need
+        return [jnp.asarray(w, D.dtype) for w in weights], list(offsets), True
     for k in range(d):
-        least = -slack * jnp.abs(scaled[..., k, k])
         if is_concrete(along[k]):
             got = f"at least {float(along[k].min() * h[k]):.3g} along axis {k}"
             check("diffusion", "have D_kk/h_k ≥ Σ_l |D_kl|/h_l ≥ 0 for the spacings h, or densities turn negative",
-                  bool((along[k] >= least).all()), got)  # fmt: skip
-        along[k] = jnp.where(along[k] >= least, jnp.maximum(along[k], 0), jnp.nan)
-    return [*along, *across], offsets
+                  bool((along[k] >= least[k]).all()), got)  # fmt: skip
+        along[k] = jnp.where(along[k] >= least[k], jnp.maximum(along[k], 0), jnp.nan)
+    return [*along, *across], offsets, False
 
 
 def _faces(grid: Grid, offset: tuple[int, ...]) -> np.ndarray:

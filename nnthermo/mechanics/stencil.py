@@ -10,6 +10,8 @@ and turning pairs with e_iᵀ D e_j > 0 round, (e_i, e_j) → (-e_i, e_j), ends 
 square root of the condition of D in units of the cells.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 LONGEST = 1000
@@ -60,3 +62,24 @@ def skew_steps(diffusion: np.ndarray, *, condition: float = 100.0) -> tuple[tupl
         found.setdefault(axis, np.zeros(len(flat)))
     order = sorted(found, key=lambda e: (abs(e[0]) + abs(e[1]), -e[0], e[1]))  # (1, 0) and (0, 1) first
     return tuple(order), np.stack([found[e] for e in order]).reshape(len(order), *D.shape[:-2])
+
+
+def along_strongest(weights: np.ndarray, steps: Sequence[tuple[int, int]]) -> np.ndarray:
+    """How a drift b in cells is made of jumps, b = Σ_e (share_e · b) e, along the two steps of largest ρ in each cell.
+
+    Where a drift goes along steps that diffuse anyway, central differences keep their rates from being negative.
+
+    Args:
+        weights: ρ, (m, *points), of `skew_steps`.
+        steps: the m steps; the first two are the axes, which stand in where nothing diffuses.
+
+    Returns:
+        Shares, (m, *points, 2).
+    """
+    first, second = np.argsort(-weights, axis=0, kind="stable")[:2]
+    e, f = np.asarray(steps)[first], np.asarray(steps)[second]
+    determinant = e[..., 0] * f[..., 1] - e[..., 1] * f[..., 0]
+    of_first = np.stack([f[..., 1], -f[..., 0]], axis=-1) / determinant[..., None]
+    of_second = np.stack([-e[..., 1], e[..., 0]], axis=-1) / determinant[..., None]
+    number = np.arange(len(weights)).reshape(-1, *[1] * first.ndim)
+    return (number == first)[..., None] * of_first + (number == second)[..., None] * of_second

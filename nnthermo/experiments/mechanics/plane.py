@@ -100,4 +100,3 @@ def drift_and_diffusion(fields: Landscape, grid: Grid, settings: Settings) -> tu
     correction = jnp.stack(jnp.gradient(squares, *spacing), -1)
     drift = -eta * gradient - 0.25 * eta**2 * correction
     return drift, jnp.asarray(fields["covariance"]) * eta**2 / (2 * settings.plane_batch_size)
-
