@@ -12,6 +12,7 @@ the sum over faces of the last term being ⟨∇·b⟩ with the discrete diverge
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -108,6 +109,11 @@ def entropy_balance(p: Any, generator: Generator) -> EntropyProduction:
     """
     p = real_array("p", p)
     generator.grid.check("p", p)
+    return _balance(p, generator)
+
+
+@jax.jit
+def _balance(p: Array, generator: Generator) -> EntropyProduction:
     a, b = jnp.broadcast_arrays(generator.left(p), generator.right(p))
     u, w = generator.per_face(generator.forward, p), generator.per_face(generator.backward, p)
     open_face, empty = u + w > 0, (a == 0) | (b == 0)
@@ -156,6 +162,13 @@ def free_energy_production(
     generator = fokker_planck_generator(grid, free_energy, **arguments)
     p, F = real_array("p", p), real_array("free_energy", free_energy, shape=grid.points)
     grid.check("p", p)
+    change = None if rate_of_change is None else real_array("rate_of_change", rate_of_change, shape=grid.points)
+    return _energy_balance(p, F, change, generator)
+
+
+@jax.jit
+def _energy_balance(p: Array, F: Array, change: Array | None, generator: Generator) -> FreeEnergyProduction:
+    grid = generator.grid
     F = F.astype(p.dtype)
     u, w = generator.per_face(generator.forward, p), generator.per_face(generator.backward, p)
     a, b = generator.left(p), generator.right(p)
@@ -165,8 +178,8 @@ def free_energy_production(
     by_drift = cell * jnp.sum(0.5 * (u - w) * (a + b) * climb, axis=axes)
     by_noise = cell * jnp.sum(0.5 * (u + w) * (a - b) * climb, axis=axes)
     explicit = jnp.zeros_like(by_drift)
-    if rate_of_change is not None:
-        rate = real_array("rate_of_change", rate_of_change, shape=grid.points).astype(p.dtype)
+    if change is not None:
+        rate = change.astype(p.dtype)
         explicit = grid.integrate(p * rate.reshape((1,) * (p.ndim - rate.ndim) + rate.shape))
     kept = explicit + by_drift
     return FreeEnergyProduction(explicit, by_drift, by_noise, kept, kept + by_noise)

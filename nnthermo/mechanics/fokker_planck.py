@@ -1,5 +1,6 @@
 """Densities of trainable variables that drift and diffuse: how they move, and where they come to rest."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -71,6 +72,15 @@ def fokker_planck_evolve(p0: Any, generator: Generator, times: Any, *, steps: in
         steps = max(1, int(np.ceil(most / JUMPS)))
     count = integer("steps", steps)
     check("steps", "be at least 1", count >= 1, count)
+    densities, errors = _uniformise(p, generator, ceiling, spans, count)
+    start = jnp.zeros(1, errors.dtype)
+    return Evolution(jnp.concatenate([p[None], densities]), jnp.concatenate([start, jnp.cumsum(errors)]))
+
+
+@partial(jax.jit, static_argnums=4)
+def _uniformise(p: Array, generator: Generator, ceiling: Array, spans: Array, count: int) -> tuple[Array, Array]:
+    """Densities after each span, `count` Poisson sums a span, and the bound on the error of each."""
+    dtype = p.dtype
     hop = 1 / jnp.where(ceiling > 0, ceiling, 1).astype(dtype)
     n = jnp.arange(1, TERMS, dtype=dtype)
 
@@ -91,9 +101,7 @@ def fokker_planck_evolve(p0: Any, generator: Generator, times: Any, *, steps: in
         beyond = jax.scipy.special.gammainc(jnp.asarray(TERMS, dtype), jax.lax.stop_gradient(mean))
         return v, (v, jnp.minimum(2 * count * beyond, 2))
 
-    densities, errors = jax.lax.scan(interval, p, spans)[1]
-    start = jnp.zeros(1, dtype)
-    return Evolution(jnp.concatenate([p[None], densities]), jnp.concatenate([start, jnp.cumsum(errors)]))
+    return jax.lax.scan(interval, p, spans)[1]
 
 
 def stationary_density(grid: Grid, free_energy: Any, *, gamma: Any = 1.0, diffusion: Any, sign: float = -1) -> Array:

@@ -11,8 +11,10 @@ with ρ = D/h² and c = drift/h. Without diffusion they become upwind difference
 """
 
 import itertools
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,10 +22,13 @@ from nnthermo._checks import check, finite, is_concrete, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array
 from nnthermo.mechanics.grid import Grid
-from nnthermo.mechanics.stencil import along_strongest, skew_steps
+from nnthermo.mechanics.stencil import faces, skew_rates
 
 DENSE = 4096
 """Most points for which `Generator.matrix` and a stationary law by elimination are made."""
+
+
+Offsets = tuple[tuple[int, ...], ...]
 
 
 @pytree(static=("offsets",))
@@ -41,7 +46,7 @@ class Generator:
     grid: Grid
     forward: Array
     backward: Array
-    offsets: tuple[tuple[int, ...], ...]
+    offsets: Offsets
 
     def right(self, values: Array) -> Array:
         """Values of the cell across each face: values (..., *points) to (..., faces, *points)."""
@@ -130,9 +135,9 @@ def fokker_planck_generator(
     first order where D vanishes (upwind) and on lines where D_kl changes its sign.
 
     Off-diagonal D_kl becomes jumps along diagonals, which leaves D_kk/h_k - Σ_l |D_kl|/h_l for the axes. Where that is
-    negative somewhere in two dimensions the jumps are longer ones (`skew_steps`): the Itô operator then, with the
-    difference to Fick's as a drift, and an eigenvalue of D below a hundredth of the other, in units of the cells,
-    raised to it. In three dimensions, or with traced D, it must not be negative.
+    negative somewhere in two dimensions the jumps are longer ones (`nnthermo.mechanics.stencil`): rates of cells and no
+    more of faces, and an eigenvalue of D below a hundredth of the other, in units of the cells, raised to it. In three
+    dimensions, or with traced D, it must not be negative.
 
     Source: the equation of arXiv:2008.01540 with drift γ∇F, seen from its published list of terms; (11.5) of
     arXiv:2004.09280 is the case γ = 0, with D/2 for D. The paper has sign +1: learning "maximises the free energy"
@@ -154,50 +159,49 @@ def fokker_planck_generator(
     Raises:
         ValueError: wrong shapes, D negative, not symmetric, or too skew for the spacing in three dimensions.
     """
-    d, h = grid.dimensions, grid.spacing
-    if free_energy is None and drift is None:
-        drift = jnp.zeros((*grid.points, d), h.dtype)
+    d, dtypes = grid.dimensions, [grid.lower.dtype]
     F = None if free_energy is None else real_array("free_energy", free_energy, shape=grid.points)
     b = None if drift is None else real_array("drift", drift, shape=(*grid.points, d))
-    dtype = jnp.result_type(h.dtype, *(v.dtype for v in (F, b) if v is not None))
-    gamma = real_array("gamma", gamma, shape=()).astype(dtype)
+    dtypes += [v.dtype for v in (F, b) if v is not None]
+    gamma = real_array("gamma", gamma, shape=())
     finite("gamma", gamma)
-    h = h.astype(dtype)
-    D = _diffusion_matrix(grid, diffusion).astype(dtype)
-    rho, offsets, long = _face_rates(grid, D, h)
-    axes = tuple(range(d))
-    if long:  # rates of each cell, not of faces: its mean jump is b, which takes up what Itô's form leaves of Fick's
-        b = jnp.zeros((*grid.points, d), dtype) if b is None else b.astype(dtype)
-        if F is not None:
-            b = b + jnp.asarray(sign, dtype) * gamma * jnp.stack(
-                [_slope(F.astype(dtype), k, grid) for k in range(d)], -1
-            )
-        for l in () if ito else range(d):  # noqa: E741
-            b = b + jnp.stack([_slope(D[..., k, l], l, grid) for k in range(d)], axis=-1)
-        shares = along_strongest(np.asarray(jnp.stack(rho)), offsets)
-        cells = b / h.reshape((1,) * d + (d,))
+    D = real_array("diffusion", diffusion)
+    finite("diffusion", D)
+    slope = jnp.asarray(sign, gamma.dtype) * gamma
+    if is_concrete(D, grid.spacing) and D.shape in ((2, 2), (*grid.points, 2, 2)) and d == 2:
+        least = _least_along_axes(np.asarray(D), np.asarray(grid.spacing))
+        if least < 0 and np.linalg.eigvalsh(np.asarray(D)).min() >= -_slack(D.dtype) * np.abs(np.asarray(D)).max():
+            dtype = jnp.result_type(*dtypes)
+            return Generator(grid, *skew_rates(grid, F, b, np.asarray(D), slope, ito=ito, dtype=dtype))
+    offsets = _offsets(grid, D)
+    forward, backward = _rates(grid, F, b, D, slope, offsets, ito, jnp.result_type(*dtypes))
+    return Generator(grid, forward, backward, offsets)
+
+
+@partial(jax.jit, static_argnums=(5, 6, 7))
+def _rates(
+    grid: Grid, F: Array | None, b: Array | None, D: Array, slope: Array, offsets: Offsets, ito: bool, dtype: Any
+) -> tuple[Array, Array]:
+    """Forward and backward rates of every kind of face, (faces, *points)."""
+    h = grid.spacing.astype(dtype)
+    axes = tuple(range(grid.dimensions))
     forward, backward = [], []
-    for number, (e, r) in enumerate(zip(offsets, rho, strict=True)):
+    for e, r in zip(offsets, _cell_rates(grid, D.astype(dtype), h, offsets), strict=True):
         there = jnp.roll(r, tuple(-s for s in e), axes)
         c = jnp.zeros(grid.points, dtype)
-        if long:
-            c = jnp.sum(jnp.asarray(shares[number], dtype) * cells, axis=-1)
-        elif sum(map(abs, e)) == 1:
+        if sum(map(abs, e)) == 1:
             k = e.index(1)
             if F is not None:
-                c = c + jnp.asarray(sign, dtype) * gamma * (jnp.roll(F, -1, k) - F).astype(dtype) / h[k] ** 2
+                c = c + slope.astype(dtype) * (jnp.roll(F, -1, k) - F).astype(dtype) / h[k] ** 2
             if b is not None:
-                c = c + (0.5 * (b[..., k] + jnp.roll(b[..., k], -1, k)) / h[k].astype(b.dtype)).astype(dtype)
-        if long:
-            u, w = r + c / 2, jnp.roll(r - c / 2, tuple(-s for s in e), axes)
-            more = jnp.maximum(jnp.abs(c) / 2 - r, 0)  # what keeps both rates of a cell from being negative
-            u, w = u + more, w + jnp.roll(more, tuple(-s for s in e), axes)
-        else:
-            u, w = _jump_rates(0.5 * (r + there), c - (there - r) if ito else c)
-        exists = _faces(grid, e)
+                c = c + 0.5 * (b[..., k] + jnp.roll(b[..., k], -1, k)).astype(dtype) / h[k]
+        if ito:
+            c = c - (there - r)
+        u, w = _jump_rates(0.5 * (r + there), c)
+        exists = faces(grid, e)
         forward.append(jnp.where(exists, u, 0))
         backward.append(jnp.where(exists, w, 0))
-    return Generator(grid, jnp.stack(forward), jnp.stack(backward), tuple(offsets))
+    return jnp.stack(forward), jnp.stack(backward)
 
 
 def _jump_rates(rho: Array, c: Array) -> tuple[Array, Array]:
@@ -212,73 +216,62 @@ def _jump_rates(rho: Array, c: Array) -> tuple[Array, Array]:
     return against + jnp.maximum(c, 0), against + jnp.maximum(-c, 0)
 
 
-def _diffusion_matrix(grid: Grid, diffusion: Any) -> Array:
-    """D as matrices of shape (*points, d, d)."""
+def _offsets(grid: Grid, D: Array) -> Offsets:
+    """The jumps that D needs: along axes, and along the diagonals of a matrix. Refuses D where its values are known."""
     d, points = grid.dimensions, grid.points
-    D = real_array("diffusion", diffusion)
-    finite("diffusion", D)
-    eye = jnp.eye(d, dtype=D.dtype)
-    if D.shape in ((), points):
-        full = D[..., None, None] * eye.reshape((1,) * D.ndim + (d, d))
-    elif D.shape in ((d,), (*points, d)):
-        full = D[..., None] * eye.reshape((1,) * (D.ndim - 1) + (d, d))
-    elif D.shape in ((d, d), (*points, d, d)):
-        full = D
-        if is_concrete(D):
-            m = np.asarray(D)
-            skew = np.abs(m - np.swapaxes(m, -1, -2)).max()
-            check("diffusion", "be symmetric", skew <= 1e-4 * np.abs(m).max(), f"an asymmetry of {skew}")
-    else:
+    unit = np.eye(d, dtype=int)
+    offsets = [unit[k] for k in range(d)]
+    matrices = D.shape in ((d, d), (*points, d, d)) and d > 1
+    if not matrices and D.shape not in ((), points, (d,), (*points, d), (d, d), (*points, d, d)):
         refuse("diffusion", f"be a number or have a shape of {points}, with ({d},) or ({d}, {d}) for axes",
                f"shape {D.shape}")  # fmt: skip
-    return jnp.broadcast_to(full, (*points, d, d))
+    known = is_concrete(D, grid.spacing)
+    if known and not matrices:
+        check("diffusion", "not be negative", bool((np.asarray(D) >= 0).all()), float(np.min(D)))
+    if matrices:
+        m = np.asarray(D) if known else np.zeros((d, d))
+        skew = np.abs(m - np.swapaxes(m, -1, -2)).max()
+        check("diffusion", "be symmetric", skew <= 1e-4 * np.abs(m).max(), f"an asymmetry of {skew}")
+        for (k, l), s in itertools.product(itertools.combinations(range(d), 2), (1, -1)):  # noqa: E741
+            if not known or (s * (m[..., k, l] + m[..., l, k]) > 0).any():
+                offsets.append(unit[k] + s * unit[l])
+        if known:
+            least = _least_along_axes(m, np.asarray(grid.spacing))
+            check("diffusion", "have D_kk/h_k ≥ Σ_l |D_kl|/h_l for the spacings h, or densities turn negative",
+                  least >= 0, f"a difference of {least:.3g} at worst")  # fmt: skip
+    return tuple(tuple(int(s) for s in e) for e in offsets)
 
 
-def _slope(values: Array, axis: int, grid: Grid) -> Array:
-    """Central difference along an axis, one-sided at walls."""
-    h = grid.spacing[axis].astype(values.dtype)
-    if grid.periodic[axis]:
-        return (jnp.roll(values, -1, axis) - jnp.roll(values, 1, axis)) / (2 * h)
-    return jnp.gradient(values, axis=axis) / h
+def _least_along_axes(D: np.ndarray, spacing: np.ndarray) -> float:
+    """Least D_kk/h_k - Σ_l |D_kl|/h_l; 0 if rounding alone makes it negative."""
+    scaled = D / np.outer(spacing, spacing).astype(D.dtype)
+    diagonal = np.einsum("...kk->...k", scaled)
+    rest = 2 * diagonal - np.abs(scaled).sum(-1)
+    fair = rest >= -_slack(D.dtype) * np.abs(diagonal)
+    return 0.0 if fair.all() else float((rest * spacing).min())
 
 
-def _face_rates(grid: Grid, D: Array, h: Array) -> tuple[list[Array], list[tuple[int, ...]], bool]:
-    """ρ at the points and the step in cells, for jumps along axes and along the diagonals that off-diagonal D needs.
+def _slack(dtype: Any) -> float:
+    return 16 * float(jnp.finfo(dtype).eps)
 
-    The last says whether there are longer jumps, whose ρ need not be continuous from cell to cell.
-    """
-    d = grid.dimensions
-    unit = np.eye(d, dtype=int)
-    scaled = D / jnp.outer(h, h).reshape((1,) * d + (d, d))
-    along = [scaled[..., k, k] for k in range(d)]
-    across, offsets = [], [tuple(int(s) for s in unit[k]) for k in range(d)]
-    for k, l in itertools.combinations(range(d), 2):  # noqa: E741
-        skew = 0.5 * (scaled[..., k, l] + scaled[..., l, k])
-        if is_concrete(skew) and not np.asarray(skew).any():
-            continue
-        for s in (1, -1):
-            across.append(jnp.maximum(s * skew, 0))
-            offsets.append(tuple(int(v) for v in unit[k] + s * unit[l]))
-        along[k], along[l] = along[k] - jnp.abs(skew), along[l] - jnp.abs(skew)
-    slack = 16 * float(jnp.finfo(D.dtype).eps)
-    least = [-slack * jnp.abs(scaled[..., k, k]) for k in range(d)]
-    if d == 2 and is_concrete(scaled) and not all(bool((v >= low).all()) for v, low in zip(along, least, strict=True)):
-        offsets, weights = skew_steps(np.asarray(scaled))  # longer jumps, that skew matrices need
-        return [jnp.asarray(w, D.dtype) for w in weights], list(offsets), True
+
+def _cell_rates(grid: Grid, D: Array, h: Array, offsets: Offsets) -> list[Array]:
+    """ρ at the points for each kind of jump: D/h², less what goes along diagonals; NaN if that is negative."""
+    d, points = grid.dimensions, grid.points
+    if D.shape in ((), points):
+        diagonal = [jnp.broadcast_to(D, points)] * d
+    elif D.shape in ((d,), (*points, d)):
+        diagonal = [jnp.broadcast_to(D[..., k], points) for k in range(d)]
+    else:
+        diagonal = [jnp.broadcast_to(D[..., k, k], points) for k in range(d)]
+    full = [v / h[k] ** 2 for k, v in enumerate(diagonal)]
+    along, across = list(full), []
+    for e in offsets[d:]:
+        k, l = (j for j in range(d) if e[j])  # noqa: E741
+        skew = jnp.broadcast_to(0.5 * (D[..., k, l] + D[..., l, k]), points) / (h[k] * h[l])
+        across.append(jnp.maximum(e[l] * skew, 0))
+        along[k], along[l] = along[k] - across[-1], along[l] - across[-1]
     for k in range(d):
-        if is_concrete(along[k]):
-            got = f"at least {float(along[k].min() * h[k]):.3g} along axis {k}"
-            check("diffusion", "have D_kk/h_k ≥ Σ_l |D_kl|/h_l ≥ 0 for the spacings h, or densities turn negative",
-                  bool((along[k] >= least[k]).all()), got)  # fmt: skip
-        along[k] = jnp.where(along[k] >= least[k], jnp.maximum(along[k], 0), jnp.nan)
-    return [*along, *across], offsets, False
-
-
-def _faces(grid: Grid, offset: tuple[int, ...]) -> np.ndarray:
-    """Which cells have a neighbour at this step: all on rings, not the ones at walls."""
-    exists = np.ones(grid.points, bool)
-    for k, (s, n, ring) in enumerate(zip(offset, grid.points, grid.periodic, strict=True)):
-        there = np.arange(n) + s
-        inside = ring | ((there >= 0) & (there < n))
-        exists &= inside.reshape([-1 if k == j else 1 for j in range(grid.dimensions)])
-    return exists
+        fair = along[k] >= -_slack(D.dtype) * jnp.abs(full[k])
+        along[k] = jnp.where(fair, jnp.maximum(along[k], 0), jnp.nan)
+    return [*along, *across]

@@ -11,8 +11,13 @@ square root of the condition of D in units of the cells.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+
+from nnthermo._typing import Array
+from nnthermo.mechanics.grid import Grid
 
 LONGEST = 1000
 """Most turns of the reduction; each makes a superbase shorter, so that far fewer are ever needed."""
@@ -83,3 +88,54 @@ def along_strongest(weights: np.ndarray, steps: Sequence[tuple[int, int]]) -> np
     of_second = np.stack([-e[..., 1], e[..., 0]], axis=-1) / determinant[..., None]
     number = np.arange(len(weights)).reshape(-1, *[1] * first.ndim)
     return (number == first)[..., None] * of_first + (number == second)[..., None] * of_second
+
+
+def skew_rates(
+    grid: Grid, free_energy: Array | None, drift: Array | None, D: np.ndarray, slope: Array, *, ito: bool, dtype: Any
+) -> tuple[Array, Array, tuple[tuple[int, int], ...]]:
+    """Forward and backward rates (faces, *points) of long jumps, and their steps: see `fokker_planck_generator`.
+
+    The rates are those of each cell: the mean of its jumps is the drift and their squares are D, exactly, but where
+    |drift| along a step exceeds its 2ρ, which adds the difference to D. Fick's operator is Itô's with ∂_l D_kl for a
+    further drift.
+    """
+    h = np.asarray(grid.spacing)
+    matrices = np.broadcast_to(D, (*grid.points, 2, 2))
+    steps, weights = skew_steps(matrices / np.outer(h, h))
+    b = jnp.zeros((*grid.points, 2), dtype) if drift is None else drift.astype(dtype)
+    if free_energy is not None:
+        F = free_energy.astype(dtype)
+        b = b + slope.astype(dtype) * jnp.stack([_derivative(F, k, grid) for k in (0, 1)], axis=-1)
+    if not ito:
+        field = jnp.asarray(matrices, dtype)
+        for k in (0, 1):
+            b = b + jnp.stack([_derivative(field[..., j, k], k, grid) for j in (0, 1)], axis=-1)
+    cells = b / jnp.asarray(h, dtype).reshape(1, 1, 2)
+    shares = along_strongest(weights, steps)
+    forward, backward = [], []
+    for e, r, share in zip(steps, weights, shares, strict=True):
+        rho, c = jnp.asarray(r, dtype), jnp.sum(jnp.asarray(share, dtype) * cells, axis=-1)
+        more = jnp.maximum(jnp.abs(c) / 2 - rho, 0)
+        back = jnp.roll(rho - c / 2 + more, (-e[0], -e[1]), (0, 1))
+        exists = jnp.asarray(faces(grid, e))
+        forward.append(jnp.where(exists, rho + c / 2 + more, 0))
+        backward.append(jnp.where(exists, back, 0))
+    return jnp.stack(forward), jnp.stack(backward), steps
+
+
+def _derivative(values: Array, axis: int, grid: Grid) -> Array:
+    """Central difference along an axis, one-sided at walls."""
+    h = grid.spacing[axis].astype(values.dtype)
+    if grid.periodic[axis]:
+        return (jnp.roll(values, -1, axis) - jnp.roll(values, 1, axis)) / (2 * h)
+    return jnp.asarray(jnp.gradient(values, axis=axis)) / h
+
+
+def faces(grid: Grid, offset: tuple[int, ...]) -> np.ndarray:
+    """Which cells have a neighbour at this step: all on rings, not the ones at walls."""
+    exists = np.ones(grid.points, bool)
+    for k, (s, n, ring) in enumerate(zip(offset, grid.points, grid.periodic, strict=True)):
+        there = np.arange(n) + s
+        inside = ring | ((there >= 0) & (there < n))
+        exists &= inside.reshape([-1 if k == j else 1 for j in range(grid.dimensions)])
+    return exists
