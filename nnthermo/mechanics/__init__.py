@@ -17,11 +17,17 @@ from nnthermo.mechanics.action import planck_constant as planck_constant
 from nnthermo.mechanics.action import shifted_phase as shifted_phase
 from nnthermo.mechanics.action import stationary_entropy_production_action as stationary_entropy_production_action
 from nnthermo.mechanics.action import unshifted_phase as unshifted_phase
+from nnthermo.mechanics.bridge import SchrodingerBridge as SchrodingerBridge
+from nnthermo.mechanics.bridge import density_and_phase as density_and_phase
+from nnthermo.mechanics.bridge import heat_pair as heat_pair
+from nnthermo.mechanics.bridge import schrodinger_bridge as schrodinger_bridge
 from nnthermo.mechanics.currents import angular_momentum as angular_momentum
 from nnthermo.mechanics.currents import circulation as circulation
 from nnthermo.mechanics.currents import probability_current as probability_current
 from nnthermo.mechanics.currents import wave_velocity as wave_velocity
 from nnthermo.mechanics.currents import winding_number as winding_number
+from nnthermo.mechanics.eigenstates import Eigenstates as Eigenstates
+from nnthermo.mechanics.eigenstates import schrodinger_eigenstates as schrodinger_eigenstates
 from nnthermo.mechanics.fourier import inverse_laplacian as inverse_laplacian
 from nnthermo.mechanics.fourier import spectral_derivative as spectral_derivative
 from nnthermo.mechanics.fourier import spectral_divergence as spectral_divergence

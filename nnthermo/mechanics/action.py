@@ -21,14 +21,14 @@ def learning_coefficient(diffusion: Any, gamma: Any, multiplier: Any, *, keep: K
     """c of the term c p ∇²F: 0 ("stochastic"), γ ("learning"), or γ + λD ("all")."""
     if keep not in ("stochastic", "learning", "all"):
         refuse("keep", "be 'stochastic', 'learning' or 'all'", repr(keep))
-    D, γ, λ = _numbers(diffusion, gamma, multiplier)
-    return {"stochastic": jnp.zeros_like(γ), "learning": γ, "all": γ + λ * D}[keep]
+    D, g, lam = _numbers(diffusion, gamma, multiplier)
+    return {"stochastic": jnp.zeros_like(g), "learning": g, "all": g + lam * D}[keep]
 
 
 def _numbers(diffusion: Any, gamma: Any, multiplier: Any) -> tuple[Array, Array, Array]:
     positive("gamma", gamma)
-    D, γ, λ = real_array("diffusion", diffusion), real_array("gamma", gamma), real_array("multiplier", multiplier)
-    return tuple(jnp.broadcast_arrays(D, γ, λ))  # type: ignore[return-value]
+    D, g, lam = real_array("diffusion", diffusion), real_array("gamma", gamma), real_array("multiplier", multiplier)
+    return tuple(jnp.broadcast_arrays(D, g, lam))  # type: ignore[return-value]
 
 
 def stationary_entropy_production_action(
@@ -86,7 +86,7 @@ def stationary_entropy_production_action(
     grid.check("potential", V)
     V = jnp.broadcast_to(V, shape)
     c = learning_coefficient(diffusion, gamma, multiplier, keep=keep).astype(p.dtype)
-    D, γ, λ = (n.astype(p.dtype) for n in _numbers(diffusion, gamma, multiplier))
+    D, g, lam = (n.astype(p.dtype) for n in _numbers(diffusion, gamma, multiplier))
     t, F = t.astype(p.dtype), F.astype(p.dtype)
 
     slope = spectral_gradient(F, grid)
@@ -94,8 +94,8 @@ def stationary_entropy_production_action(
         mean = real_array("mean_gradient", mean_gradient, shape=(grid.dimensions,)).astype(p.dtype)
         slope = slope + mean.reshape((1,) * (slope.ndim - 1) + mean.shape)
     fisher = jnp.sum(spectral_gradient(jnp.sqrt(p), grid) ** 2, axis=-1)
-    static = 4 * D * fisher + c * p * spectral_laplacian(F, grid) + λ * p * (γ * jnp.sum(slope**2, axis=-1) + V)
-    moving = λ * (p[1:] + p[:-1]) / 2 * (F[1:] - F[:-1])
+    static = 4 * D * fisher + c * p * spectral_laplacian(F, grid) + lam * p * (g * jnp.sum(slope**2, axis=-1) + V)
+    moving = lam * (p[1:] + p[:-1]) / 2 * (F[1:] - F[:-1])
     return jnp.sum(_weights(t) * grid.integrate(static)) + jnp.sum(grid.integrate(moving))
 
 
@@ -147,8 +147,8 @@ def effective_planck_squared(diffusion: Any, gamma: Any, multiplier: Any, *, kee
         keep: "stochastic", "learning" or "all".
     """
     c = learning_coefficient(diffusion, gamma, multiplier, keep=keep)
-    D, γ, λ = _numbers(diffusion, gamma, multiplier)
-    return 4 * D / (γ * λ) - (c / (γ * λ)) ** 2
+    D, g, lam = _numbers(diffusion, gamma, multiplier)
+    return 4 * D / (g * lam) - (c / (g * lam)) ** 2
 
 
 def planck_constant(diffusion: Any, gamma: Any, multiplier: Any) -> Array:
@@ -173,5 +173,5 @@ def _shift(F: Any, p: Any, diffusion: Any, gamma: Any, multiplier: Any, keep: Ke
     F, p = real_array("F", F), real_array("p", p)
     check("p", f"have shape {F.shape}, that of F", p.shape == F.shape, p.shape)
     c = learning_coefficient(diffusion, gamma, multiplier, keep=keep)
-    _, γ, λ = _numbers(diffusion, gamma, multiplier)
-    return F + sign * (c / (2 * λ * γ)).astype(F.dtype) * jnp.log(p).astype(F.dtype)
+    _, g, lam = _numbers(diffusion, gamma, multiplier)
+    return F + sign * (c / (2 * lam * g)).astype(F.dtype) * jnp.log(p).astype(F.dtype)

@@ -9,12 +9,13 @@ at the walls has a kink there, and its derivatives are of low order near it.
 With an even number of points the fastest wave has no first derivative on the grid; it is dropped there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from nnthermo._checks import check, real_array
 from nnthermo._typing import Array
@@ -31,6 +32,19 @@ def to_complex(values: Array) -> Array:
 def number_array(name: str, values: Any) -> Array:
     """`values` as a real or complex floating-point array."""
     return jnp.asarray(values) if jnp.iscomplexobj(values) else real_array(name, values)
+
+
+def _in_order(values: Array) -> Array:
+    return with_layout_constraint(values, Layout(major_to_minor=tuple(range(values.ndim))))
+
+
+def _transform(function: Callable[..., Array], values: Array, axes: Axes) -> Array:
+    """A Fourier transform whose input and output are laid out in memory in the order of their axes.
+
+    XLA on the CPU refuses to transform what a neighbouring operation, such as `eigh` of a matrix made of transforms,
+    wants transposed in memory (jax 0.9: "RET_CHECK failure ... fft_thunk ... IsMonotonicWithDim0Major").
+    """
+    return _in_order(function(_in_order(values), axes=tuple(axes)))
 
 
 def wave_numbers(grid: Grid, axis: int) -> Array:
@@ -65,8 +79,8 @@ def multiply_waves(values: Array, grid: Grid, symbol: Array, *, odd: Axes = ()) 
             continued = jnp.concatenate([continued, -mirrored if axis in odd else mirrored], axis - d)
     last = tuple(range(-d, 0))
     symbol = to_complex(symbol).astype(to_complex(values).dtype).reshape((1,) * (values.ndim - d) + symbol.shape)
-    waves = jnp.fft.fftn(to_complex(continued), axes=last) * symbol
-    result = jnp.fft.ifftn(waves, axes=last)[(..., *(slice(n) for n in grid.points))]
+    waves = _transform(jnp.fft.fftn, to_complex(continued), last) * symbol
+    result = _transform(jnp.fft.ifftn, waves, last)[(..., *(slice(n) for n in grid.points))]
     return result if jnp.iscomplexobj(values) else result.real
 
 
@@ -98,7 +112,8 @@ def spectral_derivative(values: Any, grid: Grid, axis: int, *, order: int = 1, o
         continued = jnp.concatenate([values, -mirrored if axis in odd else mirrored], where)
     symbol = (turn * to_complex(k**order)).astype(to_complex(values).dtype)
     symbol = symbol.reshape([n if a == values.ndim + where else 1 for a in range(values.ndim)])
-    result = jnp.fft.ifft(jnp.fft.fft(to_complex(continued), axis=where) * symbol, axis=where)
+    waves = _transform(jnp.fft.fftn, to_complex(continued), (where,)) * symbol
+    result = _transform(jnp.fft.ifftn, waves, (where,))
     result = jax.lax.slice_in_dim(result, 0, grid.points[axis], axis=values.ndim + where)
     return result if jnp.iscomplexobj(values) else result.real
 
@@ -110,7 +125,8 @@ def spectral_gradient(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
 
 def spectral_laplacian(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
     """∇² values, (..., *points); arguments as in `spectral_derivative`."""
-    return sum(spectral_derivative(values, grid, axis, order=2, odd=odd) for axis in range(grid.dimensions))
+    parts = [spectral_derivative(values, grid, axis, order=2, odd=odd) for axis in range(grid.dimensions)]
+    return jnp.sum(jnp.stack(parts), axis=0)
 
 
 def spectral_divergence(vectors: Any, grid: Grid) -> Array:
@@ -118,7 +134,8 @@ def spectral_divergence(vectors: Any, grid: Grid) -> Array:
     vectors = number_array("vectors", vectors)
     d = grid.dimensions
     check("vectors", f"have a last axis of {d}, one entry a variable", vectors.shape[-1:] == (d,), vectors.shape)
-    return sum(spectral_derivative(vectors[..., axis], grid, axis, odd=(axis,)) for axis in range(d))
+    parts = [spectral_derivative(vectors[..., axis], grid, axis, odd=(axis,)) for axis in range(d)]
+    return jnp.sum(jnp.stack(parts), axis=0)
 
 
 def inverse_laplacian(values: Any, grid: Grid) -> Array:
@@ -159,7 +176,7 @@ def spectral_interpolate(values: Any, grid: Grid, places: Any, *, odd: Axes = ()
         if not grid.periodic[axis]:
             mirrored = jnp.flip(result, axis)
             result = jnp.concatenate([result, -mirrored if axis in odd else mirrored], axis)
-    waves = jnp.fft.fftn(result) / result.size
+    waves = _transform(jnp.fft.fftn, result, range(d)) / result.size
     for axis in reversed(range(d)):  # contract the last variable first; the places become the first axis
         k = wave_numbers(grid, axis).astype(places.dtype)
         angle = (places[:, axis, None] - grid.axes[axis][0].astype(places.dtype)) * k[None]

@@ -39,8 +39,8 @@ def quantum_potential(p: Any, grid: Grid, *, planck_squared: Scalar, mass: Scala
     """
     p = real_array("p", p)
     r = jnp.sqrt(p)
-    ħ2, M = jnp.asarray(planck_squared, p.dtype), jnp.asarray(mass, p.dtype)
-    return -ħ2 / (2 * M) * spectral_laplacian(r, grid) / r
+    h2, M = jnp.asarray(planck_squared, p.dtype), jnp.asarray(mass, p.dtype)
+    return -h2 / (2 * M) * spectral_laplacian(r, grid) / r
 
 
 def madelung_energy(
@@ -57,10 +57,10 @@ def madelung_energy(
         mass: M.
     """
     p, u = real_array("p", p), real_array("velocity", velocity)
-    ħ2, M = jnp.asarray(planck_squared, p.dtype), jnp.asarray(mass, p.dtype)
+    h2, M = jnp.asarray(planck_squared, p.dtype), jnp.asarray(mass, p.dtype)
     V = jnp.broadcast_to(real_array("potential", potential).astype(p.dtype), p.shape)
     bend = jnp.sum(spectral_gradient(jnp.sqrt(p), grid) ** 2, axis=-1)
-    return grid.integrate(p * (M * jnp.sum(u**2, axis=-1) / 2 + V) + ħ2 / (2 * M) * bend)
+    return grid.integrate(p * (M * jnp.sum(u**2, axis=-1) / 2 + V) + h2 / (2 * M) * bend)
 
 
 def madelung_rhs(
@@ -72,11 +72,11 @@ def madelung_rhs(
     that the mean of u, which is the winding, never changes.
     """
     C, u = log_amplitude, velocity
-    ħ2, M = jnp.asarray(planck_squared, C.dtype), jnp.asarray(mass, C.dtype)
+    h2, M = jnp.asarray(planck_squared, C.dtype), jnp.asarray(mass, C.dtype)
     slope = spectral_gradient(C, grid)
     bend = spectral_laplacian(C, grid) + jnp.sum(slope**2, axis=-1)
     rate_C = -jnp.sum(u * slope, axis=-1) - spectral_divergence(u, grid) / 2
-    head = jnp.sum(u**2, axis=-1) / 2 + potential / M - ħ2 / (2 * M**2) * bend
+    head = jnp.sum(u**2, axis=-1) / 2 + potential / M - h2 / (2 * M**2) * bend
     return rate_C, -spectral_gradient(head, grid)
 
 
@@ -89,8 +89,8 @@ class MadelungFlow(NamedTuple):
         velocity: u, (S, *points, d).
         mass_error: |∫p / ∫p(0) - 1|, which the equations keep at zero, (S,).
         tail: size of the fastest waves of C that the filter leaves, (S,); C has no unit. It grows as p nears a node.
-        valid: whether everything is finite, `mass_error` and `tail` are both below 1e-3, (S,). Once false, the fluid has
-            met a node, a shock (ħ² = 0), or waves that the grid does not hold (ħ² < 0), and what follows is no solution.
+        valid: whether all is finite, and `mass_error` and `tail` are below 1e-3, (S,). Once false, the fluid has met a
+            node, a shock (ħ² = 0), or waves that the grid does not hold (ħ² < 0), and what follows is no solution.
     """
 
     times: Array
@@ -167,10 +167,10 @@ def _filter(C: Array, u: Array, grid: Grid) -> tuple[Array, Array]:
 
 @partial(jax.jit, static_argnums=(7, 8))
 def _evolve(
-    C: Array, u: Array, V: Array, grid: Grid, ħ2: Array, M: Array, dt: Array, steps: int, every: int
+    C: Array, u: Array, V: Array, grid: Grid, h2: Array, M: Array, dt: Array, steps: int, every: int
 ) -> MadelungFlow:
     def rate(state: tuple[Array, Array]) -> tuple[Array, Array]:
-        return _filter(*madelung_rhs(*state, V, grid, planck_squared=ħ2, mass=M), grid)
+        return _filter(*madelung_rhs(*state, V, grid, planck_squared=h2, mass=M), grid)
 
     def ahead(state: tuple[Array, Array], slope: tuple[Array, Array], h: Array) -> tuple[Array, Array]:
         return state[0] + h * slope[0], state[1] + h * slope[1]

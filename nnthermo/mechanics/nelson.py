@@ -2,8 +2,8 @@
 
     dq = (ħ/M) (Re + Im) ∇log Ψ dt + √(ħ/M) dW.
 
-The imaginary part is the velocity of the fluid, the real part is (ħ/2M) ∇log p: a learning rule that feels its own score.
-The step is from a public source (named above); that a real rule of learning has such a drift is a claim of nobody.
+The imaginary part is the velocity of the fluid, the real part is (ħ/2M) ∇log p: a rule of learning that feels its own
+score. That is from a public source, the one named; nothing says that an actual rule of learning does so.
 """
 
 from collections.abc import Callable

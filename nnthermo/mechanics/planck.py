@@ -108,14 +108,14 @@ def _gradient_flow(p: Array, rate: Array, grid: Grid, iterations: int) -> Array:
     def across(f: Array) -> Array:  # √p, the state of zero energy, is no part of the solution
         return f - r * jnp.sum(r * f) / jnp.sum(p)
 
-    χ, _ = jax.scipy.sparse.linalg.cg(
+    chi, _ = jax.scipy.sparse.linalg.cg(
         lambda f: across(well * f - spectral_laplacian(f, grid)),
         across(rate * inverse),
         M=lambda f: across(multiply_waves(across(f), grid, smooth)),
         tol=1e3 * float(jnp.finfo(p.dtype).eps),
         maxiter=iterations,
     )
-    flow = r[..., None] * spectral_gradient(χ, grid) - χ[..., None] * spectral_gradient(r, grid)
+    flow = r[..., None] * spectral_gradient(chi, grid) - chi[..., None] * spectral_gradient(r, grid)
     return flow / (p + 10 * jnp.finfo(p.dtype).eps * jnp.max(p))[..., None]
 
 
@@ -204,9 +204,9 @@ def _regress(a: Array, G: Array, w: Array, M: Array, *, unknown_force: bool) -> 
         G = G - jnp.sum(share * G, axis=0, keepdims=True)
     a, G = jnp.where(w > 0, a, 0), jnp.where(w > 0, G, 0)
     power = jnp.sum(w * G**2)
-    θ = jnp.sum(w * G * a) / power
-    rest = a - θ * G
+    theta = jnp.sum(w * G * a) / power
+    rest = a - theta * G
     scores = jnp.sum(w * G * rest, axis=0)
     error = jnp.sqrt(jnp.sum(scores**2)) / power
     residual = jnp.sqrt(jnp.sum(w * rest**2) / jnp.sum(w * a**2))
-    return PlanckEstimate(M**2 * θ, M**2 * error, residual, jnp.sqrt(power / whole))
+    return PlanckEstimate(M**2 * theta, M**2 * error, residual, jnp.sqrt(power / whole))

@@ -6,6 +6,7 @@ samples by their moments ⟨P_k⟩ at each time alone, so that a bootstrap costs
 that `estimate_planck_squared` needs is then a derivative of the fit. Own design.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,10 +23,11 @@ class SampledPlanck(NamedTuple):
 
     Attributes:
         value: ħ², of either sign, in units (mass × unit of q² / unit of time)².
-        error: standard deviation over bootstrap resamples of the replicas. It does not know the bias of a family of
+        error: half the central 68 % of bootstrap resamples of the replicas. It does not know the bias of a family of
             densities too small for the ensemble: see `misfit`.
-        bias: mean of the resamples less the value; the value is the less to be trusted the more this exceeds `error`.
-        residual: share of the acceleration left unexplained, 0 to 1.
+        bias: median of the resamples less the value.
+        residual: share of the acceleration left unexplained, from products of two halves of the replicas: noise apart
+            0 to 1.
         signal: share of the quantum acceleration that changes in time, 0 to 1.
         misfit: χ² a degree of freedom of the moments against the fit, with their sampled covariance: about 1 where the
             family holds the ensemble, if samples at different times are independent or T is large.
@@ -114,13 +116,13 @@ def planck_squared_from_samples(
 
 def _time_table(t: Array, J: int) -> Array:
     """Legendre polynomials in time of degrees 0..J, with two derivatives, on -1..1: (3, J + 1, T)."""
-    τ = 2 * (t - t[0]) / (t[-1] - t[0]) - 1
-    one, zero = jnp.ones_like(τ), jnp.zeros_like(τ)
-    rows = [[one, zero, zero], [τ, one, zero]]
+    tau = 2 * (t - t[0]) / (t[-1] - t[0]) - 1
+    one, zero = jnp.ones_like(tau), jnp.zeros_like(tau)
+    rows = [[one, zero, zero], [tau, one, zero]]
     for k in range(2, J + 1):
         (a, a1, a2), (b, b1, b2) = rows[-1], rows[-2]
         c, s = (2 * k - 1) / k, (k - 1) / k
-        rows.append([c * τ * a - s * b, c * (a + τ * a1) - s * b1, c * (2 * a1 + τ * a2) - s * b2])
+        rows.append([c * tau * a - s * b, c * (a + tau * a1) - s * b1, c * (2 * a1 + tau * a2) - s * b2])
     return jnp.stack([jnp.stack(row) for row in rows], axis=1)
 
 
@@ -137,18 +139,24 @@ def _estimate(
     features = jnp.stack(rows)  # (K, T, R)
     moments = jnp.mean(features, axis=2)
 
-    def drawn(key: Array) -> Array:
-        counts = jnp.zeros(R, q.dtype).at[jax.random.randint(key, (R,), 0, R)].add(1)
-        return jnp.einsum("ktr,r->kt", features, counts, precision="highest") / R
+    A, rest = _fit(moments, jnp.zeros((K, basis.times.shape[1]), q.dtype), basis, 60)
+    halves = [features[:, :, ::2], features[:, :, 1::2]]
 
-    A, rest = _fit(moments, jnp.zeros((K, basis.times.shape[1]), q.dtype), basis, 40)
-    scale = M**2 * ((high - low) / 2) ** 4 / ((t[-1] - t[0]) / 2) ** 2
-    value, residual, signal = _regress(A, basis)
+    def estimate(moments: list[Array], iterations: int) -> tuple[tuple[Array, Array, Array], Array]:
+        fits, rests = zip(*(_fit(m, A, basis, iterations) for m in moments), strict=True)
+        return _regress(fits, basis), jnp.maximum(*rests)
+
+    def drawn(key: Array, half: Array) -> Array:
+        count = half.shape[2]
+        counts = jnp.zeros(count, q.dtype).at[jax.random.randint(key, (count,), 0, count)].add(1)
+        return jnp.einsum("ktr,r->kt", half, counts, precision="highest") / count
 
     def resample(key: Array) -> tuple[Array, Array]:
-        B, rest = _fit(drawn(key), A, basis, 8)
-        return _regress(B, basis)[0], rest
+        found, rest = estimate([drawn(k, h) for k, h in zip(jax.random.split(key), halves, strict=True)], 15)
+        return found[0], rest
 
+    (value, residual, signal), rest_of_halves = estimate([jnp.mean(h, axis=2) for h in halves], 30)
+    scale = M**2 * ((high - low) / 2) ** 4 / ((t[-1] - t[0]) / 2) ** 2
     values, rests = jax.lax.map(resample, jax.random.split(key, B))
     log_p = _log_density(A, basis)
     fitted = jnp.einsum("kn,tn->kt", basis.polynomials[0], jnp.exp(log_p) * basis.step, precision="highest")
@@ -157,9 +165,10 @@ def _estimate(
     off = (moments - fitted).T
     solved = jnp.linalg.solve(covariance, off[..., None])[..., 0]
     misfit = jnp.sum(off * solved) / (K * (T - basis.times.shape[1]))
-    small = 1e3 * jnp.finfo(q.dtype).eps
-    converged = (rest < small) & jnp.all(rests < small) & jnp.all(jnp.isfinite(values))
-    error, bias = jnp.std(values, ddof=1), jnp.mean(values) - value
+    small = 1e-3 / R  # of the likelihood of one sample; its sampling error is of order 1/R
+    converged = (rest < small) & (rest_of_halves < small) & jnp.all(rests < small) & jnp.all(jnp.isfinite(values))
+    low_end, middle, high_end = jnp.quantile(values, jnp.asarray([0.1587, 0.5, 0.8413], q.dtype))
+    error, bias = (high_end - low_end) / 2, middle - value
     return SampledPlanck(scale * value, scale * error, scale * bias, residual, signal, misfit, converged)
 
 
@@ -171,28 +180,43 @@ def _log_density(A: Array, basis: _Basis) -> Array:
 
 
 def _fit(moments: Array, A: Array, basis: _Basis, iterations: int) -> tuple[Array, Array]:
-    """Damped Newton for the coefficients of largest likelihood; the last decrement squared is how far it is from rest."""
+    """Coefficients of largest likelihood by Levenberg's method; the last decrement squared tells how far from rest."""
     K, J = A.shape
     P, B = basis.polynomials[0], basis.times[0]
     T = B.shape[1]
 
-    def step(_: int, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        A, _rest = state
+    def likelihood(A: Array) -> Array:
+        a = jnp.einsum("kj,jt->tk", A, B, precision="highest")
+        heights = jnp.einsum("tk,kn->tn", a, P, precision="highest")
+        return (jnp.sum(a.T * moments) - jnp.sum(jax.nn.logsumexp(heights, axis=1))) / T
+
+    def step(_: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        A, damping, _rest = state
         p = jnp.exp(_log_density(A, basis)) * basis.step
         mean = jnp.einsum("tn,kn->tk", p, P, precision="highest")
-        second = jnp.einsum("tn,kn,ln->tkl", p, P, P, precision="highest")
-        covariance = second - mean[:, :, None] * mean[:, None, :]
+        away = P[None] - mean[:, :, None]
+        covariance = jnp.einsum("tn,tkn,tln->tkl", p, away, away, precision="highest")
         slope = jnp.einsum("kt,jt->kj", moments - mean.T, B, precision="highest").ravel() / T
         bend = jnp.einsum("tkl,it,jt->kilj", covariance, B, B, precision="highest").reshape(K * J, K * J) / T
-        move = jnp.linalg.solve(bend + 1e-12 * jnp.trace(bend) * jnp.eye(K * J, dtype=A.dtype) / (K * J), slope)
-        rest = jnp.sum(move * slope)
-        return A + (move / (1 + jnp.sqrt(jnp.maximum(rest, 0)))).reshape(K, J), rest
+        scale = 1 / jnp.sqrt(jnp.diag(bend))
+        scaled = bend * scale[:, None] * scale[None] + damping * jnp.eye(K * J, dtype=A.dtype)
+        move = scale * jnp.linalg.solve(scaled, scale * slope)
+        tried = A + move.reshape(K, J)
+        better = likelihood(tried) >= likelihood(A) - 10 * jnp.finfo(A.dtype).eps
+        damping = jnp.where(better, damping / 10, jnp.maximum(damping, 1e-8) * 10)
+        return jnp.where(better, tried, A), damping, jnp.sum(move * slope)
 
-    return jax.lax.fori_loop(0, iterations, step, (A, jnp.asarray(jnp.inf, A.dtype)))
+    first = (A, jnp.asarray(1e-2, A.dtype), jnp.asarray(jnp.inf, A.dtype))
+    A, _, rest = jax.lax.fori_loop(0, iterations, step, first)
+    return A, rest
 
 
-def _regress(A: Array, basis: _Basis) -> tuple[Array, Array, Array]:
-    """θ = (ħ/M)² in units of the interval, the unexplained share and the share of G that changes in time."""
+def _fields(A: Array, basis: _Basis) -> tuple[Array, Array, Array]:
+    """Acceleration D_t u, quantum acceleration G and weight, (T, n) each.
+
+    The weight p is let go to zero in the tails, where the polynomial is a guess, and at the ends of time, where its
+    derivatives are worst.
+    """
     a0, a1, a2 = (jnp.einsum("kj,jt->tk", A, B, precision="highest") for B in basis.times)
 
     def series(a: Array, derivative: int) -> Array:
@@ -214,15 +238,28 @@ def _regress(A: Array, basis: _Basis) -> tuple[Array, Array, Array]:
 
     below = jnp.clip(jnp.cumsum(weight, axis=1) - weight / 2, 0, 1)
     window = (basis.times[0, 0] - basis.times[0, 1] ** 2)[:, None] ** 2
-    weight = weight * window * (4 * below * (1 - below)) ** 2
+    return acceleration, G, weight * window * (4 * below * (1 - below)) ** 2
+
+
+def _regress(halves: Sequence[Array], basis: _Basis) -> tuple[Array, Array, Array]:
+    """theta = (ħ/M)² in units of the interval, the unexplained share and the share of G that changes in time.
+
+    G of one half of the replicas is multiplied by the acceleration, and by G, of the other half: noise that is squared
+    would draw the ratio towards zero.
+    """
+    (a1, G1, w1), (a2, G2, w2) = (_fields(A, basis) for A in halves)
+    weight = (w1 + w2) / 2
     total = jnp.sum(weight, axis=0, keepdims=True)
-    whole = jnp.sum(weight * G**2)
-    acceleration = acceleration - jnp.sum(weight * acceleration, axis=0, keepdims=True) / total
-    G = G - jnp.sum(weight * G, axis=0, keepdims=True) / total
-    power = jnp.sum(weight * G**2)
-    θ = jnp.sum(weight * G * acceleration) / power
-    left = jnp.sum(weight * (acceleration - θ * G) ** 2) / jnp.sum(weight * acceleration**2)
-    return θ, jnp.sqrt(left), jnp.sqrt(power / whole)
+    whole = jnp.sum(weight * G1 * G2)
+
+    def moving(f: Array) -> Array:
+        return f - jnp.sum(weight * f, axis=0, keepdims=True) / total
+
+    a1, a2, G1, G2 = (moving(f) for f in (a1, a2, G1, G2))
+    power = jnp.sum(weight * G1 * G2)
+    theta = jnp.sum(weight * (G1 * a2 + G2 * a1)) / (2 * power)
+    left = jnp.sum(weight * (a1 - theta * G1) * (a2 - theta * G2)) / jnp.sum(weight * a1 * a2)
+    return theta, jnp.sqrt(jnp.maximum(left, 0)), jnp.sqrt(power / whole)
 
 
 def _below(mass: Array) -> Array:

@@ -74,15 +74,15 @@ def wavefunction_from_madelung(p: Any, velocity: Any, grid: Grid, *, hbar: Scala
     check("p", f"have shape {grid.points}", p.shape == grid.points, p.shape)
     shape = (*grid.points, grid.dimensions)
     check("velocity", f"have shape {shape}", u.shape == shape, u.shape)
-    ħ, M = jnp.asarray(hbar, p.dtype), jnp.asarray(mass, p.dtype)
+    h, M = jnp.asarray(hbar, p.dtype), jnp.asarray(mass, p.dtype)
     u = u.astype(p.dtype)
     rings = jnp.asarray(grid.periodic)
     mean = jnp.where(rings, jnp.mean(u, axis=tuple(range(grid.dimensions))), 0)
     wavy = inverse_laplacian(spectral_divergence(u, grid), grid)
     rest = u - spectral_gradient(wavy, grid) - mean.reshape((1,) * grid.dimensions + mean.shape)
     places = (grid.coordinates - grid.lower.reshape((1,) * grid.dimensions + mean.shape)).astype(p.dtype)
-    psi = wavefunction_from_phase(p, M * (wavy + jnp.tensordot(places, mean, 1, precision="highest")), hbar=ħ)
-    windings = M * mean * (grid.upper - grid.lower).astype(p.dtype) / (2 * jnp.pi * ħ)
+    psi = wavefunction_from_phase(p, M * (wavy + jnp.tensordot(places, mean, 1, precision="highest")), hbar=h)
+    windings = M * mean * (grid.upper - grid.lower).astype(p.dtype) / (2 * jnp.pi * h)
     return PolarForm(psi, windings, jnp.abs(2 * jnp.sin(jnp.pi * windings)), jnp.max(jnp.abs(rest)))
 
 
@@ -117,10 +117,10 @@ def madelung_residual(
         mass: M.
     """
     q, t = real_array("q", q, ndim=1), real_array("t", t)
-    ħ2, M = jnp.asarray(planck_squared, q.dtype), jnp.asarray(mass, q.dtype)
+    h2, M = jnp.asarray(planck_squared, q.dtype), jnp.asarray(mass, q.dtype)
     rate_of_log, rate_of_phase = (jax.grad(f, argnums=1)(q, t) for f in (log_density, phase))
     score, slope = jax.grad(log_density)(q, t), jax.grad(phase)(q, t)
     bend, spread = (jnp.trace(jax.hessian(f)(q, t)) for f in (log_density, phase))
     continuity = rate_of_log + jnp.dot(slope, score) / M + spread / M
-    quantum = -ħ2 / (2 * M) * (bend / 2 + jnp.dot(score, score) / 4)
+    quantum = -h2 / (2 * M) * (bend / 2 + jnp.dot(score, score) / 4)
     return continuity, rate_of_phase + jnp.dot(slope, slope) / (2 * M) + potential(q, t) + quantum

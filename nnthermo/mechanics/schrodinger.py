@@ -45,10 +45,10 @@ def flux_shift(flux: Any, grid: Grid) -> Array | None:
     """Shift 2πν/L of the wave numbers of rings with flux ν; None without flux."""
     if flux is None:
         return None
-    ν = jnp.broadcast_to(real_array("flux", flux), (grid.dimensions,))
+    nu = jnp.broadcast_to(real_array("flux", flux), (grid.dimensions,))
     if not all(grid.periodic):
         refuse("flux", "be None between walls: only rings hold flux", flux)
-    return 2 * jnp.pi * ν.astype(grid.lower.dtype) / (grid.upper - grid.lower)
+    return 2 * jnp.pi * nu.astype(grid.lower.dtype) / (grid.upper - grid.lower)
 
 
 def walls(grid: Grid) -> tuple[int, ...]:
@@ -108,7 +108,7 @@ def _evolve(
     V: Array,
     grid: Grid,
     shift: Array | None,
-    ħ: Array,
+    h: Array,
     M: Array,
     dt: Array,
     start: Array,
@@ -118,23 +118,23 @@ def _evolve(
     every: int,
 ) -> SchrodingerFlow:
     kicks, drifts = SPLITTINGS[order]
-    energy = ħ * squared_wave_numbers(grid, shift).astype(ħ.dtype) / (2 * M)
+    energy = h * squared_wave_numbers(grid, shift).astype(h.dtype) / (2 * M)
 
     def turn(angle: Array) -> Array:
         return jax.lax.complex(jnp.cos(angle), -jnp.sin(angle))
 
     factors = {b: turn(b * dt * energy) for b in set(drifts)}
-    still = {a: turn(a * dt * V / ħ) for a in set(kicks)}
+    still = {a: turn(a * dt * V / h) for a in set(kicks)}
 
     def kick(psi: Array, a: float, t: Array) -> Array:
         if moving is None:
             return psi * still[a]
-        now = real_array("potential", moving(t)).astype(ħ.dtype)
+        now = real_array("potential", moving(t)).astype(h.dtype)
         check("potential", f"return shape {grid.points}", now.shape == grid.points, now.shape)
-        return psi * turn(a * dt * now / ħ)
+        return psi * turn(a * dt * now / h)
 
     def step(k: Array, psi: Array) -> Array:
-        t = start + k.astype(ħ.dtype) * dt
+        t = start + k.astype(h.dtype) * dt
         passed = np.cumsum((0.0, *drifts))
         for stage, a in enumerate(kicks):
             psi = kick(psi, a, t + float(passed[stage]) * dt)
@@ -148,7 +148,7 @@ def _evolve(
 
     records = jnp.arange(steps // every, dtype=jnp.int32) * every
     _, later = jax.lax.scan(record, psi, records)
-    times = start + jnp.arange(steps // every + 1, dtype=ħ.dtype) * every * dt
+    times = start + jnp.arange(steps // every + 1, dtype=h.dtype) * every * dt
     return SchrodingerFlow(times, jnp.concatenate([psi[None], later]))
 
 
@@ -173,9 +173,9 @@ def hamiltonian(psi: Any, potential: Any, grid: Grid, *, hbar: Scalar, mass: Sca
     grid.check("psi", psi)
     real = psi.real.dtype
     V = jnp.broadcast_to(real_array("potential", potential).astype(real), psi.shape)
-    ħ, M = jnp.asarray(hbar, real), jnp.asarray(mass, real)
-    kinetic = ħ**2 / (2 * M) * squared_wave_numbers(grid, flux_shift(flux, grid)).astype(real)
-    return multiply_waves(psi, grid, kinetic, odd=walls(grid)) + V * psi
+    h, M = jnp.asarray(hbar, real), jnp.asarray(mass, real)
+    kinetic = h**2 / (2 * M) * squared_wave_numbers(grid, flux_shift(flux, grid)).astype(real)
+    return multiply_waves(psi, grid, kinetic, odd=walls(grid)) + V.astype(psi.dtype) * psi
 
 
 def schrodinger_energy(psi: Any, potential: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any = None) -> Array:

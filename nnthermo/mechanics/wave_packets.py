@@ -24,7 +24,7 @@ def gaussian_wave_packet(grid: Grid, center: Any, width: Any, momentum: Any = 0.
         hbar: ħ.
     """
     d, dtype = grid.dimensions, grid.lower.dtype
-    c, σ, P = (
+    c, sigma, P = (
         jnp.broadcast_to(real_array(name, value).astype(dtype), (d,))
         for name, value in (("center", center), ("width", width), ("momentum", momentum))
     )
@@ -35,7 +35,7 @@ def gaussian_wave_packet(grid: Grid, center: Any, width: Any, momentum: Any = 0.
     length = (grid.upper - grid.lower).reshape(vectors)
     nearest = jnp.asarray(grid.periodic).reshape(vectors)
     away = jnp.where(nearest, away - length * jnp.round(away / length), away)
-    amplitude = jnp.exp(-jnp.sum((away / σ.reshape(vectors)) ** 2, axis=-1) / 4)
+    amplitude = jnp.exp(-jnp.sum((away / sigma.reshape(vectors)) ** 2, axis=-1) / 4)
     amplitude = amplitude / jnp.sqrt(grid.integrate(amplitude**2))
     angle = jnp.sum(away * P.reshape(vectors), axis=-1) / jnp.asarray(hbar, dtype)
     return jax.lax.complex(amplitude * jnp.cos(angle), amplitude * jnp.sin(angle))
@@ -54,8 +54,8 @@ def coherent_state(
         mass: M.
         frequency: ω, a number or (d,).
     """
-    ω = real_array("frequency", frequency)
+    omega = real_array("frequency", frequency)
     positive("frequency", frequency)
     positive("mass", mass)
-    width = jnp.sqrt(jnp.asarray(hbar, ω.dtype) / (2 * jnp.asarray(mass, ω.dtype) * ω))
+    width = jnp.sqrt(jnp.asarray(hbar, omega.dtype) / (2 * jnp.asarray(mass, omega.dtype) * omega))
     return gaussian_wave_packet(grid, center, width, momentum, hbar=hbar)
