@@ -144,10 +144,9 @@ def test_chemical_potential_on_a_staircase_at_the_ends_and_where_there_is_none()
     none = inverse(gone, 1.0, jnp.array([0.5, 1.25, 2.5]))
     np.testing.assert_array_equal(none.converged, [False, True, False])
     np.testing.assert_allclose(none.value, [np.nan, 0.1 - math.log(3), np.nan], rtol=1e-14)
-    single = inverse(np.float32(stairs), np.float32(1), np.float32(17.5))
+    single = mechanics.chemical_potential(np.float32(stairs), np.float32(1), np.float32(17.25), steps=2)
     assert single.value.dtype == jnp.float32
-    assert bool(single.converged)
-    assert not bool(mechanics.chemical_potential(stairs, 1.0, 17.25, steps=2).converged)
+    assert not bool(single.converged)
 
 
 def test_chemical_potential_has_the_derivatives_of_the_implicit_function():
@@ -168,7 +167,7 @@ def test_chemical_potential_has_the_derivatives_of_the_implicit_function():
         )
 
     mu, (by_terms, by_beta, by_mean), second = derivatives(terms, beta, mean)
-    p = np.exp(np.asarray(terms) + beta * mu * np.arange(7))
+    p = np.exp(np.asarray(terms) + beta * float(mu) * np.arange(7))
     p /= p.sum()
     d = np.arange(7) - mean
     variance, skew = p @ d**2, p @ d**3
