@@ -19,8 +19,9 @@ HIDDEN = 4
 @pytest.fixture(scope="module")
 def net():
     """Two hidden layers of sigmoids, biases everywhere: removed neurons would not be at 0."""
-    made = nt.FeedForward.init(jax.random.key(0), (5, HIDDEN, 3, 2), activation=jax.nn.sigmoid, scale=3.0)
-    return made.replace(biases=[jnp.linspace(-0.5, 0.8, len(b)) + k for k, b in enumerate(made.biases)])
+    draw, sizes = np.random.default_rng(1).normal, (5, HIDDEN, 3, 2)
+    weights = [draw(size=(b, a)) for a, b in itertools.pairwise(sizes)]
+    return nt.FeedForward(weights, [draw(size=n) for n in sizes[1:]], activation=jax.nn.sigmoid)
 
 
 @jax.jit
@@ -86,7 +87,9 @@ def test_all_subsets_are_a_lattice_gas(net):
 
 
 def test_networks_of_different_widths_go_through_one_program():
-    nets = [nt.FeedForward.init(jax.random.key(n), (5, n, 3), activation=jax.nn.sigmoid) for n in (1, 2, 5)]
+    draw = np.random.default_rng(0).normal
+    make = lambda n: ([draw(size=(n, 5)), draw(size=(3, n))], [draw(size=n), draw(size=3)])  # noqa: E731
+    nets = [nt.FeedForward(*make(n), activation=jax.nn.sigmoid) for n in (1, 2, 5)]
     samples = np.stack([INPUTS, -0.5 * INPUTS])
     found = nt.width_log_partition(nets, samples, 2.1)
     assert found.shape == (2, 3)
@@ -98,7 +101,7 @@ def test_networks_of_different_widths_go_through_one_program():
 def test_gradients_are_those_of_finite_differences(net):
     order = np.arange(HIDDEN)
     weights = jnp.array([0.3, -1.0, 0.5, 0.2, 1.0])
-    score = jax.jit(lambda net, beta: weights @ nt.nested_log_partition(net, INPUTS, beta, m=0.1, order=order))
+    score = lambda net, beta: weights @ nested(net, INPUTS, beta, 0.1, order)  # noqa: E731
     pull, by_beta = jax.jit(jax.grad(score, (0, 1)))(net, 1.3)
     step = 1e-5  # error step² of order 1e-10, and rounding 1e-14 / step
     np.testing.assert_allclose(by_beta, (score(net, 1.3 + step) - score(net, 1.3 - step)) / (2 * step), rtol=1e-7)
