@@ -9,8 +9,34 @@ smaller than the D of (11.5); λ (`multiplier`) the multiplier of free-energy pr
 either sign. Entropies are in nats, time in steps of learning unless said otherwise.
 """
 
+from nnthermo.mechanics.action import ActionGradient as ActionGradient
+from nnthermo.mechanics.action import action_gradient as action_gradient
+from nnthermo.mechanics.action import effective_planck_squared as effective_planck_squared
+from nnthermo.mechanics.action import learning_coefficient as learning_coefficient
+from nnthermo.mechanics.action import planck_constant as planck_constant
+from nnthermo.mechanics.action import shifted_phase as shifted_phase
+from nnthermo.mechanics.action import stationary_entropy_production_action as stationary_entropy_production_action
+from nnthermo.mechanics.action import unshifted_phase as unshifted_phase
+from nnthermo.mechanics.bridge import SchrodingerBridge as SchrodingerBridge
+from nnthermo.mechanics.bridge import density_and_phase as density_and_phase
+from nnthermo.mechanics.bridge import heat_pair as heat_pair
+from nnthermo.mechanics.bridge import schrodinger_bridge as schrodinger_bridge
 from nnthermo.mechanics.chemical_potential import ChemicalPotential as ChemicalPotential
 from nnthermo.mechanics.chemical_potential import chemical_potential as chemical_potential
+from nnthermo.mechanics.currents import angular_momentum as angular_momentum
+from nnthermo.mechanics.currents import circulation as circulation
+from nnthermo.mechanics.currents import probability_current as probability_current
+from nnthermo.mechanics.currents import wave_velocity as wave_velocity
+from nnthermo.mechanics.currents import winding_number as winding_number
+from nnthermo.mechanics.eigenstates import Eigenstates as Eigenstates
+from nnthermo.mechanics.eigenstates import schrodinger_eigenstates as schrodinger_eigenstates
+from nnthermo.mechanics.fourier import inverse_laplacian as inverse_laplacian
+from nnthermo.mechanics.fourier import spectral_derivative as spectral_derivative
+from nnthermo.mechanics.fourier import spectral_divergence as spectral_divergence
+from nnthermo.mechanics.fourier import spectral_gradient as spectral_gradient
+from nnthermo.mechanics.fourier import spectral_interpolate as spectral_interpolate
+from nnthermo.mechanics.fourier import spectral_laplacian as spectral_laplacian
+from nnthermo.mechanics.fourier import two_thirds_filter as two_thirds_filter
 from nnthermo.mechanics.grand_canonical import GrandCanonical as GrandCanonical
 from nnthermo.mechanics.grand_canonical import addition_energy as addition_energy
 from nnthermo.mechanics.grand_canonical import grand_canonical as grand_canonical
@@ -20,6 +46,11 @@ from nnthermo.mechanics.grand_canonical import mean_neuron_number as mean_neuron
 from nnthermo.mechanics.grand_canonical import neuron_number_distribution as neuron_number_distribution
 from nnthermo.mechanics.grand_canonical import neuron_number_variance as neuron_number_variance
 from nnthermo.mechanics.grid import Grid as Grid
+from nnthermo.mechanics.madelung import MadelungFlow as MadelungFlow
+from nnthermo.mechanics.madelung import madelung_energy as madelung_energy
+from nnthermo.mechanics.madelung import madelung_evolve as madelung_evolve
+from nnthermo.mechanics.madelung import madelung_rhs as madelung_rhs
+from nnthermo.mechanics.madelung import quantum_potential as quantum_potential
 from nnthermo.mechanics.matched_batch import GradientNoise as GradientNoise
 from nnthermo.mechanics.matched_batch import Matched as Matched
 from nnthermo.mechanics.matched_batch import gradient_noise as gradient_noise
@@ -39,3 +70,24 @@ from nnthermo.mechanics.multivalued import (
 )
 from nnthermo.mechanics.multivalued import single_valuedness_defect as single_valuedness_defect
 from nnthermo.mechanics.multivalued import unwrap_free_energy as unwrap_free_energy
+from nnthermo.mechanics.nelson import born_samples as born_samples
+from nnthermo.mechanics.nelson import nelson_drift as nelson_drift
+from nnthermo.mechanics.nelson import nelson_drift_on_grid as nelson_drift_on_grid
+from nnthermo.mechanics.nelson import nelson_ensemble as nelson_ensemble
+from nnthermo.mechanics.planck import PlanckEstimate as PlanckEstimate
+from nnthermo.mechanics.planck import estimate_planck_squared as estimate_planck_squared
+from nnthermo.mechanics.planck import velocity_from_densities as velocity_from_densities
+from nnthermo.mechanics.planck_samples import SampledPlanck as SampledPlanck
+from nnthermo.mechanics.planck_samples import planck_squared_from_samples as planck_squared_from_samples
+from nnthermo.mechanics.polar import PolarForm as PolarForm
+from nnthermo.mechanics.polar import madelung_from_wavefunction as madelung_from_wavefunction
+from nnthermo.mechanics.polar import madelung_residual as madelung_residual
+from nnthermo.mechanics.polar import wavefunction_from_madelung as wavefunction_from_madelung
+from nnthermo.mechanics.polar import wavefunction_from_phase as wavefunction_from_phase
+from nnthermo.mechanics.schrodinger import SchrodingerFlow as SchrodingerFlow
+from nnthermo.mechanics.schrodinger import hamiltonian as hamiltonian
+from nnthermo.mechanics.schrodinger import norm as norm
+from nnthermo.mechanics.schrodinger import schrodinger_energy as schrodinger_energy
+from nnthermo.mechanics.schrodinger import schrodinger_evolve as schrodinger_evolve
+from nnthermo.mechanics.wave_packets import coherent_state as coherent_state
+from nnthermo.mechanics.wave_packets import gaussian_wave_packet as gaussian_wave_packet

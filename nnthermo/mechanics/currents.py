@@ -1,0 +1,156 @@
+"""Currents, windings and angular momentum of wave functions.
+
+One quantum of circulation, M∮u·dq = 2πħ, is the exchange of one neuron when ħ = μ/2π (arXiv:2012.05082, recalled).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnthermo._checks import check, real_array
+from nnthermo._typing import Array, Scalar
+from nnthermo.mechanics.fourier import (
+    number_array,
+    spectral_derivative,
+    spectral_gradient,
+    spectral_interpolate,
+    to_complex,
+)
+from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.schrodinger import flux_shift, walls
+
+
+def probability_current(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any = None) -> Array:
+    """J = (ħ/M) Im(Ψ* (∇ + 2πiν/L) Ψ), (..., *points, d): ∂|Ψ|²/∂t + ∇·J = 0.
+
+    Args:
+        psi: Ψ, (..., *points).
+        grid: rings, or hard walls (Ψ is zero there).
+        hbar: ħ.
+        mass: M.
+        flux: ν through each ring, in quanta.
+    """
+    psi = to_complex(number_array("psi", psi))
+    grid.check("psi", psi)
+    real = psi.real.dtype
+    J = (jnp.conj(psi)[..., None] * spectral_gradient(psi, grid, odd=walls(grid))).imag
+    shift = flux_shift(flux, grid)
+    if shift is not None:
+        J = J + (jnp.abs(psi) ** 2)[..., None] * shift.astype(real).reshape((1,) * psi.ndim + shift.shape)
+    return jnp.asarray(hbar, real) / jnp.asarray(mass, real) * J
+
+
+def _loop(loop: Any, d: int) -> Array:
+    loop = real_array("loop", loop, ndim=2)
+    check("loop", f"have shape (L, {d}) with L at least 3", loop.shape[0] >= 3 and loop.shape[1] == d, loop.shape)
+    return loop
+
+
+def winding_number(psi: Any, loop: Any, grid: Grid) -> Array:
+    """How many times the phase of Ψ turns along a closed loop: a whole number up to rounding, ().
+
+    Ψ is interpolated by its Fourier series. Between neighbouring points the phase must turn by less than half a turn:
+    take more points until the number stays. NaN where Ψ vanishes or is NaN on the loop.
+
+    Args:
+        psi: Ψ, (*points).
+        loop: points in order, the first not repeated at the end, (L, d); counter-clockwise counts positive. A loop
+            that goes around a ring ends one step before the image of its start.
+        grid: rings, or hard walls.
+    """
+    values = spectral_interpolate(to_complex(number_array("psi", psi)), grid, _loop(loop, grid.dimensions),
+                                  odd=walls(grid))  # fmt: skip
+    ratio = jnp.roll(values, -1) * jnp.conj(values)
+    turns = jnp.sum(jnp.angle(ratio)) / (2 * jnp.pi)
+    return jnp.where(jnp.all(jnp.abs(ratio) > 0), turns, jnp.nan)
+
+
+def wave_velocity(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar) -> Callable[[Array], Array]:
+    """The function u(places) = (ħ/M) Im(∇Ψ/Ψ), places (L, d) to (L, d), by the Fourier series of Ψ.
+
+    Ψ is smooth where its velocity is not: near a vortex this is exact, and interpolating the velocity is hopeless.
+    """
+    psi = to_complex(number_array("psi", psi))
+    real, odd = psi.real.dtype, walls(grid)
+    slopes = [spectral_derivative(psi, grid, k, odd=odd) for k in range(grid.dimensions)]
+
+    def velocity(places: Array) -> Array:
+        value = spectral_interpolate(psi, grid, places, odd=odd)
+        parts = []
+        for k, slope in enumerate(slopes):  # the derivative along a wall-to-wall variable is even about its walls
+            others = tuple(axis for axis in odd if axis != k)
+            parts.append((spectral_interpolate(slope, grid, places, odd=others) / value).imag)
+        return jnp.asarray(hbar, real) / jnp.asarray(mass, real) * jnp.stack(parts, axis=-1)
+
+    return velocity
+
+
+def circulation(velocity: Any, loop: Any, *, mass: Scalar, grid: Grid | None = None) -> Array:
+    """M∮u·dq along a smooth closed loop, in units of action, ().
+
+    The loop is differentiated by Fourier series, so that the error falls exponentially with L for a smooth loop with
+    evenly spaced parameter, such as a circle. Around a ring, give the grid: the loop is then closed the shorter way.
+
+    Args:
+        velocity: a function of places, (L, d) to (L, d), or an array (*points, d) on the grid, interpolated by
+            Fourier series (smooth fields alone; between walls, fields that do not cross them).
+        loop: points in order, the first not repeated at the end, (L, d), L at least 3.
+        mass: M.
+        grid: of the array, or of the ring that the loop goes around.
+    """
+    d = np.shape(loop)[-1] if np.ndim(loop) == 2 else 0
+    loop = _loop(loop, d)
+    if callable(velocity):
+        u = real_array("velocity", velocity(loop))
+    else:
+        field = real_array("velocity", velocity)
+        check("grid", "be given with a velocity that is an array", grid is not None, grid)
+        assert grid is not None
+        check(
+            "velocity", f"have shape {(*grid.points, d)}", field.shape == (*grid.points, grid.dimensions), field.shape
+        )
+        u = jnp.stack([spectral_interpolate(field[..., k], grid, loop, odd=(k,)) for k in range(d)], axis=-1)
+    check("velocity", f"give shape {loop.shape}", u.shape == loop.shape, u.shape)
+    step = jnp.roll(loop, -1, axis=0) - loop
+    if grid is not None:
+        length = (grid.upper - grid.lower).astype(loop.dtype)[None]
+        step = jnp.where(jnp.asarray(grid.periodic)[None], step - length * jnp.round(step / length), step)
+    closure = jnp.sum(step, axis=0, keepdims=True)  # zero, or the ring that the loop goes around
+    n = len(loop)
+    share = jnp.arange(n, dtype=loop.dtype)[:, None] / n
+    wavy = jnp.concatenate([jnp.zeros_like(closure), jnp.cumsum(step, axis=0)[:-1]]) - share * closure
+    k = np.fft.fftfreq(n, 1 / n) * (np.abs(np.fft.fftfreq(n)) < 0.5)
+    k = jax.lax.complex(jnp.zeros(n, loop.dtype), jnp.asarray(2 * np.pi * k, loop.dtype))
+    tangent = jnp.fft.ifft(jnp.fft.fft(to_complex(wavy), axis=0) * k[:, None], axis=0).real + closure
+    return jnp.asarray(mass, u.dtype) * jnp.sum(u * tangent.astype(u.dtype)) / n
+
+
+def angular_momentum(psi: Any, grid: Grid, *, hbar: Scalar, center: Any = 0.0) -> Array:
+    """⟨(q - c) × (-iħ∇)⟩ / ∫|Ψ|²: L_z, (...), in two variables; the vector, (..., 3), in three.
+
+    Along rings Ψ must vanish at the ends of the box, where q jumps.
+
+    Args:
+        psi: Ψ, (..., *points).
+        grid: of two or three variables.
+        hbar: ħ.
+        center: c, a number or (d,).
+    """
+    psi = to_complex(number_array("psi", psi))
+    grid.check("psi", psi)
+    d = grid.dimensions
+    check("grid", "have two or three variables", d in (2, 3), d)
+    real = psi.real.dtype
+    c = jnp.broadcast_to(real_array("center", center), (d,)).astype(grid.lower.dtype)
+    away = (grid.coordinates - c.reshape((1,) * d + (d,))).astype(real)
+    away = jnp.broadcast_to(away, (*psi.shape, d))
+    P = probability_current(psi, grid, hbar=hbar, mass=1.0)
+    weight = grid.integrate(jnp.abs(psi) ** 2)
+
+    def about(a: int, b: int) -> Array:
+        return grid.integrate(away[..., a] * P[..., b] - away[..., b] * P[..., a]) / weight
+
+    return about(0, 1) if d == 2 else jnp.stack([about(1, 2), about(2, 0), about(0, 1)], axis=-1)

@@ -1,0 +1,188 @@
+"""Derivatives by Fourier series on the grid: waves along rings, reflected functions between walls.
+
+Along a ring a function is a sum of waves, and its derivatives are exact for every wave that the grid resolves. Between
+walls it is continued by reflection: evenly, as densities and phases of a fluid that does not cross the wall are (zero
+slope), or oddly, as wave functions between hard walls are (zero value). The cell centres of `Grid` are then half a cell
+away from the walls, and the continued function lives on a ring of twice the points. A function with another behaviour
+at the walls has a kink there, and its derivatives are of low order near it.
+
+With an even number of points the fastest wave has no first derivative on the grid; it is dropped there.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.layout import Layout, with_layout_constraint
+
+from nnthermo._checks import check, real_array
+from nnthermo._typing import Array
+from nnthermo.mechanics.grid import Grid
+
+Axes = Sequence[int]
+
+
+def to_complex(values: Array) -> Array:
+    """`values` in the complex dtype of the same precision."""
+    return values if jnp.iscomplexobj(values) else jax.lax.complex(values, jnp.zeros_like(values))
+
+
+def number_array(name: str, values: Any) -> Array:
+    """`values` as a real or complex floating-point array."""
+    return jnp.asarray(values) if jnp.iscomplexobj(values) else real_array(name, values)
+
+
+def _in_order(values: Array) -> Array:
+    return with_layout_constraint(values, Layout(major_to_minor=tuple(range(values.ndim))))
+
+
+def _transform(function: Callable[..., Array], values: Array, axes: Axes) -> Array:
+    """A Fourier transform whose input and output are laid out in memory in the order of their axes.
+
+    XLA on the CPU refuses to transform what a neighbouring operation, such as `eigh` of a matrix made of transforms,
+    wants transposed in memory (jax 0.9: "RET_CHECK failure ... fft_thunk ... IsMonotonicWithDim0Major").
+    """
+    return _in_order(function(_in_order(values), axes=tuple(axes)))
+
+
+def wave_numbers(grid: Grid, axis: int) -> Array:
+    """Angular wave numbers along one variable in the order of the FFT: (n,) on a ring, (2 n,) between walls."""
+    n = grid.points[axis] * (1 if grid.periodic[axis] else 2)
+    whole = jnp.asarray(np.fft.fftfreq(n, 1 / n), grid.lower.dtype)
+    return 2 * jnp.pi * whole / (n * grid.spacing[axis])
+
+
+def squared_wave_numbers(grid: Grid, shift: Array | None = None) -> Array:
+    """|k + shift|² of every wave of the (continued) grid; `shift` (d,), of use on rings only."""
+    total = jnp.zeros((1,) * grid.dimensions, grid.lower.dtype)
+    for axis in range(grid.dimensions):
+        k = wave_numbers(grid, axis) + (0 if shift is None else shift[axis])
+        total = total + (k**2).reshape([-1 if a == axis else 1 for a in range(grid.dimensions)])
+    return total
+
+
+def multiply_waves(values: Array, grid: Grid, symbol: Array, *, odd: Axes = ()) -> Array:
+    """Multiply the amplitude of every wave by `symbol`, an array of the (continued) grid, real or complex.
+
+    Args:
+        values: (..., *points), real or complex; real stays real, which needs symbol(-k) = symbol(k)*.
+        grid: the grid.
+        symbol: (points along rings, twice the points between walls).
+        odd: variables along which the function is odd about its walls; even about the others.
+    """
+    d, continued = grid.dimensions, values
+    for axis in range(d):
+        if not grid.periodic[axis]:
+            mirrored = jnp.flip(continued, axis - d)
+            continued = jnp.concatenate([continued, -mirrored if axis in odd else mirrored], axis - d)
+    last = tuple(range(-d, 0))
+    symbol = to_complex(symbol).astype(to_complex(values).dtype).reshape((1,) * (values.ndim - d) + symbol.shape)
+    waves = _transform(jnp.fft.fftn, to_complex(continued), last) * symbol
+    result = _transform(jnp.fft.ifftn, waves, last)[(..., *(slice(n) for n in grid.points))]
+    return result if jnp.iscomplexobj(values) else result.real
+
+
+def spectral_derivative(values: Any, grid: Grid, axis: int, *, order: int = 1, odd: Axes = ()) -> Array:
+    """∂^order values / ∂q_axis^order, (..., *points).
+
+    Args:
+        values: (..., *points), real or complex.
+        grid: the grid.
+        axis: which variable, 0 to d - 1.
+        order: of the derivative, at least 1.
+        odd: variables along which the function is odd about its walls; even about the others.
+
+    Raises:
+        ValueError: no such variable, or values of another grid.
+    """
+    values = number_array("values", values)
+    grid.check("values", values)
+    check("axis", f"be a variable of the grid, 0 to {grid.dimensions - 1}", 0 <= axis < grid.dimensions, axis)
+    k = wave_numbers(grid, axis)
+    n = len(k)
+    if order % 2 and n % 2 == 0:
+        k = k.at[n // 2].set(0)
+    turn = (1, 1j, -1, -1j)[order % 4]
+    where = axis - grid.dimensions
+    continued = values
+    if not grid.periodic[axis]:
+        mirrored = jnp.flip(values, where)
+        continued = jnp.concatenate([values, -mirrored if axis in odd else mirrored], where)
+    symbol = (turn * to_complex(k**order)).astype(to_complex(values).dtype)
+    symbol = symbol.reshape([n if a == values.ndim + where else 1 for a in range(values.ndim)])
+    waves = _transform(jnp.fft.fftn, to_complex(continued), (where,)) * symbol
+    result = _transform(jnp.fft.ifftn, waves, (where,))
+    result = jax.lax.slice_in_dim(result, 0, grid.points[axis], axis=values.ndim + where)
+    return result if jnp.iscomplexobj(values) else result.real
+
+
+def spectral_gradient(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
+    """∇ values, (..., *points, d); arguments as in `spectral_derivative`."""
+    return jnp.stack([spectral_derivative(values, grid, axis, odd=odd) for axis in range(grid.dimensions)], axis=-1)
+
+
+def spectral_laplacian(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
+    """∇² values, (..., *points); arguments as in `spectral_derivative`."""
+    parts = [spectral_derivative(values, grid, axis, order=2, odd=odd) for axis in range(grid.dimensions)]
+    return jnp.sum(jnp.stack(parts), axis=0)
+
+
+def spectral_divergence(vectors: Any, grid: Grid) -> Array:
+    """∇·vectors, (..., *points), of vectors (..., *points, d) that do not cross walls: v_k is odd about its own."""
+    vectors = number_array("vectors", vectors)
+    d = grid.dimensions
+    check("vectors", f"have a last axis of {d}, one entry a variable", vectors.shape[-1:] == (d,), vectors.shape)
+    parts = [spectral_derivative(vectors[..., axis], grid, axis, odd=(axis,)) for axis in range(d)]
+    return jnp.sum(jnp.stack(parts), axis=0)
+
+
+def inverse_laplacian(values: Any, grid: Grid) -> Array:
+    """The function of mean zero whose Laplacian is `values` less their mean, (..., *points)."""
+    values = number_array("values", values)
+    grid.check("values", values)
+    k2 = squared_wave_numbers(grid)
+    return multiply_waves(values, grid, jnp.where(k2 > 0, -1 / jnp.where(k2 > 0, k2, 1), 0))
+
+
+def two_thirds_filter(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
+    """Drop the fastest third of the waves along each variable: products of two of the rest then alias onto none."""
+    values = number_array("values", values)
+    grid.check("values", values)
+    keep = jnp.ones((1,) * grid.dimensions, grid.lower.dtype)
+    for axis in range(grid.dimensions):
+        n = grid.points[axis] * (1 if grid.periodic[axis] else 2)
+        low = jnp.asarray(np.abs(np.fft.fftfreq(n, 1 / n)) * 3 < n, grid.lower.dtype)
+        keep = keep * low.reshape([-1 if a == axis else 1 for a in range(grid.dimensions)])
+    return multiply_waves(values, grid, keep, odd=odd)
+
+
+def spectral_interpolate(values: Any, grid: Grid, places: Any, *, odd: Axes = ()) -> Array:
+    """The sum of waves through `values` at any places, (L,): exact where the grid resolves the function.
+
+    Args:
+        values: (*points), real or complex.
+        grid: the grid.
+        places: (L, d); along rings any real numbers, between walls continued by reflection.
+        odd: variables along which the function is odd about its walls; even about the others.
+    """
+    values, places = number_array("values", values), real_array("places", places, ndim=2)
+    d = grid.dimensions
+    check("values", f"have shape {grid.points}", values.shape == grid.points, values.shape)
+    check("places", f"have shape (L, {d})", places.shape[1] == d, places.shape)
+    result = to_complex(values)
+    for axis in range(d):
+        if not grid.periodic[axis]:
+            mirrored = jnp.flip(result, axis)
+            result = jnp.concatenate([result, -mirrored if axis in odd else mirrored], axis)
+    waves = _transform(jnp.fft.fftn, result, range(d)) / result.size
+    for axis in reversed(range(d)):  # contract the last variable first; the places become the first axis
+        k = wave_numbers(grid, axis).astype(places.dtype)
+        angle = (places[:, axis, None] - grid.axes[axis][0].astype(places.dtype)) * k[None]
+        phases = jax.lax.complex(jnp.cos(angle), jnp.sin(angle)).astype(waves.dtype)
+        if len(k) % 2 == 0:  # the fastest wave is as much one way round as the other
+            phases = phases.at[:, len(k) // 2].set(to_complex(phases[:, len(k) // 2].real))
+        rule = "ln,...n->l..." if axis == d - 1 else "ln,l...n->l..."
+        waves = jnp.einsum(rule, phases, waves, precision="highest")
+    return waves if jnp.iscomplexobj(values) else waves.real

@@ -1,0 +1,140 @@
+"""Schrödinger dynamics by noise (Nelson, Phys. Rev. 150, 1079, 1966): an ensemble that diffuses and has density |Ψ|².
+
+    dq = (ħ/M) (Re + Im) ∇log Ψ dt + √(ħ/M) dW.
+
+The imaginary part is the velocity of the fluid, the real part is (ħ/2M) ∇log p: a rule of learning that feels its own
+score. That is from a public source, the one named; nothing says that an actual rule of learning does so.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from nnthermo._checks import check, integer, positive, real_array
+from nnthermo._typing import Array, Scalar
+from nnthermo.mechanics.fourier import number_array, spectral_gradient, to_complex
+from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.schrodinger import walls
+
+Drift = Callable[[Array, Array], Array]
+"""Drift b(q, t) of one replica: (d,) and () to (d,)."""
+
+
+def nelson_drift(log_psi: Callable[[Array, Array], Array], *, hbar: Scalar, mass: Scalar) -> Drift:
+    """The drift b(q, t) = (ħ/M) (Re + Im) ∇log Ψ(q, t) of a wave function given as a formula.
+
+    Args:
+        log_psi: log Ψ(q, t), complex, of q (d,) and t (); any branch of the logarithm.
+        hbar: ħ.
+        mass: M.
+    """
+
+    def sum_of_parts(q: Array, t: Array) -> Array:
+        value = log_psi(q, t)
+        return value.real + value.imag
+
+    def drift(q: Array, t: Array) -> Array:
+        return jnp.asarray(hbar, q.dtype) / jnp.asarray(mass, q.dtype) * jax.grad(sum_of_parts)(q, t)
+
+    return drift
+
+
+def nelson_drift_on_grid(psi: Any, times: Any, grid: Grid, *, hbar: Scalar, mass: Scalar) -> Drift:
+    """The drift of a recorded run of `schrodinger_evolve`; Ψ and ∇Ψ are interpolated linearly in place and time.
+
+    The error is of second order in the spacings of both. The phase of Ψ must turn slowly on both. Near a node the drift
+    is large and a finite step of time jumps over it.
+
+    Args:
+        psi: Ψ, (T, *points).
+        times: (T,), evenly spaced, T at least 2.
+        grid: rings, or hard walls.
+        hbar: ħ.
+        mass: M.
+    """
+    psi, t = to_complex(number_array("psi", psi)), real_array("times", times, ndim=1)
+    check("psi", f"have shape {(len(t), *grid.points)}", psi.shape == (len(t), *grid.points), psi.shape)
+    check("times", "be at least 2", len(t) >= 2, len(t))
+    slope = spectral_gradient(psi, grid, odd=walls(grid))
+    d, h = grid.dimensions, grid.spacing
+    origin = jnp.stack([axis[0] for axis in grid.axes])
+
+    def sample(values: Array, index: Array) -> Array:
+        """Multilinear interpolation at `index` (1 + d,) in units of the spacings."""
+        low = jnp.floor(index).astype(int)
+        share = (index - jnp.floor(index)).astype(psi.real.dtype)
+        total = jnp.zeros(values.shape[1 + d :], values.dtype)
+        for corner in range(2 ** (1 + d)):
+            bits = [(corner >> k) & 1 for k in range(1 + d)]
+            weight = jnp.prod(jnp.stack([share[k] if b else 1 - share[k] for k, b in enumerate(bits)]))
+            place = [jnp.clip(low[0] + bits[0], 0, len(t) - 1)]
+            for k, n in enumerate(grid.points):
+                i = low[1 + k] + bits[1 + k]
+                place.append(i % n if grid.periodic[k] else jnp.clip(i, 0, n - 1))
+            total = total + weight * values[tuple(place)]
+        return total
+
+    def drift(q: Array, now: Array) -> Array:
+        when = jnp.clip((now - t[0]) / (t[1] - t[0]), 0, len(t) - 1)
+        index = jnp.concatenate([when[None].astype(h.dtype), (q.astype(h.dtype) - origin) / h])
+        ratio = sample(slope, index) / sample(psi, index)[None]
+        scale = jnp.asarray(hbar, q.dtype) / jnp.asarray(mass, q.dtype)
+        return scale * (ratio.real + ratio.imag).astype(q.dtype)
+
+    return drift
+
+
+def born_samples(key: Array, psi: Any, grid: Grid, count: int) -> Array:
+    """`count` places drawn from |Ψ|²: a cell by its probability, then anywhere in it, (count, d)."""
+    psi = number_array("psi", psi)
+    check("psi", f"have shape {grid.points}", psi.shape == grid.points, psi.shape)
+    choose, spread = jax.random.split(key)
+    cells = jax.random.categorical(choose, jnp.log(jnp.abs(psi) ** 2).ravel(), shape=(integer("count", count),))
+    inside = jax.random.uniform(spread, (count, grid.dimensions), grid.lower.dtype, -0.5, 0.5)
+    return grid.coordinates.reshape(-1, grid.dimensions)[cells] + inside * grid.spacing[None]
+
+
+def nelson_ensemble(
+    key: Array, drift: Drift, q0: Any, times: Any, *, hbar: Scalar, mass: Scalar, substeps: int = 1
+) -> Array:
+    """Replicas that follow dq = b dt + √(ħ/M) dW, (T, R, d); for b = `nelson_drift` their density is |Ψ|².
+
+    Heun's method, of weak order 2 for noise that does not depend on q. Ensemble means carry an error 1/√R besides.
+
+    Args:
+        key: of the noise.
+        drift: b(q, t).
+        q0: replicas at the first time, (R, d), drawn from |Ψ|² there.
+        times: increasing, (T,).
+        hbar: ħ; with the mass it sets the noise, ħ/M a unit of time.
+        mass: M.
+        substeps: equal steps between neighbouring times.
+    """
+    q, t = real_array("q0", q0, ndim=2), real_array("times", times, ndim=1)
+    check("times", "be at least 2", len(t) >= 2, len(t))
+    positive("hbar", hbar)
+    positive("mass", mass)
+    n = integer("substeps", substeps)
+    check("substeps", "be at least 1", n >= 1, n)
+    t = t.astype(q.dtype)
+    noise = jnp.sqrt(jnp.asarray(hbar, q.dtype) / jnp.asarray(mass, q.dtype))
+    many = jax.vmap(drift, in_axes=(0, None))
+
+    def interval(q: Array, now: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        key, begin, end = now
+        h = (end - begin) / n
+
+        def step(k: Array, q: Array) -> Array:
+            kick = noise * jnp.sqrt(h) * jax.random.normal(jax.random.fold_in(key, k), q.shape, q.dtype)
+            at = begin + jnp.asarray(k, q.dtype) * h
+            first = many(q, at)
+            second = many(q + h * first + kick, at + h)
+            return q + h * (first + second) / 2 + kick
+
+        q = jax.lax.fori_loop(0, n, step, q)
+        return q, q
+
+    _, later = jax.lax.scan(interval, q, (jax.random.split(key, len(t) - 1), t[:-1], t[1:]))
+    return jnp.concatenate([q[None], later])

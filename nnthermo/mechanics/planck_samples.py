@@ -1,0 +1,270 @@
+"""ħ² from samples of one variable: an ensemble of replicas seen at several times, with a bootstrap error.
+
+Histograms have no third derivative. The density is fitted as log p(q, t) = Σ_k a_k(t) P_k(q) - log Z(t), an exponential
+family whose coefficients a_k(t) are polynomials in time, by maximum likelihood. The likelihood is concave and knows the
+samples by their moments ⟨P_k⟩ at each time alone, so that a bootstrap costs one matrix product a resample. Everything
+that `estimate_planck_squared` needs is then a derivative of the fit. Own design.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnthermo._checks import check, finite, integer, positive, real_array
+from nnthermo._typing import Array, Scalar
+
+
+class SampledPlanck(NamedTuple):
+    """ħ² of an ensemble.
+
+    Attributes:
+        value: ħ², of either sign, in units (mass × unit of q² / unit of time)².
+        error: half the central 68 % of bootstrap resamples of the replicas. It does not know the bias of a family of
+            densities too small for the ensemble: see `misfit`.
+        bias: median of the resamples less the value.
+        residual: share of the acceleration left unexplained, from products of two halves of the replicas: noise apart
+            0 to 1.
+        signal: share of the quantum acceleration that changes in time, 0 to 1.
+        misfit: χ² a degree of freedom of the moments against the fit, with their sampled covariance: about 1 where the
+            family holds the ensemble, if samples at different times are independent or T is large.
+        converged: whether the fit and the fits of all resamples came to rest.
+    """
+
+    value: Array
+    error: Array
+    bias: Array
+    residual: Array
+    signal: Array
+    misfit: Array
+    converged: Array
+
+
+class _Basis(NamedTuple):
+    """Tables on the interval -1..1: `polynomials` (4, K, n), with derivatives 0-3; `times` (3, J, T)."""
+
+    polynomials: Array
+    step: Array
+    times: Array
+
+
+def _legendre(degree: int, at: Any, derivatives: int, *, first: int) -> np.ndarray:
+    """Legendre polynomials of degrees first..degree and their derivatives, (derivatives + 1, degrees, *at)."""
+    rows = [np.polynomial.Legendre.basis(k) for k in range(first, degree + 1)]
+    return np.stack([np.stack([r.deriv(d)(at) if d else r(at) for r in rows]) for d in range(derivatives + 1)])
+
+
+def planck_squared_from_samples(
+    samples: Any,
+    times: Any,
+    *,
+    key: Array,
+    mass: Scalar = 1.0,
+    degree: int = 4,
+    time_degree: int = 3,
+    resamples: int = 50,
+    interval: tuple[float, float] | None = None,
+    points: int = 400,
+) -> SampledPlanck:
+    """ħ² of replicas q_r(t) from samples of one coordinate; the potential is unknown and at rest.
+
+    A plain gradient flow with constant diffusion D gives -4D² for M = 1, a Schrödinger ensemble (`nelson_ensemble`)
+    +ħ². `degree` 2 is a Gaussian at each time, 4 knows skewness and two maxima; `time_degree` should be
+    as low as `misfit` allows. Raise both until `misfit` is about 1, and mind that the error grows with them.
+
+    Args:
+        samples: q, (T, R): replica r is one column, the same at all times; T above `time_degree`, R at least 10.
+        times: (T,), increasing. The whole of them should see the density change.
+        key: of the bootstrap.
+        mass: M.
+        degree: K, even: of the polynomial log p in q.
+        time_degree: J, of the polynomials a_k(t), at least 2.
+        resamples: of the bootstrap over replicas.
+        interval: ends that hold every sample; default: those of the samples and a tenth of their distance. The
+            density is zero outside.
+        points: of the quadrature on the interval.
+
+    Raises:
+        ValueError: shapes, samples outside of `interval`, NaN.
+    """
+    q, t = real_array("samples", samples, ndim=2), real_array("times", times, ndim=1)
+    K, J, B = integer("degree", degree), integer("time_degree", time_degree), integer("resamples", resamples)
+    check("samples", f"have shape ({len(t)}, R), R at least 10", q.shape[0] == len(t) and q.shape[1] >= 10, q.shape)
+    check("degree", "be even and at least 2", K >= 2 and K % 2 == 0, K)
+    check("time_degree", "be at least 2", J >= 2, J)
+    check("times", f"be more than the degree in time, {J}", len(t) > J, len(t))
+    check("resamples", "be at least 2", B >= 2, B)
+    positive("mass", mass)
+    finite("samples", q)
+    if interval is None:
+        low, high = jnp.min(q), jnp.max(q)
+        low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
+    else:
+        low, high = (jnp.asarray(end, q.dtype) for end in interval)
+        if not isinstance(q, jax.core.Tracer):
+            check("samples", f"lie in the interval {interval}", bool(jnp.all((q >= low) & (q <= high))),
+                  f"{float(q.min())} to {float(q.max())}")  # fmt: skip
+    n = integer("points", points)
+    at = -1 + 2 * (np.arange(n) + 0.5) / n
+    table = jnp.asarray(_legendre(K, at, 3, first=1), q.dtype)
+    basis = _Basis(table, jnp.asarray(2 / n, q.dtype), _time_table(t.astype(q.dtype), J))
+    return _estimate(q, t.astype(q.dtype), low, high, key, jnp.asarray(mass, q.dtype), basis, B)
+
+
+def _time_table(t: Array, J: int) -> Array:
+    """Legendre polynomials in time of degrees 0..J, with two derivatives, on -1..1: (3, J + 1, T)."""
+    tau = 2 * (t - t[0]) / (t[-1] - t[0]) - 1
+    one, zero = jnp.ones_like(tau), jnp.zeros_like(tau)
+    rows = [[one, zero, zero], [tau, one, zero]]
+    for k in range(2, J + 1):
+        (a, a1, a2), (b, b1, b2) = rows[-1], rows[-2]
+        c, s = (2 * k - 1) / k, (k - 1) / k
+        rows.append([c * tau * a - s * b, c * (a + tau * a1) - s * b1, c * (2 * a1 + tau * a2) - s * b2])
+    return jnp.stack([jnp.stack(row) for row in rows], axis=1)
+
+
+@partial(jax.jit, static_argnums=(7,))
+def _estimate(
+    q: Array, t: Array, low: Array, high: Array, key: Array, M: Array, basis: _Basis, B: int
+) -> SampledPlanck:
+    T, R = q.shape
+    y = (2 * q - low - high) / (high - low)
+    K = basis.polynomials.shape[1]
+    rows = [y, (3 * y**2 - 1) / 2]
+    for k in range(3, K + 1):
+        rows.append(((2 * k - 1) * y * rows[-1] - (k - 1) * rows[-2]) / k)
+    features = jnp.stack(rows)  # (K, T, R)
+    moments = jnp.mean(features, axis=2)
+
+    A, rest = _fit(moments, jnp.zeros((K, basis.times.shape[1]), q.dtype), basis, 60)
+    halves = [features[:, :, ::2], features[:, :, 1::2]]
+
+    def estimate(moments: list[Array], iterations: int) -> tuple[tuple[Array, Array, Array], Array]:
+        fits, rests = zip(*(_fit(m, A, basis, iterations) for m in moments), strict=True)
+        return _regress(fits, basis), jnp.maximum(*rests)
+
+    def drawn(key: Array, half: Array) -> Array:
+        count = half.shape[2]
+        counts = jnp.zeros(count, q.dtype).at[jax.random.randint(key, (count,), 0, count)].add(1)
+        return jnp.einsum("ktr,r->kt", half, counts, precision="highest") / count
+
+    def resample(key: Array) -> tuple[Array, Array]:
+        found, rest = estimate([drawn(k, h) for k, h in zip(jax.random.split(key), halves, strict=True)], 15)
+        return found[0], rest
+
+    (value, residual, signal), rest_of_halves = estimate([jnp.mean(h, axis=2) for h in halves], 30)
+    scale = M**2 * ((high - low) / 2) ** 4 / ((t[-1] - t[0]) / 2) ** 2
+    values, rests = jax.lax.map(resample, jax.random.split(key, B))
+    log_p = _log_density(A, basis)
+    fitted = jnp.einsum("kn,tn->kt", basis.polynomials[0], jnp.exp(log_p) * basis.step, precision="highest")
+    centred = features - moments[:, :, None]
+    covariance = jnp.einsum("ktr,ltr->tkl", centred, centred, precision="highest") / R**2
+    off = (moments - fitted).T
+    solved = jnp.linalg.solve(covariance, off[..., None])[..., 0]
+    misfit = jnp.sum(off * solved) / (K * (T - basis.times.shape[1]))
+    small = 1e-3 / R  # of the likelihood of one sample; its sampling error is of order 1/R
+    converged = (rest < small) & (rest_of_halves < small) & jnp.all(rests < small) & jnp.all(jnp.isfinite(values))
+    low_end, middle, high_end = jnp.quantile(values, jnp.asarray([0.1587, 0.5, 0.8413], q.dtype))
+    error, bias = (high_end - low_end) / 2, middle - value
+    return SampledPlanck(scale * value, scale * error, scale * bias, residual, signal, misfit, converged)
+
+
+def _log_density(A: Array, basis: _Basis) -> Array:
+    """log p at each time and point, (T, n), of coefficients A (K, J + 1)."""
+    a = jnp.einsum("kj,jt->tk", A, basis.times[0], precision="highest")
+    log_p = jnp.einsum("tk,kn->tn", a, basis.polynomials[0], precision="highest")
+    return log_p - jax.nn.logsumexp(log_p, axis=1, keepdims=True) - jnp.log(basis.step)
+
+
+def _fit(moments: Array, A: Array, basis: _Basis, iterations: int) -> tuple[Array, Array]:
+    """Coefficients of largest likelihood by Levenberg's method; the last decrement squared tells how far from rest."""
+    K, J = A.shape
+    P, B = basis.polynomials[0], basis.times[0]
+    T = B.shape[1]
+
+    def likelihood(A: Array) -> Array:
+        a = jnp.einsum("kj,jt->tk", A, B, precision="highest")
+        heights = jnp.einsum("tk,kn->tn", a, P, precision="highest")
+        return (jnp.sum(a.T * moments) - jnp.sum(jax.nn.logsumexp(heights, axis=1))) / T
+
+    def step(_: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        A, damping, _rest = state
+        p = jnp.exp(_log_density(A, basis)) * basis.step
+        mean = jnp.einsum("tn,kn->tk", p, P, precision="highest")
+        away = P[None] - mean[:, :, None]
+        covariance = jnp.einsum("tn,tkn,tln->tkl", p, away, away, precision="highest")
+        slope = jnp.einsum("kt,jt->kj", moments - mean.T, B, precision="highest").ravel() / T
+        bend = jnp.einsum("tkl,it,jt->kilj", covariance, B, B, precision="highest").reshape(K * J, K * J) / T
+        scale = 1 / jnp.sqrt(jnp.diag(bend))
+        scaled = bend * scale[:, None] * scale[None] + damping * jnp.eye(K * J, dtype=A.dtype)
+        move = scale * jnp.linalg.solve(scaled, scale * slope)
+        tried = A + move.reshape(K, J)
+        better = likelihood(tried) >= likelihood(A) - 10 * jnp.finfo(A.dtype).eps
+        damping = jnp.where(better, damping / 10, jnp.maximum(damping, 1e-8) * 10)
+        return jnp.where(better, tried, A), damping, jnp.sum(move * slope)
+
+    first = (A, jnp.asarray(1e-2, A.dtype), jnp.asarray(jnp.inf, A.dtype))
+    A, _, rest = jax.lax.fori_loop(0, iterations, step, first)
+    return A, rest
+
+
+def _fields(A: Array, basis: _Basis) -> tuple[Array, Array, Array]:
+    """Acceleration D_t u, quantum acceleration G and weight, (T, n) each.
+
+    The weight p is let go to zero in the tails, where the polynomial is a guess, and at the ends of time, where its
+    derivatives are worst.
+    """
+    a0, a1, a2 = (jnp.einsum("kj,jt->tk", A, B, precision="highest") for B in basis.times)
+
+    def series(a: Array, derivative: int) -> Array:
+        return jnp.einsum("tk,kn->tn", a, basis.polynomials[derivative], precision="highest")
+
+    p = jnp.exp(_log_density(A, basis))
+    weight = p * basis.step
+
+    def centred(f: Array) -> Array:
+        return f - jnp.sum(weight * f, axis=1, keepdims=True)
+
+    rate = centred(series(a1, 0))  # ∂log p/∂t
+    rate2 = centred(series(a2, 0)) - jnp.sum(weight * rate**2, axis=1, keepdims=True)  # ∂²log p/∂t²
+    s, s1, s2 = (series(a0, d) for d in (1, 2, 3))
+    u = -_below(weight * rate) / p
+    u_t = -_below(weight * (rate2 + rate**2)) / p - u * rate
+    acceleration = u_t - u * (rate + u * s)  # ∂u/∂q = -∂log p/∂t - u ∂log p/∂q
+    G = (s2 + s * s1) / 4
+
+    below = jnp.clip(jnp.cumsum(weight, axis=1) - weight / 2, 0, 1)
+    window = (basis.times[0, 0] - basis.times[0, 1] ** 2)[:, None] ** 2
+    return acceleration, G, weight * window * (4 * below * (1 - below)) ** 2
+
+
+def _regress(halves: Sequence[Array], basis: _Basis) -> tuple[Array, Array, Array]:
+    """theta = (ħ/M)² in units of the interval, the unexplained share and the share of G that changes in time.
+
+    G of one half of the replicas is multiplied by the acceleration, and by G, of the other half: noise that is squared
+    would draw the ratio towards zero.
+    """
+    (a1, G1, w1), (a2, G2, w2) = (_fields(A, basis) for A in halves)
+    weight = (w1 + w2) / 2
+    total = jnp.sum(weight, axis=0, keepdims=True)
+    whole = jnp.sum(weight * G1 * G2)
+
+    def moving(f: Array) -> Array:
+        return f - jnp.sum(weight * f, axis=0, keepdims=True) / total
+
+    a1, a2, G1, G2 = (moving(f) for f in (a1, a2, G1, G2))
+    power = jnp.sum(weight * G1 * G2)
+    theta = jnp.sum(weight * (G1 * a2 + G2 * a1)) / (2 * power)
+    left = jnp.sum(weight * (a1 - theta * G1) * (a2 - theta * G2)) / jnp.sum(weight * a1 * a2)
+    return theta, jnp.sqrt(jnp.maximum(left, 0)), jnp.sqrt(power / whole)
+
+
+def _below(mass: Array) -> Array:
+    """∫ up to each point of what integrates to zero, from the nearer end: tails keep their relative accuracy."""
+    left = jnp.cumsum(mass, axis=1) - mass / 2
+    right = jnp.cumsum(mass[:, ::-1], axis=1)[:, ::-1] - mass / 2
+    middle = jnp.arange(mass.shape[1]) < mass.shape[1] // 2
+    return jnp.where(jnp.broadcast_to(middle[None], mass.shape), left, -right)

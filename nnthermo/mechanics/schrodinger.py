@@ -1,0 +1,185 @@
+"""The Schrödinger equation iħ ∂Ψ/∂t = -(ħ²/2M) ∇²Ψ + V Ψ, split into kinetic and potential steps.
+
+The equation of arXiv:2012.05082 (recalled; M = 1/(2γ) re-derived), for wave functions Ψ = √p exp(iF/ħ) of the trainable
+variables. The form (11.9) of arXiv:2004.09280, -i ∂Ψ/∂t = (D_seed/2) ∇²Ψ, is this one with ħ/M = D_seed = 2D, V = 0 and
+Ψ in place of its complex conjugate.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnthermo._checks import check, positive, real_array, refuse
+from nnthermo._typing import Array, Scalar
+from nnthermo.mechanics.fourier import multiply_waves, number_array, squared_wave_numbers, to_complex
+from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.madelung import whole_records
+
+
+class SchrodingerFlow(NamedTuple):
+    """A run of the Schrödinger equation.
+
+    Attributes:
+        times: (S,), the first is the start.
+        psi: Ψ, (S, *points), complex.
+    """
+
+    times: Array
+    psi: Array
+
+
+# Fractions of the step, potential and kinetic in turn, potential first and last. Order 4: the six-stage method of
+# Blanes & Moan (J. Comput. Appl. Math. 142, 313, 2002), whose error is hundreds of times less than Yoshida's triple
+# jump at equal cost; its conditions of order 3 and 4 are tested.
+_A = (0.0792036964311957, 0.353172906049774, -0.0420650803577195)
+_B = (0.209515106613362, -0.143851773179818)
+_HALF = (*_A, 1 - 2 * sum(_A), *_A[::-1])
+SPLITTINGS = {2: ((0.5, 0.5), (1.0,)), 4: (_HALF, (*_B, 0.5 - sum(_B), 0.5 - sum(_B), *_B[::-1]))}
+
+
+def flux_shift(flux: Any, grid: Grid) -> Array | None:
+    """Shift 2πν/L of the wave numbers of rings with flux ν; None without flux."""
+    if flux is None:
+        return None
+    nu = jnp.broadcast_to(real_array("flux", flux), (grid.dimensions,))
+    if not all(grid.periodic):
+        refuse("flux", "be None between walls: only rings hold flux", flux)
+    return 2 * jnp.pi * nu.astype(grid.lower.dtype) / (grid.upper - grid.lower)
+
+
+def walls(grid: Grid) -> tuple[int, ...]:
+    """The variables along which wave functions are odd: those between (hard) walls."""
+    return tuple(k for k, ring in enumerate(grid.periodic) if not ring)
+
+
+def schrodinger_evolve(
+    psi: Any,
+    potential: Any,
+    grid: Grid,
+    *,
+    hbar: Scalar,
+    mass: Scalar,
+    dt: Scalar,
+    steps: int,
+    order: int = 4,
+    save_every: int | None = None,
+    flux: Any = None,
+    start: Scalar = 0.0,
+) -> SchrodingerFlow:
+    """Run the Schrödinger equation from Ψ: split steps of order 2 or 4, exact in space for waves the grid resolves.
+
+    Unitary: the norm is kept to rounding (float32: about 1e-7 √steps). Free motion is exact for any step. Aliasing of
+    waves faster than the grid holds is not seen by the method; look at the spectrum of Ψ.
+
+    Args:
+        psi: Ψ at the start, (*points), real or complex.
+        potential: V, (*points), or a function of the time that returns it (traced once a function object).
+        grid: rings; between walls, which are hard, Ψ vanishes at the walls.
+        hbar: ħ > 0.
+        mass: M > 0.
+        dt: step of time; negative runs backwards.
+        steps: how many.
+        order: 2 (one Fourier pair a step) or 4 (six).
+        save_every: steps between records, a divisor of `steps`; default: the end alone, besides the start.
+        flux: ν through each ring in quanta, a number or (d,): ∇ becomes ∇ + 2πiν/L.
+        start: time at the start, of use with a potential that depends on time.
+    """
+    psi = to_complex(number_array("psi", psi))
+    check("psi", f"have shape {grid.points}", psi.shape == grid.points, psi.shape)
+    positive("hbar", hbar)
+    positive("mass", mass)
+    check("order", "be 2 or 4", order in SPLITTINGS, order)
+    steps, every = whole_records(steps, save_every)
+    real = psi.real.dtype
+    moving = potential if callable(potential) else None
+    V = jnp.zeros((), real) if moving else real_array("potential", potential).astype(real)
+    check("potential", f"have shape {grid.points}", moving is not None or V.shape == grid.points, V.shape)
+    numbers = [jnp.asarray(n, real) for n in (hbar, mass, dt, start)]
+    return _evolve(psi, V, grid, flux_shift(flux, grid), *numbers, moving, order, steps, every)
+
+
+@partial(jax.jit, static_argnums=(8, 9, 10, 11))
+def _evolve(
+    psi: Array,
+    V: Array,
+    grid: Grid,
+    shift: Array | None,
+    h: Array,
+    M: Array,
+    dt: Array,
+    start: Array,
+    moving: Callable[[Array], Any] | None,
+    order: int,
+    steps: int,
+    every: int,
+) -> SchrodingerFlow:
+    kicks, drifts = SPLITTINGS[order]
+    energy = h * squared_wave_numbers(grid, shift).astype(h.dtype) / (2 * M)
+
+    def turn(angle: Array) -> Array:
+        return jax.lax.complex(jnp.cos(angle), -jnp.sin(angle))
+
+    factors = {b: turn(b * dt * energy) for b in set(drifts)}
+    still = {a: turn(a * dt * V / h) for a in set(kicks)}
+
+    def kick(psi: Array, a: float, t: Array) -> Array:
+        if moving is None:
+            return psi * still[a]
+        now = real_array("potential", moving(t)).astype(h.dtype)
+        check("potential", f"return shape {grid.points}", now.shape == grid.points, now.shape)
+        return psi * turn(a * dt * now / h)
+
+    def step(k: Array, psi: Array) -> Array:
+        t = start + k.astype(h.dtype) * dt
+        passed = np.cumsum((0.0, *drifts))
+        for stage, a in enumerate(kicks):
+            psi = kick(psi, a, t + float(passed[stage]) * dt)
+            if stage < len(drifts):
+                psi = multiply_waves(psi, grid, factors[drifts[stage]], odd=walls(grid))
+        return psi
+
+    def record(psi: Array, first: Array) -> tuple[Array, Array]:
+        psi = jax.lax.fori_loop(0, every, lambda k, psi: step(first + k, psi), psi)
+        return psi, psi
+
+    records = jnp.arange(steps // every, dtype=jnp.int32) * every
+    _, later = jax.lax.scan(record, psi, records)
+    times = start + jnp.arange(steps // every + 1, dtype=h.dtype) * every * dt
+    return SchrodingerFlow(times, jnp.concatenate([psi[None], later]))
+
+
+def norm(psi: Any, grid: Grid) -> Array:
+    """∫|Ψ|² d^dq, (...)."""
+    psi = number_array("psi", psi)
+    return grid.integrate(jnp.abs(psi) ** 2)
+
+
+def hamiltonian(psi: Any, potential: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any = None) -> Array:
+    """HΨ = -(ħ²/2M) ∇²Ψ + V Ψ, (..., *points), complex.
+
+    Args:
+        psi: Ψ, (..., *points).
+        potential: V, (*points).
+        grid: rings, or hard walls.
+        hbar: ħ.
+        mass: M.
+        flux: ν through each ring, in quanta.
+    """
+    psi = to_complex(number_array("psi", psi))
+    grid.check("psi", psi)
+    real = psi.real.dtype
+    V = jnp.broadcast_to(real_array("potential", potential).astype(real), psi.shape)
+    h, M = jnp.asarray(hbar, real), jnp.asarray(mass, real)
+    kinetic = h**2 / (2 * M) * squared_wave_numbers(grid, flux_shift(flux, grid)).astype(real)
+    return multiply_waves(psi, grid, kinetic, odd=walls(grid)) + V.astype(psi.dtype) * psi
+
+
+def schrodinger_energy(psi: Any, potential: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any = None) -> Array:
+    """⟨H⟩ = ∫Ψ*HΨ / ∫|Ψ|², (...), in units of the potential; arguments as in `hamiltonian`."""
+    psi = to_complex(number_array("psi", psi))
+    image = hamiltonian(psi, potential, grid, hbar=hbar, mass=mass, flux=flux)
+    return grid.integrate((jnp.conj(psi) * image).real) / norm(psi, grid)
