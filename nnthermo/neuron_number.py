@@ -12,6 +12,7 @@ log Z without its mean term is -½ log det M, and a neuron connected to nothing 
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.nn import logsumexp
 
-from nnthermo._checks import check, integer, is_concrete, real_array
+from nnthermo._checks import check, integer, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar
 from nnthermo.ensemble import bulk_hessian, log_partition
 from nnthermo.network import FeedForward
@@ -69,7 +70,7 @@ def width_log_partition(
     h = max(net.sizes[layer] for net in networks)
     kept = jnp.stack([jnp.arange(h) < net.sizes[layer] for net in networks])
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(_pad(net, layer, h) for net in networks))
-    return _map(stacked, kept, inputs, beta, layer, m, mean_term, normalised, 0)
+    return _map(stacked, kept, inputs, beta, layer, m, mean_term, normalised, True)
 
 
 def nested_log_partition(
@@ -114,7 +115,7 @@ def nested_log_partition(
             check("order", f"be a permutation of 0, ..., {h - 1}", whole, order)
         rank = jnp.argsort(order)
     kept = rank[None, :] < jnp.asarray(chosen)[:, None]
-    return _map(net, kept, inputs, beta, layer, m, mean_term, normalised, None)
+    return _map(net, kept, inputs, beta, layer, m, mean_term, normalised, False)
 
 
 def subset_log_partition(
@@ -146,7 +147,7 @@ def subset_log_partition(
     h = _hidden(net, layer)
     check("net", "have at most 16 neurons in that layer", h <= 16, h)
     kept = np.array(list(itertools.product((False, True), repeat=h)))
-    each = _map(net, jnp.asarray(kept), inputs, beta, layer, m, mean_term, normalised, None)
+    each = _map(net, jnp.asarray(kept), inputs, beta, layer, m, mean_term, normalised, False)
     sizes = kept.sum(axis=1)
     return jnp.stack([logsumexp(each[..., np.flatnonzero(sizes == n)], axis=-1) for n in range(h + 1)], axis=-1)
 
@@ -203,16 +204,33 @@ def _map(
     m: Scalar,
     mean_term: bool,
     normalised: bool,
-    net_axis: int | None,
+    stacked: bool,
 ) -> Array:
     u = real_array("inputs", inputs)
     width = net.weights[0].shape[-1]
     check("inputs", f"have shape ({width},) or (samples, {width})", u.ndim in (1, 2) and u.shape[-1] == width, u.shape)
+    positive("beta", beta)
+    beta, m = real_array("beta", beta, shape=()), real_array("m", m, shape=())
+    no_m = is_concrete(m) and float(m) == 0  # known to be 0, m leaves less to compile
+    return _log_partitions(net, kept, u, beta, None if no_m else m, layer, mean_term, normalised, stacked)
 
+
+@partial(jax.jit, static_argnames=("layer", "mean_term", "normalised", "stacked"))
+def _log_partitions(
+    net: FeedForward,
+    kept: Array,
+    u: Array,
+    beta: Array,
+    m: Array | None,
+    layer: int,
+    mean_term: bool,
+    normalised: bool,
+    stacked: bool,
+) -> Array:
     def one(net: FeedForward, kept: Array, u: Array) -> Array:
-        return _log_partition(net, kept, u, beta, layer, m, mean_term, normalised)
+        return _log_partition(net, kept, u, beta, layer, 0.0 if m is None else m, mean_term, normalised)
 
-    widths = jax.vmap(one, in_axes=(net_axis, 0, None))
+    widths = jax.vmap(one, in_axes=(0 if stacked else None, 0, None))
     return widths(net, kept, u) if u.ndim == 1 else jax.vmap(widths, in_axes=(None, None, 0))(net, kept, u)
 
 

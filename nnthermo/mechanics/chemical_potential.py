@@ -1,6 +1,7 @@
 """The chemical potential at which an ensemble has a given mean number of neurons."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -52,6 +53,11 @@ def chemical_potential(
     if is_concrete(target, N):
         inside = bool(((target > N.min()) & (target < N.max())).all())
         check("mean_number", f"lie between {N.min()} and {N.max()}", inside, mean_number)
+    return _invert(terms, beta, target, N, steps)
+
+
+@partial(jax.jit, static_argnames="steps")
+def _invert(terms: Array, beta: Array, target: Array, N: Array, steps: int) -> ChemicalPotential:
     constant = jax.lax.stop_gradient(terms)
     low = jnp.min(jnp.where(constant > -jnp.inf, N, jnp.inf), axis=-1)
     high = jnp.max(jnp.where(constant > -jnp.inf, N, -jnp.inf), axis=-1)
@@ -65,10 +71,14 @@ def chemical_potential(
         return logsumexp(e + above, axis=-1) - logsumexp(e + below, axis=-1) - logit
 
     bracket = _bracket(constant, N, low, high, jax.lax.stop_gradient(target))
-    divide = lambda g, v: v / g(jnp.ones_like(v))  # noqa: E731
-    y = jax.lax.custom_root(excess, sum(bracket) / 2, lambda f, _: _root(f, *bracket, steps), divide)
-    found = _residual(terms, y, N, target)
-    return ChemicalPotential(jnp.where(possible, y / beta, jnp.nan), found[0], possible & (abs(found[0]) <= found[1]))
+    y = jax.lax.custom_root(
+        excess,
+        (bracket[0] + bracket[1]) / 2,
+        lambda f, _: _root(f, *bracket, steps),
+        lambda slope, v: v / slope(jnp.ones_like(v)),
+    )
+    residual, rounding = _residual(terms, y, N, target)
+    return ChemicalPotential(jnp.where(possible, y / beta, jnp.nan), residual, possible & (abs(residual) <= rounding))
 
 
 def _bracket(terms: Array, N: Array, low: Array, high: Array, target: Array) -> tuple[Array, Array]:

@@ -70,61 +70,43 @@ def grand_canonical(log_Z: LogPartitions, beta: Scalar, mu: Scalar, *, numbers: 
     """
     terms, beta, mu, N = sum_terms(log_Z, beta, mu, numbers)
     y = beta * mu
-    slope = jnp.ones_like(y)
-    centre = _centre(terms, y, N)
-    deviation = lambda t: jax.jvp(lambda s: _log_sum(terms, s, N, centre), (t,), (slope,))[1]  # noqa: E731
-    mean, variance = jax.jvp(deviation, (y,), (slope,))
-    log_xi = y * centre + _log_sum(terms, y, N, centre)
+    log_xi, mean, variance = _cumulants(terms, y, N)
     average_loss = jnp.full_like(y, jnp.nan)
     if callable(log_Z):
-        energy = lambda b: _log_sum(_shape(log_Z(b), y.shape), y, N, centre)  # noqa: E731
-        average_loss = -jax.jvp(energy, (beta,), (slope,))[1]
-    exponents = terms + y[..., None] * (N - centre[..., None])
-    p = softmax(exponents, axis=-1)
-    ratio = jnp.exp((exponents[..., -1] - exponents[..., -2]) / (N[..., -1] - N[..., -2]))
-    tail = p[..., -1] * ratio / jnp.where(ratio < 1, 1 - ratio, 1)
-    return GrandCanonical(
-        log_partition=log_xi,
-        grand_potential=-log_xi / beta,
-        mean_number=centre + mean,
-        number_variance=variance,
-        average_loss=average_loss,
-        entropy=log_xi + beta * average_loss - y * (centre + mean),
-        number_entropy=-jnp.sum(jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0), axis=-1),
-        last_weight=p[..., -1],
-        last_ratio=ratio,
-        omitted_weight=jnp.where(ratio < 1, tail, jnp.where(jnp.isnan(ratio), jnp.nan, jnp.inf)),
-    )
+        losses = -jax.jvp(lambda b: _shape(log_Z(b), y.shape), (beta,), (jnp.ones_like(beta),))[1]
+        p = _distribution(terms, y, N)
+        average_loss = jnp.sum(jnp.where(p > 0, p * losses, 0), axis=-1)
+    return _everything(terms, beta, y, N, log_xi, mean, variance, average_loss)
 
 
 def grand_partition_function(log_Z: LogPartitions, beta: Scalar, mu: Scalar, *, numbers: Any = None) -> Array:
     """log Ξ = log Σ_N exp(βμN + log Z_N), in nats. Arguments and errors as `grand_canonical`."""
     terms, beta, mu, N = sum_terms(log_Z, beta, mu, numbers)
-    y = beta * mu
-    centre = _centre(terms, y, N)
-    return y * centre + _log_sum(terms, y, N, centre)
+    return _cumulants(terms, beta * mu, N)[0]
 
 
 def grand_potential(log_Z: LogPartitions, beta: Scalar, mu: Scalar, *, numbers: Any = None) -> Array:
     """Ω = -log Ξ / β, in units of the loss. Arguments and errors as `grand_canonical`."""
-    return grand_canonical(log_Z, beta, mu, numbers=numbers).grand_potential
+    terms, beta, mu, N = sum_terms(log_Z, beta, mu, numbers)
+    return -_cumulants(terms, beta * mu, N)[0] / beta
 
 
 def mean_neuron_number(log_Z: LogPartitions, beta: Scalar, mu: Scalar, *, numbers: Any = None) -> Array:
     """⟨N⟩ = -∂Ω/∂μ. Arguments and errors as `grand_canonical`."""
-    return grand_canonical(log_Z, beta, mu, numbers=numbers).mean_number
+    terms, beta, mu, N = sum_terms(log_Z, beta, mu, numbers)
+    return _cumulants(terms, beta * mu, N)[1]
 
 
 def neuron_number_variance(log_Z: LogPartitions, beta: Scalar, mu: Scalar, *, numbers: Any = None) -> Array:
     """Var N = (1/β) ∂⟨N⟩/∂μ. Arguments and errors as `grand_canonical`."""
-    return grand_canonical(log_Z, beta, mu, numbers=numbers).number_variance
+    terms, beta, mu, N = sum_terms(log_Z, beta, mu, numbers)
+    return _cumulants(terms, beta * mu, N)[2]
 
 
 def neuron_number_distribution(log_Z: LogPartitions, beta: Scalar, mu: Scalar, *, numbers: Any = None) -> Array:
     """p(N) = e^{βμN} Z_N / Ξ, shape (..., k). Arguments and errors as `grand_canonical`."""
     terms, beta, mu, N = sum_terms(log_Z, beta, mu, numbers)
-    y = beta * mu
-    return softmax(terms + y[..., None] * (N - _centre(terms, y, N)[..., None]), axis=-1)
+    return _distribution(terms, beta * mu, N)
 
 
 def addition_energy(log_Z: LogPartitions, beta: Scalar, *, numbers: Any = None) -> Array:
@@ -185,6 +167,44 @@ def _centre(terms: Array, y: Array, N: Array) -> Array:
     return jax.lax.stop_gradient(jnp.round(jnp.sum(softmax(terms + y[..., None] * N, axis=-1) * N, axis=-1)))
 
 
-def _log_sum(terms: Array, y: Array, N: Array, centre: Array) -> Array:
-    """log Σ exp(log Z_N + y (N - centre)), y = βμ: its derivatives in y are the cumulants of N - centre."""
-    return logsumexp(terms + y[..., None] * (N - centre[..., None]), axis=-1)
+@jax.jit
+def _cumulants(terms: Array, y: Array, N: Array) -> tuple[Array, Array, Array]:
+    """log Σ exp(log Z_N + yN), y = βμ, and its first two derivatives in y, ⟨N⟩ and Var N."""
+    centre = _centre(terms, y, N)
+    ones = jnp.ones_like(y)
+
+    def log_sum(y: Array) -> Array:
+        return logsumexp(terms + y[..., None] * (N - centre[..., None]), axis=-1)
+
+    def deviation(y: Array) -> Array:
+        return jax.jvp(log_sum, (y,), (ones,))[1]
+
+    mean, variance = jax.jvp(deviation, (y,), (ones,))
+    return y * centre + log_sum(y), centre + mean, variance
+
+
+@jax.jit
+def _distribution(terms: Array, y: Array, N: Array) -> Array:
+    return softmax(terms + y[..., None] * (N - _centre(terms, y, N)[..., None]), axis=-1)
+
+
+@jax.jit
+def _everything(
+    terms: Array, beta: Array, y: Array, N: Array, log_xi: Array, mean: Array, variance: Array, average_loss: Array
+) -> GrandCanonical:
+    p = _distribution(terms, y, N)
+    rise = (terms[..., -1] - terms[..., -2]) / (N[..., -1] - N[..., -2]) + y
+    ratio = jnp.exp(rise)
+    tail = p[..., -1] * ratio / jnp.where(ratio < 1, -jnp.expm1(rise), 1)
+    return GrandCanonical(
+        log_partition=log_xi,
+        grand_potential=-log_xi / beta,
+        mean_number=mean,
+        number_variance=variance,
+        average_loss=average_loss,
+        entropy=log_xi + beta * average_loss - y * mean,
+        number_entropy=-jnp.sum(jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0), axis=-1),
+        last_weight=p[..., -1],
+        last_ratio=ratio,
+        omitted_weight=jnp.where(ratio < 1, tail, jnp.where(jnp.isnan(ratio), jnp.nan, jnp.inf)),
+    )

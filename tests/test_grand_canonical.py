@@ -1,0 +1,359 @@
+"""The grand canonical ensemble over N against sums in closed form, multivalued free energies, matched noise."""
+
+import math
+
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import assume, given
+
+from nnthermo import mechanics
+
+EPS = np.finfo(float).eps
+COUNT = 24
+
+
+def free_energies(beta, cost):
+    """log Z_N = -β ε N + N/2 of COUNT independent neurons: U = ε ⟨N⟩."""
+    return jnp.arange(float(COUNT)) * (0.5 - beta * cost)
+
+
+@jax.jit
+def ensemble(beta, mu, cost):
+    return mechanics.grand_canonical(lambda b: free_energies(b, cost), beta, mu)
+
+
+@jax.jit
+def inverse(terms, beta, mean):
+    return mechanics.chemical_potential(terms, beta, mean)
+
+
+real = st.floats(-3, 3, width=32)
+temperature = st.floats(0.125, 8, width=32)
+
+
+@given(beta=temperature, mu=real, cost=real)
+def test_independent_neurons_give_the_truncated_geometric_sum(beta, mu, cost):
+    log_y = 0.5 + beta * (mu - cost)
+    assume(0.02 < abs(log_y) < 20)  # the closed form cancels near 1
+    found = ensemble(beta, mu, cost)
+    y, K = math.exp(log_y), COUNT
+    sum_ = math.expm1(K * log_y) / math.expm1(log_y)
+    mean = y / (1 - y) - K / math.expm1(-K * log_y)
+    variance = y / (1 - y) ** 2 - K**2 / (4 * math.sinh(K * log_y / 2) ** 2)
+    rounding = 400 * EPS * K * (1 + beta) / abs(log_y) ** 2  # of the exponents, and of the closed form near y = 1
+    np.testing.assert_allclose(found.log_partition, math.log(sum_), atol=rounding * K, rtol=0)
+    np.testing.assert_allclose(found.mean_number, mean, atol=rounding * K, rtol=rounding)
+    np.testing.assert_allclose(found.number_variance, variance, atol=rounding * K**2, rtol=rounding)
+    np.testing.assert_allclose(found.average_loss, cost * mean, atol=3 * rounding * K, rtol=rounding)
+    entropy = math.log(sum_) + beta * (cost - mu) * mean
+    np.testing.assert_allclose(found.entropy, entropy, atol=40 * rounding * K, rtol=rounding)
+    # each Z_N = e^{N/2} e^{-βεN} has entropy N/2, the rest is that of N
+    np.testing.assert_allclose(found.number_entropy, entropy - mean / 2, atol=40 * rounding * K, rtol=rounding)
+    np.testing.assert_allclose(found.last_ratio, y, rtol=rounding)
+    if log_y < 0:  # the terms left out, and the whole sum, are known
+        np.testing.assert_allclose(found.omitted_weight, y**K / (1 - y**K), rtol=rounding * K)
+    else:
+        assert np.isinf(found.omitted_weight)
+
+
+def test_identical_neurons_are_a_poisson_distribution():
+    N = np.arange(90)
+    log_Z = N * math.log(3.0) - np.array([math.lgamma(n + 1) for n in N])
+    for mu in (-1.0, 0.5, 1.2):
+        y = 3.0 * math.exp(0.8 * mu)
+        found = mechanics.grand_canonical(log_Z, 0.8, mu)
+        assert found.omitted_weight < 1e-30
+        for value in (found.log_partition, found.mean_number, found.number_variance):
+            np.testing.assert_allclose(value, y, rtol=1e-13)  # rounding of exponents near 100
+        p = mechanics.neuron_number_distribution(log_Z, 0.8, mu)
+        np.testing.assert_allclose(p, np.exp(N * math.log(y) - y - [math.lgamma(n + 1) for n in N]), rtol=1e-12)
+        assert np.isnan(found.average_loss)
+        assert np.isnan(found.entropy)
+
+
+def test_derivatives_of_the_grand_potential_in_mu_and_beta():
+    def log_z(b):
+        return jnp.log1p(b * jnp.arange(1.0, 6.0)) - 0.3 * b * jnp.arange(5.0) ** 2
+
+    numbers = np.array([0, 1, 4, 5, 9])
+    beta, mu = 1.4, 0.7
+
+    def omega(b, u):
+        return mechanics.grand_potential(log_z, b, u, numbers=numbers)
+
+    def mean(u):
+        return mechanics.mean_neuron_number(log_z, beta, u, numbers=numbers)
+
+    found = mechanics.grand_canonical(log_z, beta, mu, numbers=numbers)
+    p = np.exp(np.asarray(log_z(beta)) + beta * mu * numbers)
+    p /= p.sum()
+    np.testing.assert_allclose(found.mean_number, p @ numbers, rtol=20 * EPS)
+    np.testing.assert_allclose(found.number_variance, p @ numbers**2 - (p @ numbers) ** 2, rtol=50 * EPS)
+    (by_beta, by_mu), slope = jax.jit(lambda b, u: (jax.grad(omega, (0, 1))(b, u), jax.grad(mean)(u)))(beta, mu)
+    np.testing.assert_allclose(-by_mu, found.mean_number, rtol=20 * EPS)
+    np.testing.assert_allclose(beta**2 * by_beta, found.entropy, rtol=50 * EPS)
+    np.testing.assert_allclose(slope / beta, found.number_variance, rtol=50 * EPS)
+    losses = -np.asarray(jax.jacfwd(log_z)(beta))
+    np.testing.assert_allclose(found.average_loss, p @ losses, rtol=50 * EPS)
+    step = 1e-5  # error step² times third derivatives of order 10, and EPS / step
+    low, high = (mechanics.grand_partition_function(log_z, beta, mu + s, numbers=numbers) for s in (-step, step))
+    np.testing.assert_allclose((high - low) / (2 * step * beta), found.mean_number, rtol=1e-8)
+    np.testing.assert_allclose(
+        mechanics.neuron_number_variance(log_z, beta, mu, numbers=numbers), found.number_variance, rtol=EPS
+    )
+
+
+def test_large_exponents_keep_the_digits_of_the_variance_in_float32():
+    N = np.arange(900, 1000)
+    log_Z = np.float32(-2.0 * (N - 950.0) ** 2)
+    found = mechanics.grand_canonical(log_Z, np.float32(1.0), np.float32(0.25), numbers=N)
+    exact = mechanics.grand_canonical(np.float64(log_Z), 1.0, 0.25, numbers=N)
+    assert all(field.dtype == jnp.float32 for field in found)
+    np.testing.assert_allclose(found.number_variance, exact.number_variance, rtol=1e-5)  # 0.3 of N² = 10⁶
+    np.testing.assert_allclose(found.mean_number, exact.mean_number, rtol=1e-6)
+    huge = mechanics.grand_canonical(jnp.array([1e300, -1e300, 0.0, 0.0]), 1.0, 1e5)
+    assert float(huge.mean_number) == 0
+    assert float(huge.log_partition) == 1e300
+    gone = jnp.array([-jnp.inf, 0.3, -jnp.inf, 0.1])
+    assert float(mechanics.mean_neuron_number(gone, 1.0, 50.0)) == pytest.approx(3, abs=1e-12)
+    assert np.isfinite(jax.grad(mechanics.neuron_number_variance)(gone, 1.0, 0.2)).all()
+    assert np.isnan(mechanics.mean_neuron_number(jnp.full(4, -jnp.inf), 1.0, 0.0))
+
+
+@given(
+    terms=st.lists(st.floats(-50, 50, width=32), min_size=6, max_size=6),
+    beta=temperature,
+    mean=st.floats(0.0078125, 4.9921875, width=32),
+)
+def test_chemical_potential_inverts_the_mean_number(terms, beta, mean):
+    terms = jnp.array(terms)
+    found = inverse(terms, beta, mean)
+    assert bool(found.converged)
+    n = mechanics.mean_neuron_number(terms, beta, found.value)
+    np.testing.assert_allclose(n, mean, atol=1e-11)  # rounding of exponents of a few hundred
+
+
+def test_chemical_potential_on_a_staircase_at_the_ends_and_where_there_is_none():
+    stairs = -5.0 * jnp.arange(41.0) ** 2
+    wanted = jnp.array([1e-9, 0.5, 3.0, 17.5, 20.02, 40 - 1e-6])
+    found = inverse(stairs, 1.0, wanted)
+    assert found.converged.all()
+    np.testing.assert_allclose(found.value[jnp.array([1, 3])], [5, 175], rtol=1e-3)  # between N and N + 1: 5(2N + 1)
+    np.testing.assert_allclose(mechanics.mean_neuron_number(stairs, 1.0, found.value), wanted, rtol=1e-12)
+    gone = jnp.full(41, -jnp.inf).at[1].set(0.3).at[2].set(0.2)
+    none = inverse(gone, 1.0, jnp.array([0.5, 1.25, 2.5, 1.5, 2.0, 1.75]))
+    np.testing.assert_array_equal(none.converged, [False, True, False, True, False, True])
+    value = 0.1 + math.log(3) * np.array([-1, 0, 1])
+    np.testing.assert_allclose(none.value, [np.nan, value[0], np.nan, value[1], np.nan, value[2]], rtol=1e-14)
+    single = mechanics.chemical_potential(np.float32(stairs), np.float32(1), np.float32(17.25), steps=2)
+    assert single.value.dtype == jnp.float32
+    assert not bool(single.converged)
+
+
+def test_chemical_potential_has_the_derivatives_of_the_implicit_function():
+    terms, mean, beta = jnp.sin(jnp.arange(7.0)), 3.3, 1.3
+
+    @jax.jit
+    def derivatives(terms, beta, mean):
+        def value(terms, beta, mean):
+            return mechanics.chemical_potential(terms, beta, mean).value
+
+        def curvature(mean):
+            return jax.grad(value, 2)(terms, beta, mean)
+
+        return (
+            value(terms, beta, mean),
+            jax.grad(value, (0, 1, 2))(terms, beta, mean),
+            jax.jvp(curvature, (mean,), (1.0,))[1],
+        )
+
+    mu, (by_terms, by_beta, by_mean), second = derivatives(terms, beta, mean)
+    p = np.exp(np.asarray(terms) + beta * float(mu) * np.arange(7))
+    p /= p.sum()
+    d = np.arange(7) - mean
+    variance, skew = p @ d**2, p @ d**3
+    np.testing.assert_allclose(p @ d, 0, atol=1e-14)
+    np.testing.assert_allclose(by_mean, 1 / (beta * variance), rtol=1e-12)
+    np.testing.assert_allclose(second, -skew / (beta * variance**3), rtol=1e-11)
+    np.testing.assert_allclose(by_beta, -mu / beta, rtol=1e-12)  # βμ stays what it is
+    np.testing.assert_allclose(by_terms, -p * d / (beta * variance), rtol=1e-11, atol=1e-14)
+
+
+def test_leading_axes_broadcast_and_one_program_serves_all_numbers():
+    terms = jnp.cos(jnp.arange(12.0)).reshape(3, 4)
+    mus = jnp.array([-0.5, 0.0, 2.0])
+    traces = []
+
+    @jax.jit
+    def mean(terms, beta, mu):
+        traces.append(1)
+        return mechanics.mean_neuron_number(terms, beta, mu)
+
+    each = [mean(terms[k], 0.7, mus[k]) for k in range(3)]
+    assert len(traces) == 1
+    np.testing.assert_allclose(mechanics.mean_neuron_number(terms, 0.7, mus), each, rtol=20 * EPS)
+    sweep = mechanics.mean_neuron_number(terms[0], jnp.array([[0.7], [1.0]]), mus)
+    assert sweep.shape == (2, 3)
+    assert float(sweep[0, 0]) == pytest.approx(float(each[0]), rel=20 * EPS)
+    back = mechanics.chemical_potential(terms, 0.7, jnp.array(each)).value
+    np.testing.assert_allclose(back, mus, atol=1e-13)
+
+
+def test_the_next_neuron_costs_the_mu_at_which_both_numbers_are_equally_likely():
+    log_Z, numbers = jnp.array([0.3, -0.2, 1.7]), np.array([0, 2, 5])
+    costs = mechanics.addition_energy(log_Z, 1.7, numbers=numbers)
+    for k, mu in enumerate(costs):
+        p = mechanics.neuron_number_distribution(log_Z, 1.7, mu, numbers=numbers)
+        np.testing.assert_allclose(p[k], p[k + 1], rtol=20 * EPS)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: mechanics.grand_canonical(jnp.ones(1), 1.0, 0.0), ValueError, "`log_Z` must have a last axis of two"),
+        (lambda: mechanics.grand_canonical(jnp.ones(3), 0.0, 0.0), ValueError, "`beta` must be positive"),
+        (
+            lambda: mechanics.grand_canonical(jnp.ones(3), 1.0, 0.0, numbers=[0, 2, 2]),
+            ValueError,
+            "`numbers` must increase",
+        ),
+        (
+            lambda: mechanics.grand_canonical(jnp.ones(3), 1.0, 0.0, numbers=[0, 2]),
+            ValueError,
+            "`numbers` must have shape",
+        ),
+        (
+            lambda: mechanics.grand_canonical(jnp.ones(3), 1.0, 0.0, numbers=[0.0, 1, 2]),
+            TypeError,
+            "`numbers` must be whole",
+        ),
+        (lambda: mechanics.grand_canonical(jnp.ones((2, 3)), 1.0, jnp.ones(4)), ValueError, "broadcast together"),
+        (lambda: mechanics.grand_canonical(jnp.ones(3, complex), 1.0, 0.0), TypeError, "`log_Z` must be real"),
+        (lambda: mechanics.chemical_potential(jnp.ones(3), 1.0, 2.0), ValueError, "`mean_number` must lie between"),
+        (lambda: mechanics.matched_batch_size(jnp.ones(3), 0.1, 1.0, 1.0), ValueError, "a number or a square matrix"),
+        (lambda: mechanics.matched_batch_size(1.0, 0.1, 1.0, 0.0), ValueError, "|mu|"),
+        (lambda: mechanics.matched_batch_size(1.0, -0.1, 1.0, 1.0), ValueError, "`learning_rate` must be positive"),
+        (lambda: mechanics.free_energy_branches(1.0, 2.0, [0.5]), TypeError, "`exchanged` must be whole"),
+        (lambda: mechanics.unwrap_free_energy(1.0, 2.0), ValueError, "`free_energy` must have a last axis"),
+        (lambda: mechanics.oscillator_vortex(jnp.ones(3), 1.0), ValueError, "`q` must have shape"),
+    ],
+)
+def test_refuses_by_name(call, error, message):
+    with pytest.raises(error, match=message.replace("|", r"\|")):
+        call()
+
+
+def test_planck_constant_of_a_chemical_potential():
+    hbar = mechanics.planck_constant_from_chemical_potential(-3.1)
+    assert float(hbar) == pytest.approx(-3.1 / (2 * math.pi), rel=2 * EPS)
+    assert float(mechanics.chemical_potential_from_planck_constant(hbar)) == pytest.approx(-3.1, rel=4 * EPS)
+    hbars = hbar / jnp.array([1, 2, 5, 0.5, 0.3])
+    defect = mechanics.single_valuedness_defect(-3.1, hbars)
+    want = [0, 0, 0, 2, abs(np.exp(0.6j * math.pi) - 1)]
+    np.testing.assert_allclose(defect, want, atol=60 * EPS)  # 2π times the rounding of five turns
+
+
+@given(
+    mu=st.floats(0.5, 4, width=32),
+    sign=st.sampled_from([-1, 1]),
+    branches=st.lists(st.integers(-9, 9), min_size=32, max_size=32),
+    winding=st.integers(-4, 4),
+)
+def test_a_free_energy_is_followed_through_its_branches(mu, sign, branches, winding):
+    mu = sign * mu
+    angle = 2 * np.pi * np.arange(32) / 32
+    smooth = mu * (winding * angle / (2 * np.pi) + 0.2 * np.sin(angle))  # steps below μ(4 / 32 + 0.04)
+    given_ = smooth + mu * np.array(branches)
+    found = mechanics.unwrap_free_energy(given_, mu)
+    np.testing.assert_allclose(found.free_energy - found.free_energy[0], smooth - smooth[0], atol=1e-13)
+    np.testing.assert_array_equal(found.neurons, branches[0] - np.array(branches))
+    assert float(found.largest_step) < 0.17
+    assert int(mechanics.exchanged_neurons(given_, mu)) == winding
+    all_branches = mechanics.free_energy_branches(smooth, mu, [-2, 0, 7])
+    np.testing.assert_allclose(all_branches, smooth + mu * np.array([[-2], [0], [7]]), rtol=4 * EPS)
+
+
+def test_a_vortex_of_any_circulation_solves_madelung_and_of_whole_circulation_schrodinger():
+    hbar, mass, frequency = 0.7, 1.3, 0.9
+
+    @jax.jit
+    def state(nu, q, t):
+        return mechanics.oscillator_vortex(q, nu, t, hbar=hbar, mass=mass, frequency=frequency)
+
+    @jax.jit
+    def residuals(nu, q, t):
+        def log_p(q):
+            return state(nu, q, t).log_density
+
+        def phase(q, t):
+            return state(nu, q, t).free_energy
+
+        pull, spread = jax.grad(log_p)(q), jnp.trace(jax.hessian(log_p)(q))
+        u, divergence = jax.grad(phase)(q, t), jnp.trace(jax.hessian(phase)(q, t))
+        quantum = -(hbar**2) / (2 * mass) * (spread / 2 + pull @ pull / 4)
+        potential = 0.5 * mass * frequency**2 * q @ q
+
+        def wave(q):
+            return jnp.exp(log_p(q) / 2) * jnp.stack([jnp.cos(phase(q, t) / hbar), jnp.sin(phase(q, t) / hbar)])
+
+        laplacian = jnp.trace(jax.hessian(wave)(q), axis1=1, axis2=2)
+        schrodinger = -(hbar**2) / (2 * mass) * laplacian + (potential - state(nu, q, t).energy) * wave(q)
+        return (
+            (pull @ u + divergence) / mass,
+            jax.grad(phase, 1)(q, t) + u @ u / (2 * mass) + quantum + potential,
+            schrodinger,
+        )
+
+    velocity = jax.jit(jax.grad(lambda nu, q: state(nu, q, 0.4).free_energy, 1))
+    for nu in (1.0, -2.0, 0.4, -1.7):
+        for q in (jnp.array([0.6, -0.8]), jnp.array([-1.1, 0.3])):
+            continuity, jacobi, schrodinger = residuals(nu, q, 0.4)
+            np.testing.assert_allclose([continuity, jacobi], 0, atol=1e-13)  # of terms of order 1
+            np.testing.assert_allclose(schrodinger, 0, atol=1e-13)  # locally, for every ν
+        angles = np.linspace(-np.pi, np.pi, 16, endpoint=False) + 0.1
+        loop = [1.5 * jnp.array([np.cos(a), np.sin(a)]) for a in angles]
+        circulation = sum(velocity(nu, q) @ jnp.array([-q[1], q[0]]) for q in loop) * (2 * np.pi / 16)
+        assert float(circulation) == pytest.approx(2 * np.pi * hbar * nu, rel=1e-14)  # each term is the same
+        if nu % 1 == 0:  # in units of μ = 2πħ, whole neurons
+            values = jnp.stack([state(nu, q, 0.4).free_energy for q in loop])
+            mu = mechanics.chemical_potential_from_planck_constant(hbar)
+            assert int(mechanics.exchanged_neurons(values, mu)) == int(nu)
+        above, below = (state(nu, jnp.array([-1.0, s * 1e-12]), 0.4).free_energy for s in (1, -1))
+        defect = mechanics.single_valuedness_defect(above - below, hbar)
+        assert float(defect) == pytest.approx(abs(np.exp(2j * np.pi * nu) - 1), abs=1e-10)
+    r = (jnp.arange(4000.0) + 0.5) / 4000 * 9.0  # midpoint rule: error h² of the singular r^{1.8}
+    p = jax.vmap(lambda r: jnp.exp(state(0.4, jnp.stack([r, 0 * r]), 0.0).log_density))(r)
+    assert float(jnp.sum(2 * np.pi * r * p) * 9.0 / 4000) == pytest.approx(1, abs=1e-5)
+
+
+@given(C=temperature, eta=st.floats(0.001, 1), lam=temperature, mu=st.floats(0.01, 9), sign=st.sampled_from([-1, 1]))
+def test_the_matched_batch_has_the_planck_constant_of_the_chemical_potential(C, eta, lam, mu, sign):
+    B = mechanics.matched_batch_size(C, eta, lam, sign * mu)
+    D = eta**2 * C / (2 * B.value)
+    np.testing.assert_allclose(4 * D / (eta * lam), (mu / (2 * np.pi)) ** 2, rtol=1e-12)
+    np.testing.assert_allclose(B.hbar, mu / (2 * np.pi), rtol=4 * EPS)
+    np.testing.assert_allclose(mechanics.matched_learning_rate(C, B.value, lam, mu).value, eta, rtol=1e-12)
+    np.testing.assert_allclose(mechanics.matched_chemical_potential(C, eta, B.value, lam).value, mu, rtol=1e-12)
+    assert float(B.anisotropy) == 0
+
+
+def test_the_noise_of_gradients_is_that_of_their_covariance():
+    for shape in ((40, 3), (3, 40)):
+        g = np.random.default_rng(0).normal(size=shape) * np.arange(1.0, shape[1] + 1)
+        C = np.cov(g.T, bias=True)
+        found = jax.jit(mechanics.gradient_noise)(g)
+        mean = np.trace(C) / len(C)
+        np.testing.assert_allclose(found.variance, mean, rtol=1e-13)
+        away = np.linalg.norm(C / mean - np.eye(len(C))) / len(C) ** 0.5
+        np.testing.assert_allclose(found.anisotropy, away, rtol=1e-12)
+        np.testing.assert_allclose(found.directions, np.trace(C) ** 2 / np.sum(C**2), rtol=1e-12)
+    match = jax.jit(jax.value_and_grad(lambda C: mechanics.matched_batch_size(C, 0.1, 1.0, 0.3).anisotropy))
+    matrix = mechanics.matched_batch_size(C, 0.1, 1.0, 0.3)
+    np.testing.assert_allclose(matrix.anisotropy, away, rtol=1e-12)
+    np.testing.assert_allclose(matrix.value, mechanics.matched_batch_size(mean, 0.1, 1.0, 0.3).value, rtol=1e-12)
+    isotropic, pull = match(2.0 * jnp.eye(4))
+    assert float(isotropic) == 0
+    assert np.isfinite(pull).all()
