@@ -355,3 +355,8 @@ def _position(outcome: Callable, arguments: list, states: list) -> int | None:
 
     jax.eval_shape(trace, arguments, states)
     return found[0]
+
+
+def dtype_of(net: Any) -> Any:
+    """In which a network computes: of a traced one that of its states."""
+    return net.dtype if isinstance(net, TracedNetwork) else jnp.result_type(*jax.tree.leaves(net))
