@@ -37,7 +37,8 @@ def bulk_hessian(
         `BlockHessian` or a `MatrixFreeHessian`.
 
     Raises:
-        ValueError: neither state nor slopes, wrong shapes, or a method that the wiring does not allow.
+        ValueError: neither state nor slopes, wrong shapes, a method that the wiring does not allow, or options of
+            other names or of other methods.
         TypeError: another kind of network.
     """
     if isinstance(net, TracedNetwork):
@@ -45,7 +46,8 @@ def bulk_hessian(
         if x is None:
             refuse("x", "be given for a TracedNetwork", None)
         return traced_hessian(net, x, method, options)
-    check("method", "be 'auto' unless `net` is a TracedNetwork", method == "auto" and not options, repr(method))
+    check("method", "be 'auto' unless `net` is a TracedNetwork", method == "auto", repr(method))
+    check("options", "be left out unless `net` is a TracedNetwork", not options, ", ".join(sorted(options)))
     if slopes is None:
         if x is None:
             refuse("x", "be given unless `slopes` are", "None")

@@ -13,7 +13,7 @@ from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import cholesky, gram, matmul
 from nnthermo.linalg.reduction import log_singular_values, unit_count
 from nnthermo.linalg.shifted_gram import First, log_det_and_form
-from nnthermo.network import Network
+from nnthermo.network import Network, TracedNetwork
 
 
 def shift_and_scale(beta: Scalar, m: Scalar, dtype: Any) -> tuple[Array, Scalar]:
@@ -178,9 +178,10 @@ def mean_state(net: Network, inputs: Array) -> State:
 
     Args:
         net: a network.
-        inputs: (samples, n_in).
+        inputs: (samples, n_in); of a `TracedNetwork` also in the shape of its example, (samples, ...).
     """
-    states = jax.vmap(net.propagate)(real_array("inputs", inputs, ndim=2))
+    ndim = None if isinstance(net, TracedNetwork) else 2
+    states = jax.vmap(net.propagate)(real_array("inputs", inputs, ndim=ndim))
     return jax.tree.map(lambda s: jnp.mean(s, axis=0), states)
 
 

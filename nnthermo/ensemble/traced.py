@@ -14,6 +14,8 @@ from nnthermo.ensemble.matrix_free import MatrixFreeHessian
 from nnthermo.network.traced import States, TracedNetwork
 
 METHODS = ("layered", "blocks", "dense", "stochastic")
+OPTIONS = ("key", "probes", "steps", "chunk")
+"""Of "stochastic"."""
 MAX_BYTES = 2**30
 """Of what an exact method keeps."""
 MAX_FLOPS = 1e12
@@ -106,6 +108,8 @@ def traced_hessian(
     chosen = choose(net)
     if method == "auto":
         method = chosen.method
+    unknown = sorted(set(options) - set(OPTIONS))
+    check("options", f"be among {', '.join(OPTIONS)} of a stochastic Ĝ", not unknown, ", ".join(unknown))
     check("options", "be left out unless Ĝ is stochastic", method == "stochastic" or not options, ", ".join(options))
     if method == "stochastic":
         return MatrixFreeHessian.of(net, x, **options)
