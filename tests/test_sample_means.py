@@ -125,6 +125,6 @@ def test_bad_options_are_refused_by_name():
     refused("`key` must be a random key", hessian={"method": "stochastic", "key": 3})
     refused("`chunk_samples` must be positive, but got 0", chunk_samples=0)
     refused("`chunk_samples` must be an integer, but got 2.5", TypeError, chunk_samples=2.5)
+    options = {"hessian": {"method": "stochastic"}}
     with pytest.raises(NotImplementedError, match="no second: use an exact `method`"):
-        options = {"hessian": {"method": "stochastic"}}
         jax.eval_shape(lambda q: nt.parameter_laplacian(moved, q, INPUTS, BETA, **options).value, Q)
