@@ -274,11 +274,10 @@ def on_data(observe: Any, inputs: Any, targets: Any = None) -> Observer:
         targets: (samples, n_out), or None.
     """
     observe = as_observer(observe)
-    u, t = _rows("inputs", inputs), _rows("targets", targets)
+    u, t = _samples(inputs, targets)
 
     def other(net: Network, _inputs: Array, _targets: Array | None) -> dict[str, Array]:
         dtype = dtype_of(net)
-        assert u is not None
         return observe(net, split_here(u.astype(dtype)), None if t is None else split_here(t.astype(dtype)))
 
     return other
@@ -297,24 +296,26 @@ def on_mesh(observe: Any, mesh: Mesh) -> Observer:
 
     Raises:
         TypeError: not an observer, or not a mesh.
-        ValueError: a mesh of some processes but not of all.
+        ValueError: a mesh of some processes but not of all; when called, no samples, or not as many targets as inputs.
     """
     observe, mesh = as_observer(observe), as_data_mesh(mesh)
 
     def look(net: Network, inputs: Any, targets: Any = None) -> dict[str, Array]:
-        u, t = _rows("inputs", inputs), _rows("targets", targets)
+        u, t = _samples(inputs, targets)
         return compile_observer(observe, mesh, len(u))(replicate(net, mesh), *shard_padded((u, t), mesh))
 
     return look
 
 
-def _rows(name: str, value: Any) -> Any:
-    """One sample a row, in whatever shape; None as it is."""
-    if value is None:
-        return None
-    array = real_array(name, value)
-    check(name, "have 2 dimensions or more", array.ndim >= 2, f"shape {array.shape}")
-    return array
+def _samples(inputs: Any, targets: Any) -> tuple[Array, Array | None]:
+    """One sample a row, of the inputs in whatever shape."""
+    u = real_array("inputs", inputs)
+    check("inputs", "have 2 dimensions or more", u.ndim >= 2, f"shape {u.shape}")
+    check("inputs", "hold at least one sample", len(u) > 0, f"shape {u.shape}")
+    t = None if targets is None else real_array("targets", targets, ndim=2)
+    if t is not None:
+        check("targets", f"have {len(u)} rows, as many as inputs", len(t) == len(u), f"shape {t.shape}")
+    return u, t
 
 
 @lru_cache(maxsize=16)
