@@ -83,6 +83,7 @@ from nnthermo.loss import local_potential as local_potential
 from nnthermo.loss import pair_interaction as pair_interaction
 from nnthermo.loss import total_potential as total_potential
 from nnthermo.network import Conditions as Conditions
+from nnthermo.network import CustomDerivativeWarning as CustomDerivativeWarning
 from nnthermo.network import FeedForward as FeedForward
 from nnthermo.network import FixedPoint as FixedPoint
 from nnthermo.network import FixedPoints as FixedPoints

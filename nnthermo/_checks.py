@@ -87,6 +87,12 @@ def integer(name: str, value: Any) -> int:
     raise TypeError(f"`{name}` must be an integer, but got {value!r}")
 
 
+def full_precision(name: str, dtype: Any, where: str = "") -> None:
+    """Refuse half precision, in which decompositions do not exist and Ĝ would have no digits left."""
+    advice = "cast parameters and inputs by `jax.tree.map(lambda a: a.astype(jnp.float32), ...)`"
+    check(name, "be float32 or float64", jnp.dtype(dtype).itemsize > 2, f"{jnp.dtype(dtype)}{where}: {advice}")
+
+
 def extra(module: str, extra_name: str) -> ModuleType:
     """Import an optional package, or say which `pip install` brings it.
 

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from nnthermo._typing import Array
 from nnthermo.devices import copied, divided
-from nnthermo.network import Network
+from nnthermo.network.trainable import unite
 from nnthermo.objective import FindState, Loss, mean_terms
 
 
@@ -25,7 +25,9 @@ def compile_epochs(
     find_state: FindState | None,
     mesh: Mesh | None = None,
 ) -> Callable:
-    """The program (state, links, key, first, last, inputs, targets) -> state, (report, epochs done, all finite).
+    """The program (state, links, key, first, last, inputs, targets, rest) -> state, (report, epochs done, all finite).
+
+    The state is (weights, memory of the optimiser); weights and rest are the network's, as `divide` has them.
 
     Trains epochs first ... last - 1, fewer if the loss or a weight stops being finite; the report is of the last one:
     `loss`, the mean over the mini-batches, and `loss_...`, the means over the samples of the terms of the loss.
@@ -48,25 +50,32 @@ def compile_epochs(
 
     @partial(jax.jit, donate_argnums=0, **placed)
     def advance(
-        state: tuple[Network, Any], links: Any, key: Array, first: Array, last: Array, inputs: Array, targets: Any
-    ) -> tuple[tuple[Network, Any], tuple[dict[str, Array], Array, Array]]:
-        def existing(change: Network) -> Network:
+        state: tuple[Any, Any],
+        links: Any,
+        key: Array,
+        first: Array,
+        last: Array,
+        inputs: Array,
+        targets: Any,
+        rest: Any = None,
+    ) -> tuple[tuple[Any, Any], tuple[dict[str, Array], Array, Array]]:
+        def existing(change: Any) -> Any:
             return change if links is None else jax.tree.map(lambda link, d: jnp.where(link, d, 0), links, change)
 
         def step(state: tuple, batch_of: tuple[Array, Array | None]) -> tuple[tuple, tuple[Array, dict[str, Array]]]:
-            net, memory = state
+            now, memory = state
             rows, weights = batch_of
 
-            def objective(net: Network) -> tuple[Array, dict[str, Array]]:
+            def objective(w: Any) -> tuple[Array, dict[str, Array]]:
                 rows_of_targets = None if targets is None else share(targets[rows])
-                return mean_terms(loss, net, share(inputs[rows]), rows_of_targets, weights, state=find_state)
+                return mean_terms(loss, unite(w, rest), share(inputs[rows]), rows_of_targets, weights, state=find_state)
 
-            (value, terms), gradient = jax.value_and_grad(objective, has_aux=True)(net)
+            (value, terms), gradient = jax.value_and_grad(objective, has_aux=True)(now)
             gradient = existing(gradient)
             # the keywords are for optimisers that search along the line; others do not take them
-            options = {"value": value, "grad": gradient, "value_fn": lambda net: objective(net)[0]}
-            change, memory = update(gradient, memory, net, **options)
-            return whole((optax.apply_updates(net, existing(change)), memory)), (value, terms)
+            options = {"value": value, "grad": gradient, "value_fn": lambda w: objective(w)[0]}
+            change, memory = update(gradient, memory, now, **options)
+            return whole((optax.apply_updates(now, existing(change)), memory)), (value, terms)
 
         def epoch(carry: tuple) -> tuple:
             state, (_, number, _) = carry
@@ -107,11 +116,12 @@ def any_update(optimizer: optax.GradientTransformation) -> Callable:
 
 
 def one_update(optimizer: optax.GradientTransformation) -> Callable:
-    """One update (network, memory) -> (change, memory) on made-up gradients, to tell optimisers apart."""
+    """One update (weights, memory) -> (change, memory) on made-up gradients, to tell optimisers apart."""
     update = any_update(optimizer)
 
-    def one(net: Network, memory: Any) -> Any:
-        value = jnp.zeros((), jax.tree.leaves(net)[0].dtype)
-        return update(net, memory, net, value=value, grad=net, value_fn=lambda n: jnp.sum(jax.tree.leaves(n)[0]))
+    def one(weights: Any, memory: Any) -> Any:
+        value = jnp.zeros((), jax.tree.leaves(weights)[0].dtype)
+        options = {"value": value, "grad": weights, "value_fn": lambda w: jnp.sum(jax.tree.leaves(w)[0])}
+        return update(weights, memory, weights, **options)
 
     return one

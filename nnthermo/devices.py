@@ -87,7 +87,7 @@ def shard(tree: Any, mesh: Mesh) -> Any:
 
     Raises:
         ValueError: an array without dimensions, or with a leading one that does not divide; a mesh of some processes.
-        TypeError: not a mesh.
+        TypeError: not a mesh, or leaves that are no arrays.
     """
     mesh = as_data_mesh(mesh)
     for leaf in jax.tree.leaves(tree):
@@ -108,7 +108,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
     Raises:
         ValueError: a mesh of some processes but not of all.
-        TypeError: not a mesh.
+        TypeError: not a mesh, or leaves that are no arrays.
     """
     return jax.tree.map(partial(_place, sharding=copied(as_data_mesh(mesh))), tree)
 
@@ -120,8 +120,9 @@ def shard_padded(tree: Any, mesh: Mesh) -> Any:
 
 def split_here(tree: Any) -> Any:
     """Inside a program that works on a data mesh, arrays divided over its devices; elsewhere, the arrays."""
-    if AXIS not in jax.sharding.get_abstract_mesh().axis_names:
-        return tree
+    here = jax.sharding.get_abstract_mesh()
+    if dict(zip(here.axis_names, here.axis_types, strict=True)).get(AXIS) != AxisType.Auto:
+        return tree  # a mesh of the caller's own, or the inside of `map_over`
     return jax.lax.with_sharding_constraint(tree, PartitionSpec(AXIS))
 
 
@@ -139,29 +140,36 @@ def map_over(function: Callable, mesh: Mesh, *, chunk: int | None = None) -> Cal
 
     Returns:
         A function (arrays (n, ...), ...) -> the results with the leading dimension n, whole in every process. Where n
-        does not divide, the last row is worked out again. It composes with jit, vmap and grad.
+        does not divide, the last row is worked out again. It composes with jit, vmap and grad. Within another
+        `map_over`, or any `jax.shard_map`, it maps on the device that it is on.
 
     Raises:
         ValueError: chunk below 1, a mesh of some processes; when called, no arrays, or arrays of unequal length or
             without rows.
-        TypeError: chunk not an integer, not a mesh.
+        TypeError: not a function, chunk not an integer, not a mesh.
     """
+    if not callable(function):
+        raise TypeError(f"`function` must be callable, but got {function!r}")
     mesh = as_data_mesh(mesh)
     check("chunk", "be positive", chunk is None or integer("chunk", chunk) > 0, chunk)
     specs: dict[str, Any] = {"in_specs": PartitionSpec(AXIS), "out_specs": PartitionSpec(AXIS)}
 
-    @partial(jax.shard_map, mesh=mesh, check_vma=False, **specs)
-    def share(rows: tuple) -> Any:
+    def in_turn(rows: tuple) -> Any:
         return jax.lax.map(lambda row: function(*row), rows, batch_size=chunk)
+
+    share = jax.shard_map(in_turn, mesh=mesh, check_vma=False, **specs)
 
     @partial(jax.jit, static_argnums=1, out_shardings=copied(mesh))
     def whole(rows: tuple, count: int) -> Any:
-        return jax.tree.map(lambda a: a[:count], share(rows))
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # whatever mesh the caller has set
+            return jax.tree.map(lambda a: a[:count], share(rows))
 
     def mapped(*arrays: Any) -> Any:
         lengths = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(arrays)}
         good = len(lengths) == 1 and not lengths & {(), (0,)}
         check("arrays", "have one and the same number of rows, not 0", good, f"leading dimensions {sorted(lengths)}")
+        if _on_one_device():
+            return in_turn(arrays)
         (count,) = next(iter(lengths))
         return whole(shard_padded(arrays, mesh), count)
 
@@ -198,7 +206,16 @@ def _is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def _on_one_device() -> bool:
+    """Whether this is the inside of a `shard_map`, where each device does what it does by itself."""
+    return AxisType.Manual in jax.sharding.get_abstract_mesh().axis_types
+
+
 def _place(leaf: Any, sharding: NamedSharding) -> Array:
+    if _on_one_device():
+        return leaf
+    if not isinstance(leaf, jax.Array) and np.asarray(leaf).dtype.kind in "OSUMm":
+        raise TypeError(f"`tree` must hold arrays, numbers or random keys, but got {type(leaf).__name__}")
     if not is_concrete(leaf):
         return jax.lax.with_sharding_constraint(leaf, sharding)
     if _is_key(leaf):

@@ -164,7 +164,10 @@ def mean_terms(
         return value, {name: jnp.asarray(term).astype(value.dtype) for name, term in terms.items()}
 
     def mean(values: Array) -> Array:
-        return jnp.mean(values) if weights is None else jnp.vdot(weights, values) / jnp.sum(weights)
+        if weights is None:
+            return jnp.mean(values)
+        shares = weights.astype(values.dtype)
+        return jnp.vdot(shares, values) / jnp.sum(shares)
 
     values, terms = jax.vmap(one)(inputs, targets)
     return mean(values), {name: mean(term) for name, term in terms.items()}

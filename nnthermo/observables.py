@@ -1,15 +1,17 @@
 """Everything the theory measures of a network at once: the one place that joins the parts."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from nnthermo._checks import check
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.architecture import eigenvalue_laplacian
 from nnthermo.ensemble import MatrixFreeHessian, bulk_hessian, log_partition
+from nnthermo.ensemble.samples import sample_options
 from nnthermo.loss import boundary_loss
 from nnthermo.network import Network, TracedNetwork
 from nnthermo.objective import FindState, fixed_state
@@ -112,6 +114,10 @@ def measure(
 ) -> Observables | StochasticObservables:
     """Every observable of a network at a state, from one Ĝ; composes with jit, vmap and grad.
 
+    Compile it, `jax.jit(nt.measure)`: it is hundreds of small operations. For many states `map_over` takes one
+    after another on each device and needs no batched decompositions, which jaxlib 0.9.2 may hang in on a machine with
+    one core: `jit(vmap(measure))` needs NPROC=2 in the environment there, or jax 0.12.
+
     Of a traced network whose Ĝ is "stochastic" it gives estimates with their standard errors, without derivatives in
     the network (those of `log_partition` of its Hessian are there).
 
@@ -211,6 +217,7 @@ def thermodynamic_observer(
     slopes_of_mean: bool = True,
     dtype: Any = None,
     state: FindState | None = None,
+    hessian: Mapping[str, Any] | None = None,
 ) -> Observer:
     """An observer for `train`: both losses over the data, and `measure` at the mean state.
 
@@ -222,17 +229,22 @@ def thermodynamic_observer(
         max_steps: bound on the relaxation's steps.
         slopes_of_mean: f'(⟨x⟩), as the paper writes (5.4); False: ⟨f'⟩.
         dtype: of `measure`; None for the network's own, float64 (where it is enabled) for exact spectra of a float32
-            network.
+            network. A `TracedNetwork` computes in the dtype that its function was traced in, and takes no other.
         state: function (network, inputs of one sample) -> state, for example `FixedState()` for graphs with cycles;
             `net.propagate` if None.
+        hessian: options of `bulk_hessian` for a `TracedNetwork`: `method`, and of "stochastic" `key`, `probes`, `steps`
+            and `chunk`; the same key at every epoch, so that differences between epochs scatter less.
 
     Returns:
-        A function (network, inputs, targets) -> dict with the fields of `Observables`, mean and median `boundary_loss`
+        A function (network, inputs, targets) -> dict with the fields of `Observables`, or of `StochasticObservables`
+        with `..._standard_error` and `..._truncation` of each, mean and median `boundary_loss`
         over all samples, `accuracy` (the largest output is the largest target), mean and median `bulk_loss` over
         the relaxed samples, `relaxed_boundary_loss`, the mean over those same samples, and `unrelaxed`, the share of
         them that did not converge. Without targets (None) the boundary losses and the accuracy are left out and the
         outputs relax too. If `state` reports convergence there is `unfixed`, the share of samples without it.
     """
+
+    options = sample_options(None, hessian)
 
     def observe(net: Network, inputs: Array, targets: Array | None) -> dict[str, Array]:
         states, fixed = jax.vmap(lambda u: fixed_state(net, u, state))(inputs)
@@ -242,7 +254,7 @@ def thermodynamic_observer(
         slopes = None
         if not slopes_of_mean:
             slopes = jax.tree.map(lambda s: jnp.mean(s, axis=0), jax.vmap(net.slopes)(states))
-        exact = (net, mean, slopes) if dtype is None else jax.tree.map(lambda a: a.astype(dtype), (net, mean, slopes))
+        exact = _in_dtype(net, mean, slopes, dtype)
         recorded = {} if targets is None else _boundary(net, states, targets, relaxed_samples)
         if fixed is not None:
             recorded["unfixed"] = jnp.mean((~fixed).astype(inputs.dtype))
@@ -251,10 +263,28 @@ def thermodynamic_observer(
             "bulk_loss": jnp.mean(found.loss),
             "median_bulk_loss": jnp.median(found.loss),
             "unrelaxed": jnp.mean((~found.converged).astype(found.loss.dtype)),
-            **measure(exact[0], exact[1], beta, m=m, slopes=exact[2])._asdict(),
+            **_flat(measure(exact[0], exact[1], beta, m=m, slopes=exact[2], **options)),
         }
 
     return observe
+
+
+def _in_dtype(net: Network, mean: State, slopes: State | None, dtype: Any) -> tuple[Network, State, State | None]:
+    if dtype is None:
+        return net, mean, slopes
+    if isinstance(net, TracedNetwork):
+        requirement = f"be None for a TracedNetwork of {net.dtype} (trace it with parameters and example in the other)"
+        check("dtype", requirement, jnp.dtype(dtype) == net.dtype, jnp.dtype(dtype))
+        return net, mean, slopes
+    return jax.tree.map(lambda a: a.astype(dtype), (net, mean, slopes))
+
+
+def _flat(found: Observables | StochasticObservables) -> dict[str, Array]:
+    """One array a name, errors of estimates among them."""
+    fields = found._asdict()
+    for kind, suffix in (("standard_errors", "standard_error"), ("truncation", "truncation")):
+        fields |= {f"{name}_{suffix}": value for name, value in fields.pop(kind, {}).items()}
+    return fields
 
 
 def _boundary(net: Network, states: State, targets: Array, relaxed_samples: int) -> dict[str, Array]:

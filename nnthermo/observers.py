@@ -13,8 +13,10 @@ from jax.sharding import Mesh
 from nnthermo._checks import check, is_concrete, positive, real_array
 from nnthermo._typing import Activation, Array, Scalar
 from nnthermo.devices import as_data_mesh, copied, replicate, shard_padded, split_here
-from nnthermo.ensemble import bulk_hessian
+from nnthermo.ensemble.samples import sample_hessian, sample_mean, sample_options
 from nnthermo.network import FeedForward, Network, Septuple
+from nnthermo.network.traced import dtype_of
+from nnthermo.network.trainable import divide, unite
 from nnthermo.objective import FindState, fixed_state
 from nnthermo.observables import Observer
 from nnthermo.thermodynamics import average_loss
@@ -34,6 +36,7 @@ def weight_observer(*, by_layer: bool = False) -> Observer:
 
     Raises:
         ValueError: when called with `by_layer` and a network without layers.
+        TypeError: when called with a `TracedNetwork`, whose parameters need not be weights of single links.
     """
     return _Weights(by_layer)
 
@@ -43,6 +46,7 @@ class _Weights:
     by_layer: bool
 
     def __call__(self, net: Any, inputs: Array, targets: Array | None) -> dict[str, Array]:  # noqa: ARG002
+        _check_links(net)
         if isinstance(net, FeedForward):
             found = _weight_statistics(net.weights, net.biases)
         else:
@@ -53,6 +57,14 @@ class _Weights:
             for k, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), 1):
                 found |= {f"layer{k}_{name}": value for name, value in _weight_statistics((w,), (b,)).items()}
         return found
+
+
+def _check_links(net: Any) -> None:
+    if not isinstance(net, FeedForward | Septuple):
+        raise TypeError(
+            f"`net` must be a FeedForward or a Septuple for statistics of its links, but got {type(net).__name__}: "
+            "observe it by a function of (network, inputs, targets)"
+        )
 
 
 def _weight_statistics(weights: tuple[Array, ...], biases: tuple[Array, ...]) -> dict[str, Array]:
@@ -93,6 +105,7 @@ def state_observer(*, margin: float = 0.05, by_layer: bool = False, state: FindS
 
     Raises:
         ValueError: a margin outside (0, 1]; when called, `by_layer` and a network without layers.
+        TypeError: when called with a `TracedNetwork`, which has no slopes f'.
     """
     check("margin", "lie between 0 and 1", 0 < margin <= 1, margin)
     return _States(float(margin), by_layer, state)
@@ -105,6 +118,7 @@ class _States:
     state: FindState | None
 
     def __call__(self, net: Any, inputs: Array, targets: Array | None) -> dict[str, Array]:  # noqa: ARG002
+        _check_links(net)
         x, converged = jax.vmap(lambda u: fixed_state(net, u, self.state))(inputs)
         parts = (x, jax.vmap(net.pre_activations)(x), jax.vmap(net.slopes)(x))
         if isinstance(net, FeedForward):
@@ -153,7 +167,13 @@ def _near_ends(activation: Activation, size: int, x: Array, margin: float) -> Ar
     return (x <= low_edge) | (x >= high_edge)
 
 
-def equilibrium_observer(*, beta: Scalar = 1.0, m: Scalar = 0.0, state: FindState | None = None) -> Observer:
+def equilibrium_observer(
+    *,
+    beta: Scalar = 1.0,
+    m: Scalar = 0.0,
+    state: FindState | None = None,
+    hessian: Mapping[str, Any] | None = None,
+) -> Observer:
     """An observer of (6.2): how far the weights and biases are from where U(β) is stationary.
 
     U is that of (5.9) at each sample's own fixed state, averaged over the samples; as in a data set of one Ĝ a sample.
@@ -163,11 +183,13 @@ def equilibrium_observer(*, beta: Scalar = 1.0, m: Scalar = 0.0, state: FindStat
         beta: inverse temperature β > 0, in inverse units of the loss.
         m: curvature of the potential (3.3).
         state: as in `state_observer`.
+        hessian: options of `bulk_hessian` for a `TracedNetwork`, as in `network_free_energy`.
 
     Returns:
         A function (network, inputs, targets) -> dict of shapes (): `average_loss_gradient`, the Euclidean norm of
         (∂U/∂w_ij, ∂U/∂b_i) over the existing links, slopes following the state, and `mean_average_loss`, U. Both in
-        units of the loss. A network trained on another loss need not bring the first to 0.
+        units of the loss. A network trained on another loss need not bring the first to 0. Of a `TracedNetwork` the
+        gradient is in its `parameters`.
 
     Raises:
         ValueError: β or m that is not one number, β not positive.
@@ -176,7 +198,12 @@ def equilibrium_observer(*, beta: Scalar = 1.0, m: Scalar = 0.0, state: FindStat
     for name, value in (("beta", beta), ("m", m)):
         real_array(name, value, shape=())
     known = is_concrete(beta, m)
-    return _Equilibrium(float(beta), float(m), state) if known else _Equilibrium(beta, m, state)
+    return _Equilibrium(*((float(beta), float(m)) if known else (beta, m)), state, _Options(hessian))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Options:
+    given: Mapping[str, Any] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,16 +211,22 @@ class _Equilibrium:
     beta: Scalar
     m: Scalar
     state: FindState | None
+    hessian: "_Options"
 
     def __call__(self, net: Any, inputs: Array, targets: Array | None) -> dict[str, Array]:  # noqa: ARG002
-        def mean(net: Any) -> Array:
-            def one(u: Array) -> Array:
-                x = fixed_state(net, u, self.state)[0]
-                return average_loss(bulk_hessian(net, x), self.beta, m=self.m, mean=x)
+        weights, rest = divide(net)
+        options = sample_options(net, self.hessian.given)
 
-            return jnp.mean(jax.vmap(one)(inputs))
+        def mean(weights: Any) -> Array:
+            now = unite(weights, rest)
 
-        value, gradient = jax.value_and_grad(mean)(net)
+            def one(u: Array, number: Array) -> Array:
+                x = fixed_state(now, u, self.state)[0]
+                return average_loss(sample_hessian(now, x, number, options), self.beta, m=self.m, mean=x)
+
+            return sample_mean(one, (inputs,), options)
+
+        value, gradient = jax.value_and_grad(mean)(weights)
         if isinstance(net, Septuple):
             gradient = jax.tree.map(lambda w, g: jnp.where((w != 0) | (w.ndim == 1), g, 0), net, gradient)
         squares = [jnp.sum(g**2) for g in jax.tree.leaves(gradient)]
@@ -237,15 +270,14 @@ def on_data(observe: Any, inputs: Any, targets: Any = None) -> Observer:
 
     Args:
         observe: a function (network, inputs, targets) -> dict, or a dict of functions.
-        inputs: (samples, n_in).
+        inputs: (samples, n_in), or of a `TracedNetwork` in the shape of its example, (samples, ...).
         targets: (samples, n_out), or None.
     """
     observe = as_observer(observe)
-    u = real_array("inputs", inputs, ndim=2)
-    t = None if targets is None else real_array("targets", targets, ndim=2)
+    u, t = _samples(inputs, targets)
 
     def other(net: Network, _inputs: Array, _targets: Array | None) -> dict[str, Array]:
-        dtype = jnp.result_type(*jax.tree.leaves(net))
+        dtype = dtype_of(net)
         return observe(net, split_here(u.astype(dtype)), None if t is None else split_here(t.astype(dtype)))
 
     return other
@@ -264,16 +296,26 @@ def on_mesh(observe: Any, mesh: Mesh) -> Observer:
 
     Raises:
         TypeError: not an observer, or not a mesh.
-        ValueError: a mesh of some processes but not of all.
+        ValueError: a mesh of some processes but not of all; when called, no samples, or not as many targets as inputs.
     """
     observe, mesh = as_observer(observe), as_data_mesh(mesh)
 
     def look(net: Network, inputs: Any, targets: Any = None) -> dict[str, Array]:
-        u = real_array("inputs", inputs, ndim=2)
-        t = None if targets is None else real_array("targets", targets, ndim=2)
-        return compile_observer(observe, mesh, u.shape[0])(replicate(net, mesh), *shard_padded((u, t), mesh))
+        u, t = _samples(inputs, targets)
+        return compile_observer(observe, mesh, len(u))(replicate(net, mesh), *shard_padded((u, t), mesh))
 
     return look
+
+
+def _samples(inputs: Any, targets: Any) -> tuple[Array, Array | None]:
+    """One sample a row, of the inputs in whatever shape."""
+    u = real_array("inputs", inputs)
+    check("inputs", "have 2 dimensions or more", u.ndim >= 2, f"shape {u.shape}")
+    check("inputs", "hold at least one sample", len(u) > 0, f"shape {u.shape}")
+    t = None if targets is None else real_array("targets", targets, ndim=2)
+    if t is not None:
+        check("targets", f"have {len(u)} rows, as many as inputs", len(t) == len(u), f"shape {t.shape}")
+    return u, t
 
 
 @lru_cache(maxsize=16)

@@ -1,6 +1,7 @@
 """What a training run is made of: its arguments checked, and what identifies it to a checkpoint."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -13,7 +14,9 @@ import optax
 from nnthermo._checks import check, finite, integer, real_array, refuse
 from nnthermo._typing import Array
 from nnthermo.descent import one_update
-from nnthermo.network import Network, Septuple
+from nnthermo.network import Network, Septuple, TracedNetwork
+from nnthermo.network.traced import dtype_of
+from nnthermo.network.trainable import divide
 from nnthermo.objective import FindState, Loss, fixed_state, mean_terms, with_terms
 from nnthermo.observables import Observer
 
@@ -51,6 +54,7 @@ def check_run(
     state: Any,
 ) -> Run:
     """The arguments of `train` as it uses them, or the errors its docstring lists."""
+    _check_weights(net)
     inputs, targets = _check_data(net, data)
     samples = inputs.shape[0]
     key = _check_key(key)
@@ -81,18 +85,42 @@ def log_spaced_epochs(epochs: int, count: int = 100) -> tuple[int, ...]:
     return (0, *sorted({int(e) for e in spaced}))
 
 
-def _check_data(net: Network, data: Any) -> tuple[Array, Array | None]:
+def first_input(data: Any) -> Array:
+    """The inputs of the first sample, for what is made to their shape."""
+    inputs = real_array("inputs", _pair(data)[0])
+    check("inputs", "hold at least one sample", inputs.ndim > 0 and len(inputs) > 0, f"shape {inputs.shape}")
+    return inputs[0]
+
+
+def _pair(data: Any) -> tuple[Any, Any]:
     pair = data if isinstance(data, tuple | list) else (data, None) if hasattr(data, "ndim") else ()
     if len(pair) != 2:
         kind = f"{type(data).__name__} of {len(data)}" if isinstance(data, tuple | list) else type(data).__name__
         refuse("data", "be a pair (inputs, targets) or an array of inputs", kind)
-    dtype = jnp.result_type(*jax.tree.leaves(net))
-    inputs = real_array("inputs", pair[0], ndim=2)
+    return pair[0], pair[1]
+
+
+def _check_weights(net: Network) -> None:
+    if not isinstance(net, TracedNetwork):
+        return
+    leaves = jax.tree.leaves(divide(net)[0])
+    advice = "none: give `nt.network_from` a function of (parameters, inputs), and the parameters"
+    check("net", "have parameters to train", any(leaf.size for leaf in leaves), advice)
+    for leaf in leaves:
+        real = jnp.issubdtype(leaf.dtype, jnp.floating)
+        check("net", "have real parameters to train", real, f"dtype {leaf.dtype}")
+
+
+def _check_data(net: Network, data: Any) -> tuple[Array, Array | None]:
+    pair = _pair(data)
+    dtype = dtype_of(net)
+    inputs = _rows(net, "inputs", pair[0])
     given = [("inputs", inputs, net.input_size, "input")]
     if pair[1] is not None:
-        given.append(("targets", real_array("targets", pair[1], ndim=2), net.output_size, "output"))
+        given.append(("targets", _rows(net, "targets", pair[1]), net.output_size, "output"))
     for name, array, size, kind in given:
-        check(name, f"have {size} columns, as many as {kind} neurons", array.shape[1] == size, f"shape {array.shape}")
+        fits = math.prod(array.shape[1:]) == size
+        check(name, f"have {size} columns, as many as {kind} neurons", fits, f"shape {array.shape}")
     rows = inputs.shape[0]
     for name, array, _, _ in given:
         check(name, f"have {rows} rows, as many as inputs", array.shape[0] == rows, f"shape {array.shape}")
@@ -101,6 +129,17 @@ def _check_data(net: Network, data: Any) -> tuple[Array, Array | None]:
         finite(name, array)
     arrays = [array.astype(dtype) for _, array, _, _ in given]
     return arrays[0], arrays[1] if len(arrays) > 1 else None
+
+
+def _rows(net: Network, name: str, value: Any) -> Array:
+    """(samples, n); inputs of a traced network also in the shape of its example, its targets in that of its output."""
+    if not isinstance(net, TracedNetwork):
+        return real_array(name, value, ndim=2)
+    array, own = real_array(name, value), net.groups[0 if name == "inputs" else net.program.output]
+    allowed = (own.shape, (own.size,))
+    shown = " or ".join(str(("samples", *s)).replace("'", "") for s in dict.fromkeys(allowed))
+    check(name, f"have shape {shown}", array.ndim and array.shape[1:] in allowed, f"shape {array.shape}")
+    return array if name == "inputs" else array.reshape(len(array), own.size)
 
 
 def _check_links(links: Any, net: Network) -> Network | None:
@@ -191,7 +230,8 @@ def identity(run: Run, observer: Observer) -> dict[str, Any]:
 
     net, inputs, targets, loss, optimizer = run.net, run.inputs, run.targets, run.loss, run.optimizer
     leaves = jax.tree.leaves(net)
-    memory = optimizer.init(net)
+    weights = divide(net)[0]
+    memory = optimizer.init(weights)
     sample = (net, inputs[:1], None if targets is None else targets[:1])
     return {
         "dtype": str(inputs.dtype),
@@ -207,7 +247,7 @@ def identity(run: Run, observer: Observer) -> dict[str, Any]:
         "observe_at": digest(np.array(run.marks, np.int64)),
         "observe": digest(program(observer, *sample)),
         "loss": digest(program(lambda n, u, t: mean_terms(loss, n, u, t, state=run.state), *sample)),
-        "optimizer": digest(*jax.tree.leaves(memory), program(one_update(optimizer), net, memory)),
+        "optimizer": digest(*jax.tree.leaves(memory), program(one_update(optimizer), weights, memory)),
         "jax": jax.__version__,
     }
 

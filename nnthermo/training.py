@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,13 +20,13 @@ from nnthermo.descent import compile_epochs
 from nnthermo.devices import as_data_mesh, check_same_everywhere, is_shared, replicate, said_by_first, shard_padded
 from nnthermo.history import to_dataset
 from nnthermo.loss import boundary_loss
-from nnthermo.network import FeedForward, Septuple
-from nnthermo.network.flax import from_flax, like_flax
+from nnthermo.network.given import as_network, like_given
+from nnthermo.network.trainable import divide, unite
 from nnthermo.objective import FindState, Loss, mean_loss
 from nnthermo.observables import Observer, thermodynamic_observer
 from nnthermo.observers import as_observer, compile_observer
 from nnthermo.recording import Recorder, Sink, as_sinks, check_observer
-from nnthermo.run import Run, check_run, identity, log_spaced_epochs
+from nnthermo.run import Run, check_run, first_input, identity, log_spaced_epochs
 from nnthermo.stopping import Stop, Stopped, as_stop
 
 __all__ = ["Loss", "TrainResult", "log_spaced_epochs", "mean_loss", "train"]
@@ -92,6 +92,12 @@ def train(
     A `Septuple` keeps its graph: connections whose weight is 0 at the start are absent and stay so, unless `links` has
     them. `soft_threshold` in the optimiser removes connections on the way.
 
+    Of a `TracedNetwork` its `parameters` are trained; arrays that its function closes over, and parameters that are not
+    floating-point numbers, stay what they are. A model is trained as the septuple it is, one of dense layers as a
+    `FeedForward` and any other as `network_from` reads it with the first sample for example, and comes back as a model
+    of its kind. It is called with one sample and no options, and must be in evaluation mode: what is no
+    parameter of it, such as batch statistics and random streams, stays what it is.
+
     On a `mesh` each device holds its share of the data and works on its share of every batch and of what is observed;
     the network and the optimiser's memory are copied to all. The batches are those of one device, whatever the numbers
     of samples and devices, so results differ by the order of sums only. With several processes (`jax.distributed`) all
@@ -99,9 +105,12 @@ def train(
     its rule `stop` decides.
 
     Args:
-        net: `FeedForward`, `Septuple`, a Flax nnx model or a pair (linen module, variables) of dense layers.
+        net: `FeedForward`, `Septuple`, `TracedNetwork`, or a model: Flax nnx, a pair (linen module, variables), or a
+            pytree that can be called, as Equinox's are.
         data: a pair of inputs (samples, n_in) and targets (samples, n_out); for unsupervised training the inputs alone
-            or (inputs, None), and the loss gets the target None; for an auto-encoder the inputs twice.
+            or (inputs, None), and the loss gets the target None; for an auto-encoder the inputs twice. Inputs of a
+            `TracedNetwork` or a model may be in the shape of its example, (samples, 28, 28, 1) say, and targets in that
+            of its output, which losses and observers get as (samples, n_out).
         key: JAX random key for the order of the samples.
         epochs: passes over the data.
         optimizer: any Optax optimiser, those with a line search included; plain SGD with learning rate 0.1 if None.
@@ -125,16 +134,15 @@ def train(
         TrainResult.
 
     Raises:
-        ValueError: shapes that do not fit the network, non-finite data, epochs or batch sizes out of range, a loss that
-            is not a scalar, links that leave out a connection that exists, a checkpoint of a different run or of one
-            that the rule `stop` would have ended before, arguments that differ between the processes of a mesh.
+        ValueError: a network without parameters to train, shapes that do not fit it, non-finite data, epochs or batch
+            sizes out of range, a loss that is not a scalar, links that leave out a connection that exists, a checkpoint
+            of a different run or of one that the rule `stop` would have ended before, arguments that differ between the
+            processes of a mesh.
         TypeError: arguments of another kind than these, data that are not real, an unknown kind of network.
         ImportError: a missing optional package, with the command that installs it.
         OSError: a checkpoint folder that cannot be written.
     """
-    model, net = net, from_flax(net)
-    if not isinstance(net, FeedForward | Septuple):
-        raise TypeError(f"`net` must be a network or a Flax model, but got {type(model).__name__}")
+    model, net = net, as_network(net, partial(first_input, data))
     run = check_run(
         net, data, links=links, key=key, epochs=epochs, batch_size=batch_size, observe_at=observe_at,
         optimizer=optimizer, loss=loss, state=state,
@@ -146,7 +154,8 @@ def train(
     follow = _follow(progress if team.speaks else False)
     store = _open(checkpoint)
 
-    carried = team.copied(jax.tree.map(jnp.copy, (net, run.optimizer.init(net))))  # the loop takes its memory
+    weights, rest = divide(net)
+    carried = team.copied(jax.tree.map(jnp.copy, (weights, run.optimizer.init(weights))))  # the loop takes its memory
     advance = compile_epochs(run.loss, run.optimizer, len(run.inputs), run.batch, run.state, team.mesh)
     blank = _blank(run, observer)
     last = {name: np.asarray(np.nan, run.inputs.dtype) for name in run.reported}
@@ -162,6 +171,7 @@ def train(
             _check_not_stopped_before(stop, history, done)
             recorder = team.recorder(stop, sinks, history)
     run, observer = team.take(run, observer)
+    rest = team.copied(rest)
 
     stops = sorted({*marks, epochs, *(range(0, epochs, store.every) if store else ())})
     saved = done
@@ -171,11 +181,13 @@ def train(
                 break
             while sound and done < pause:
                 chunk = _chunk(pause - done, bool(progress), done)
-                carried, report = advance(carried, run.links, run.key, done, done + chunk, run.inputs, run.targets)
+                carried, report = advance(
+                    carried, run.links, run.key, done, done + chunk, run.inputs, run.targets, rest
+                )
                 last, done, sound = jax.tree.map(np.asarray, report[0]), int(report[1]), bool(report[2])
                 tell(done, epochs)
             if sound and rows < len(marks) and marks[rows] == done:
-                team.record(recorder, done, last, observer(carried[0], run.inputs, run.targets))
+                team.record(recorder, done, last, observer(unite(carried[0], rest), run.inputs, run.targets))
                 rows += 1
             ended = not sound or done == epochs or recorder.stopped is not None
             if store is not None and done > saved and (ended or done % store.every == 0):
@@ -184,7 +196,8 @@ def train(
             if not sound:
                 break
     history = recorder.history if rows else {name: values[:0] for name, values in blank.items()}
-    trained = like_flax(model, jax.tree.map(jnp.asarray, team.fetched(carried[0])))
+    weights = jax.tree.map(jnp.asarray, team.fetched(carried[0]))
+    trained = like_given(model, unite(weights, divide(net)[1]))
     return TrainResult(trained, history, done, sound, recorder.stopped)
 
 

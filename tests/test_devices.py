@@ -267,6 +267,45 @@ def check_maps_equal_a_loop(folder):
     assert one.standard_error > 0.01  # so the probes differ
 
 
+def check_maps_within_maps_and_under_meshes_of_the_caller(folder):
+    """Inside `map_over` each device is alone; a mesh that the caller has set is none of the library's."""
+    net, (inputs, targets), mesh, scales = network(), samples(6), nt.data_mesh(), jnp.arange(1.0, 6.0)
+    look = nt.on_data({"elsewhere": mean_square}, inputs, targets)
+
+    def scaled(s):
+        return look(jax.tree.map(lambda w: s * w, net), None, None)["elsewhere"]
+
+    expected = [*map(jax.jit(scaled), scales)]
+    np.testing.assert_allclose(nt.map_over(scaled, mesh)(scales), expected, rtol=1e-14)
+    table = nt.map_over(lambda s: nt.map_over(lambda a, b: a**2 * s + b, mesh, chunk=2)(scales, scales), mesh)(scales)
+    np.testing.assert_array_equal(table, scales[None, :] ** 2 * scales[:, None] + scales[None, :])
+    total = nt.map_over(lambda s: jnp.sum(nt.shard(s * scales[:4], mesh) + nt.replicate(s, mesh)), mesh)(scales)
+    np.testing.assert_array_equal(total, 14 * scales)
+    with jax.set_mesh(jax.make_mesh((4,), ("samples",), axis_types=(AxisType.Explicit,))):
+        np.testing.assert_allclose(jax.jit(look)(net, None, None)["elsewhere"], expected[0], rtol=1e-14)
+        np.testing.assert_array_equal(nt.map_over(lambda a: a**2, mesh)(np.arange(5.0)), np.arange(5.0) ** 2)
+
+
+def check_traced_networks_train_as_on_one_device(folder):
+    """With constants of every kind beside the parameters, random keys among them."""
+    offset, key = np.asarray([0.2, -0.1]), jax.random.key(9)
+
+    def layers(q, u):
+        noise = 0.1 * jax.random.normal(key, (2,))
+        return jnp.tanh(q["w"] @ u + offset + noise)
+
+    net = nt.network_from(layers, jnp.zeros(3), {"w": network().weights[0][:2]})
+    change = {"net": net, "observe": {"outputs": observed}, "loss": nt.relaxed_bulk_loss, "observe_at": (0, 6)}
+    one, four = train(**change), train(nt.data_mesh(), **change)
+    assert_close((four.network.parameters, four.history), (one.network.parameters, one.history))
+    assert float(jnp.abs(one.network.parameters["w"] - net.parameters["w"]).min()) > 0.001
+    assert all(leaf.sharding.is_fully_addressable for leaf in jax.tree.leaves(four.network.parameters))
+
+
+def observed(net, inputs, targets):
+    return jax.vmap(lambda u: net.outputs(net.propagate(u)))(inputs)
+
+
 def check_checkpoints_go_on_elsewhere(folder):
     mesh, two = nt.data_mesh(), nt.data_mesh(jax.devices()[:2])
     noisy = {"optimizer": optax.chain(optax.noisy_sgd(0.1, key=jax.random.key(5)), optax.trace(0.9))}
@@ -403,6 +442,15 @@ def test_one_device_is_a_mesh_too():
     for function in (nt.shard, nt.replicate):
         sentence = r"`mesh` must be a jax.sharding.Mesh, as from data_mesh\(\), but got NoneType"
         refused(sentence, function, np.ones(3), None, kind=TypeError)
+    leaf = "`tree` must hold arrays, numbers or random keys, but got str"
+    refused(leaf, nt.replicate, {"a": 1.0, "name": "abc"}, mesh, kind=TypeError)
+    refused("`function` must be callable, but got 3", nt.map_over, 3, mesh, kind=TypeError)
+    look = nt.on_mesh({"total": total_input}, mesh)
+    rows = r"`targets` must have 5 rows, as many as inputs, but got shape \(8, 2\)"
+    refused(rows, look, network(), np.ones((5, 3)), np.ones((8, 2)))
+    refused(rows, nt.on_data, {}, np.ones((5, 3)), np.ones((8, 2)))
+    refused(r"`inputs` must hold at least one sample, but got shape \(0, 3\)", look, network(), np.ones((0, 3)))
+    refused(r"`inputs` must have 2 dimensions or more, but got shape \(3,\)", look, network(), np.ones(3))
 
 
 def named(kind):

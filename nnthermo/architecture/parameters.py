@@ -1,6 +1,6 @@
 """Laplacians of the free energy over any parametrisation Q ↦ network: the sum over Q_k of (8.4)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from nnthermo._checks import check, real_array
 from nnthermo._typing import Array, Scalar, State
-from nnthermo.ensemble import bulk_hessian
+from nnthermo.ensemble.samples import sample_hessian, sample_mean, sample_options
 from nnthermo.laplacians import Laplacian, laplacian
 from nnthermo.network import Network, TracedNetwork
 from nnthermo.objective import FindState, fixed_state
@@ -24,6 +24,8 @@ def network_free_energy(
     mean_term: bool = False,
     slopes: State | None = None,
     state: FindState | None = None,
+    hessian: Mapping[str, Any] | None = None,
+    chunk_samples: int | None = None,
 ) -> Array:
     """Mean over samples of F = -log Z/β, (5.14) or (5.9), each at its own fixed state: shape (), in units of the loss.
 
@@ -39,19 +41,27 @@ def network_free_energy(
             have one.
         state: function (network, inputs of one sample) -> x̄, for example `FixedState()` for graphs with cycles;
             `net.propagate` if None.
+        hessian: options of `bulk_hessian` for a `TracedNetwork`: `method`, and of "stochastic" `key`, `probes`, `steps`
+            and `chunk`. Each sample has probes of its own, from the key and its number: their errors average out.
+        chunk_samples: how many samples are worked on together, which bounds the memory (derivatives then compute each
+            sample twice); all of them if None, or one where Ĝ is stochastic.
 
     Raises:
         ValueError: as `bulk_hessian` and `log_partition`; where values are traced, as those of many samples always are,
-            M that is not positive definite gives NaN.
-        TypeError: another kind of network.
+            M that is not positive definite gives NaN. chunk_samples below 1.
+        TypeError: another kind of network, options that are no dict, chunk_samples not an integer.
     """
     u, single = _inputs(net, inputs)
+    options = sample_options(net, hessian)
 
-    def one(u: Array, d: State | None) -> Array:
+    def one(u: Array, d: State | None, number: Array) -> Array:
         x = None if d is not None and not mean_term else fixed_state(net, u, state)[0]
-        return free_energy(bulk_hessian(net, x, slopes=d), beta, m=m, mean=x if mean_term else None)
+        G = sample_hessian(net, x, number, options, slopes=d)
+        return free_energy(G, beta, m=m, mean=x if mean_term else None)
 
-    return one(u, slopes) if single else jnp.mean(jax.vmap(one)(u, slopes))
+    if single:
+        return one(u, slopes, jnp.zeros((), int))
+    return sample_mean(one, (u, slopes), options, chunk_samples)
 
 
 def parameter_laplacian(
@@ -64,6 +74,8 @@ def parameter_laplacian(
     mean_term: bool = False,
     slopes: str = "following",
     state: FindState | None = None,
+    hessian: Mapping[str, Any] | None = None,
+    chunk_samples: int | None = None,
     method: str = "exact",
     key: Array | None = None,
     samples: int = 64,
@@ -97,6 +109,9 @@ def parameter_laplacian(
         mean_term: F of (5.9) in place of (5.14).
         slopes: see above.
         state: as in `network_free_energy`.
+        hessian: options of `bulk_hessian`, as in `network_free_energy`; not "stochastic", which has no second
+            derivatives.
+        chunk_samples: samples worked on together, as in `network_free_energy`.
         method: "exact", "forward" or "stochastic", with `key`, `samples` and `chunk`, as in `laplacian`.
 
     Returns:
@@ -119,7 +134,8 @@ def parameter_laplacian(
 
     def average(p: Any) -> Array:
         made = parametrisation(p)
-        return network_free_energy(made, u, beta, m=m, mean_term=mean_term, slopes=frozen, state=state)
+        options: dict[str, Any] = {"slopes": frozen, "hessian": hessian, "chunk_samples": chunk_samples}
+        return network_free_energy(made, u, beta, m=m, mean_term=mean_term, state=state, **options)
 
     return laplacian(average, q, method=method, key=key, samples=samples, chunk=chunk)
 

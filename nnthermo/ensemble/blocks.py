@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from nnthermo._checks import check
 from nnthermo._typing import Array, Scalar
-from nnthermo.ensemble.hessian import layer_vectors, shift_and_scale
+from nnthermo.ensemble.hessian import Groups, layer_vectors, shift_and_scale
 from nnthermo.linalg import tridiagonal
 from nnthermo.linalg.dense import gram, matmul
 
@@ -22,10 +22,12 @@ class BlockHessian(NamedTuple):
     Attributes:
         diagonal: D_l, shapes (n_l, n_l).
         lower: B_{l+1,l} = -A_l, shapes (n_{l+1}, n_l).
+        groups: of a traced network, in whose order its states are taken.
     """
 
     diagonal: tuple[Array, ...]
     lower: tuple[Array, ...]
+    groups: Groups | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -60,7 +62,7 @@ class BlockHessian(NamedTuple):
 
     def matvec(self, v: Any) -> tuple[Array, ...]:
         """Ĝ v for a tuple of level vectors, or a state of the network."""
-        r = self.errors(layer_vectors("v", v, self.sizes, self.diagonal[0].dtype))
+        r = self.errors(layer_vectors("v", v, self.sizes, self.diagonal[0].dtype, self.groups))
         product = [matmul(d.T, x) for d, x in zip(self.diagonal, r, strict=True)]
         above = [matmul(e.T, x) for e, x in zip(self.lower, r[1:], strict=True)]
         return (*(p + q for p, q in zip(product[:-1], above, strict=True)), product[-1])
@@ -72,7 +74,7 @@ class BlockHessian(NamedTuple):
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: Any) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
         beta, shift = shift_and_scale(beta, m, self.diagonal[0].dtype)
-        a = layer_vectors("mean", a, self.sizes, self.diagonal[0].dtype)
+        a = layer_vectors("mean", a, self.sizes, self.diagonal[0].dtype, self.groups)
         found = self._eliminate(beta, shift)
         terms = [jnp.vdot(r, q) for r, q in zip(self.errors(a), self.errors(found.solve(a)), strict=True)]
         return found.log_det, shift * beta * jnp.sum(jnp.stack(terms))

@@ -4,11 +4,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from nnthermo._checks import check, real_array, refuse
+from nnthermo._checks import check, full_precision, real_array, refuse
 from nnthermo._typing import State
 from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian
 from nnthermo.ensemble.traced import traced_hessian
 from nnthermo.network import FeedForward, Network, Septuple, TracedNetwork
+from nnthermo.network.traced import dtype_of
 
 
 def bulk_hessian(
@@ -37,7 +38,8 @@ def bulk_hessian(
         `BlockHessian` or a `MatrixFreeHessian`.
 
     Raises:
-        ValueError: neither state nor slopes, wrong shapes, or a method that the wiring does not allow.
+        ValueError: a network of half precision, neither state nor slopes, wrong shapes, a method that the wiring does
+            not allow, or options of other names or of other methods.
         TypeError: another kind of network.
     """
     if isinstance(net, TracedNetwork):
@@ -45,7 +47,10 @@ def bulk_hessian(
         if x is None:
             refuse("x", "be given for a TracedNetwork", None)
         return traced_hessian(net, x, method, options)
-    check("method", "be 'auto' unless `net` is a TracedNetwork", method == "auto" and not options, repr(method))
+    if isinstance(net, FeedForward | Septuple):
+        full_precision("net", dtype_of(net))
+    check("method", "be 'auto' unless `net` is a TracedNetwork", method == "auto", repr(method))
+    check("options", "be left out unless `net` is a TracedNetwork", not options, ", ".join(sorted(options)))
     if slopes is None:
         if x is None:
             refuse("x", "be given unless `slopes` are", "None")

@@ -1,6 +1,7 @@
 """Ĝ = (I - f̂'ŵ)ᵀ(I - f̂'ŵ) (5.6), the Gauss-Newton Hessian of the bulk loss, in the structure of the network."""
 
-from collections import OrderedDict
+import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import cholesky, gram, matmul
 from nnthermo.linalg.reduction import log_singular_values, unit_count
 from nnthermo.linalg.shifted_gram import First, log_det_and_form
-from nnthermo.network import Network
+from nnthermo.network import Network, TracedNetwork
 
 
 def shift_and_scale(beta: Scalar, m: Scalar, dtype: Any) -> tuple[Array, Scalar]:
@@ -31,14 +32,24 @@ def shift_and_scale(beta: Scalar, m: Scalar, dtype: Any) -> tuple[Array, Scalar]
     return beta, 1 - beta * m.astype(dtype)
 
 
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Groups:
+    """Names of the groups of neurons of a traced network, in the order of computation."""
+
+    names: tuple[str, ...]
+
+
 class DenseHessian(NamedTuple):
     """Ĝ = BᵀB of a general graph.
 
     Attributes:
         jacobian: B = ∂r/∂x = I - f̂'ŵ, shape (N, N).
+        groups: of a traced network, in whose order its states are taken.
     """
 
     jacobian: Array
+    groups: Groups | None = None
 
     @property
     def size(self) -> int:
@@ -62,7 +73,7 @@ class DenseHessian(NamedTuple):
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: Array) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
         beta, shift = shift_and_scale(beta, m, self.jacobian.dtype)
-        a = flat_state("mean", a, self.size).astype(self.jacobian.dtype)
+        a = flat_state("mean", a, self.size, self.groups).astype(self.jacobian.dtype)
         factor = cholesky(self._shifted(beta, shift))
         error = matmul(self.jacobian, a)  # r = Ba: aᵀβĜM⁻¹a = βrᵀ(B M⁻¹ a), with no subtraction
         return factor.log_det(), shift * beta * jnp.vdot(error, matmul(self.jacobian, factor.solve(a)))
@@ -89,10 +100,12 @@ class LayeredHessian(NamedTuple):
     Attributes:
         weights: L - 1 matrices (n_{l+1}, n_l).
         slopes: L - 1 vectors (n_{l+1},).
+        groups: of a traced network, in whose order its states are taken.
     """
 
     weights: tuple[Array, ...]
     slopes: tuple[Array, ...]
+    groups: Groups | None = None
 
     @property
     def size(self) -> int:
@@ -110,7 +123,7 @@ class LayeredHessian(NamedTuple):
 
     def matvec(self, v: tuple[Array, ...]) -> tuple[Array, ...]:
         """Ĝ v for a tuple of layer vectors."""
-        v = layer_vectors("v", v, bidiagonal.block_sizes(self.weights), self.weights[0].dtype)
+        v = layer_vectors("v", v, bidiagonal.block_sizes(self.weights), self.weights[0].dtype, self.groups)
         return bidiagonal.multiply_transposed(self.blocks, bidiagonal.multiply(self.blocks, v))
 
     def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
@@ -121,7 +134,7 @@ class LayeredHessian(NamedTuple):
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: tuple[Array, ...]) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
         self.check_one_state()
-        a = layer_vectors("mean", a, bidiagonal.block_sizes(self.weights), self.weights[0].dtype)
+        a = layer_vectors("mean", a, bidiagonal.block_sizes(self.weights), self.weights[0].dtype, self.groups)
         shared = matmul(self.weights[0], self.weights[0].T)
         first_gram = self.slopes[0][:, None] * shared * self.slopes[0][None, :]
         beta, shift = shift_and_scale(beta, m, shared.dtype)
@@ -143,25 +156,30 @@ class LayeredHessian(NamedTuple):
 Hessian = DenseHessian | LayeredHessian
 
 
-def flat_state(name: str, value: Any, size: int) -> Array:
-    """A state as one vector (N,): of a traced network group after group.
+def flat_state(name: str, value: Any, size: int, groups: Groups | None = None) -> Array:
+    """A state as one vector (N,): of a traced network group after group, in whatever order they are given.
 
     Raises:
-        ValueError: of another size.
+        ValueError: of another size, or of other groups.
     """
-    if isinstance(value, OrderedDict):
-        value = jnp.concatenate([jnp.ravel(real_array(f"{name}[{k!r}]", v)) for k, v in value.items()])
+    if isinstance(value, Mapping):
+        names = tuple(value) if groups is None else groups.names
+        right = set(names) == set(value)
+        check(name, f"hold states of {', '.join(names)}", right, ", ".join(map(str, value)))
+        value = jnp.concatenate([jnp.ravel(real_array(f"{name}[{k!r}]", value[k])) for k in names])
     return real_array(name, value, shape=(size,))
 
 
-def layer_vectors(name: str, value: Any, sizes: tuple[int, ...], dtype: Any) -> tuple[Array, ...]:
+def layer_vectors(
+    name: str, value: Any, sizes: tuple[int, ...], dtype: Any, groups: Groups | None = None
+) -> tuple[Array, ...]:
     """A state of a layered network, checked and in the dtype of Ĝ; of a traced one, cut at the same places.
 
     Raises:
         ValueError: not one vector a layer, or of other sizes.
     """
-    if isinstance(value, OrderedDict):
-        whole = flat_state(name, value, sum(sizes))
+    if isinstance(value, Mapping):
+        whole = flat_state(name, value, sum(sizes), groups)
         return tuple(part.astype(dtype) for part in jnp.split(whole, np.cumsum(sizes)[:-1]))
     is_tuple = isinstance(value, tuple | list)
     check(name, f"have {len(sizes)} layer vectors", is_tuple and len(value) == len(sizes), type(value).__name__)
@@ -178,9 +196,10 @@ def mean_state(net: Network, inputs: Array) -> State:
 
     Args:
         net: a network.
-        inputs: (samples, n_in).
+        inputs: (samples, n_in); of a `TracedNetwork` also in the shape of its example, (samples, ...).
     """
-    states = jax.vmap(net.propagate)(real_array("inputs", inputs, ndim=2))
+    ndim = None if isinstance(net, TracedNetwork) else 2
+    states = jax.vmap(net.propagate)(real_array("inputs", inputs, ndim=ndim))
     return jax.tree.map(lambda s: jnp.mean(s, axis=0), states)
 
 

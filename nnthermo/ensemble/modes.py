@@ -79,7 +79,7 @@ def eigenmodes(G: Any, *, mean: State | None = None) -> Eigenmodes:
             return Eigenmodes(values, jnp.zeros_like(values), jnp.zeros((), values.dtype), count)
         reduced, bases = reduce_blocks(G.blocks, G.weights[0])
         dense, count = bidiagonal.to_dense(reduced), unit_count(bidiagonal.block_sizes(G.weights))
-        mean = layer_vectors("mean", mean, bidiagonal.block_sizes(G.weights), dense.dtype)
+        mean = layer_vectors("mean", mean, bidiagonal.block_sizes(G.weights), dense.dtype, G.groups)
         rest = jnp.zeros((), dense.dtype)
         inside = []
         for v, basis in zip(mean, bases, strict=True):
@@ -92,9 +92,9 @@ def eigenmodes(G: Any, *, mean: State | None = None) -> Eigenmodes:
         kept = None if mean is None else G.select(mean)
         return _decompose(G.jacobian(), kept if not isinstance(kept, tuple) else jnp.concatenate(kept))
     if isinstance(G, BlockHessian):
-        return _decompose(G.jacobian(), None if mean is None else flat_state("mean", mean, G.size))
+        return _decompose(G.jacobian(), None if mean is None else flat_state("mean", mean, G.size, G.groups))
     if isinstance(G, DenseHessian):
-        return _decompose(G.jacobian, None if mean is None else flat_state("mean", mean, G.size))
+        return _decompose(G.jacobian, None if mean is None else flat_state("mean", mean, G.size, G.groups))
     raise TypeError(f"`G` must be a Hessian of a network, but got {type(G).__name__}")
 
 

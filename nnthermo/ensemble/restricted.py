@@ -9,7 +9,7 @@ import numpy as np
 from nnthermo._checks import check, is_concrete, real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
-from nnthermo.ensemble.hessian import DenseHessian, Hessian, LayeredHessian, layer_vectors, shift_and_scale
+from nnthermo.ensemble.hessian import DenseHessian, Hessian, LayeredHessian, flat_state, layer_vectors, shift_and_scale
 from nnthermo.linalg import bidiagonal, shifted_gram
 from nnthermo.linalg.dense import matmul
 from nnthermo.network import Network
@@ -39,8 +39,9 @@ class RestrictedHessian:
     def select(self, x: State) -> State:
         """The free neurons of a state of the whole network."""
         if isinstance(self.hessian, DenseHessian):
-            return real_array("x", x, shape=(self.hessian.size,))[self._index(0)]
-        x = layer_vectors("x", x, bidiagonal.block_sizes(self.hessian.weights), self.hessian.weights[0].dtype)
+            return flat_state("x", x, self.hessian.size, self.hessian.groups)[self._index(0)]
+        sizes, groups = bidiagonal.block_sizes(self.hessian.weights), self.hessian.groups
+        x = layer_vectors("x", x, sizes, self.hessian.weights[0].dtype, groups)
         return tuple(v[self._index(k)] for k, v in enumerate(x))
 
     def embed(self, v: State) -> State:

@@ -8,12 +8,14 @@ import jax.numpy as jnp
 
 from nnthermo._checks import check
 from nnthermo.ensemble.blocks import BlockHessian
-from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian
+from nnthermo.ensemble.hessian import DenseHessian, Groups, LayeredHessian
 from nnthermo.ensemble.jacobian import jacobian_block
 from nnthermo.ensemble.matrix_free import MatrixFreeHessian
 from nnthermo.network.traced import States, TracedNetwork
 
 METHODS = ("layered", "blocks", "dense", "stochastic")
+OPTIONS = ("key", "probes", "steps", "chunk")
+"""Of "stochastic"."""
 MAX_BYTES = 2**30
 """Of what an exact method keeps."""
 MAX_FLOPS = 1e12
@@ -106,22 +108,26 @@ def traced_hessian(
     chosen = choose(net)
     if method == "auto":
         method = chosen.method
+    unknown = sorted(set(options) - set(OPTIONS))
+    check("options", f"be among {', '.join(OPTIONS)} of a stochastic Ĝ", not unknown, ", ".join(unknown))
     check("options", "be left out unless Ĝ is stochastic", method == "stochastic" or not options, ", ".join(options))
     if method == "stochastic":
         return MatrixFreeHessian.of(net, x, **options)
+    groups = Groups(net.names)
     if method == "dense":
         everything = tuple(range(len(net.groups)))
-        return DenseHessian(jnp.eye(net.size, dtype=net.dtype) - jacobian_block(net, x, everything, everything))
+        B = jnp.eye(net.size, dtype=net.dtype) - jacobian_block(net, x, everything, everything)
+        return DenseHessian(B, groups)
     pairs = list(pairwise(chosen.levels))
     check("net", "have more than one level of neurons for `method` other than dense and stochastic", pairs, 1)
     below = [jacobian_block(net, x, after, before) for before, after in pairs]
     if method == "layered":
         check("net", "have no neurons that depend on others of their level", is_layered(net, chosen.levels), "some")
-        return LayeredHessian(tuple(below), tuple(jnp.ones(len(a), net.dtype) for a in below))
+        return LayeredHessian(tuple(below), tuple(jnp.ones(len(a), net.dtype) for a in below), groups)
     within = []
     for level in chosen.levels:
         own = any(net.groups[k].parents & set(level) for k in level)
         n = sum(net.groups[k].size for k in level)
         unit = jnp.eye(n, dtype=net.dtype)
         within.append(unit - jacobian_block(net, x, level, level) if own else unit)
-    return BlockHessian(tuple(within), tuple(-a for a in below))
+    return BlockHessian(tuple(within), tuple(-a for a in below), groups)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, real_array, refuse
+from nnthermo._checks import check, full_precision, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array
 from nnthermo.network.fixed_point import FixedPoint
@@ -20,6 +21,10 @@ States = OrderedDict[str, Array]
 """States of the groups of neurons by name, in the order in which they are computed; the inputs first."""
 
 INPUTS, OUTPUTS = "inputs", "outputs"
+
+
+class CustomDerivativeWarning(UserWarning):
+    """A custom derivative is not used, since there are neurons inside of its function."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -263,14 +268,16 @@ def network_from(
 
     Its neurons are the values that `jax.ad_checkpoint.checkpoint_name` names, or else the outputs of element-wise
     non-linear functions of one array (tanh, relu, sigmoid, gelu, silu, softplus, clip, sin, ...; not exp, log and
-    roots, which softmax and normalisation are made of; not the maximum of two arrays, nor a mask). Several in a row,
-    such as tanh(tanh(x)), are one. What is computed in vain counts too: return what is used. The output is a group of
-    neurons of its own, "outputs", unless it is one of these, not reshaped; the inputs are "inputs". Everything else is
-    the wiring f̂'ŵ between neurons: whoever wants the residual stream of a transformer among the neurons names it.
+    roots, which softmax and normalisation are made of). Several in a row, such as tanh(tanh(x)), are one. What the
+    output does not depend on does not count, unless it is named. The output is a group of neurons of its own,
+    "outputs", unless it is one of these, not reshaped; the inputs are "inputs". Everything else is the wiring f̂'ŵ
+    between neurons: max(x, 0) or max(x, x/10) is a neuron's, but the maximum of two arrays that are computed apart, as
+    in maxout, is wiring, and so are masks. Whoever wants it, or the residual stream of a transformer, among the neurons
+    names it.
 
     Nested `jit`, `vmap`, `checkpoint` and `custom_jvp` may have neurons inside. Inside of a `scan` each step has its
     own: the group's state has the steps as its first axis. A custom derivative around neurons does not count: their
-    states cut the function in two.
+    states cut the function in two, of which `CustomDerivativeWarning` tells.
 
     Args:
         fn: function (inputs) -> output, or (parameters, inputs) -> output if `parameters` are given; or a Flax nnx
@@ -283,8 +290,11 @@ def network_from(
 
     Raises:
         ValueError: no neurons; neurons inside `while_loop`, `cond`, `shard_map` or a custom solver; an output that is
-            not one real array.
+            not one real array; half precision.
         TypeError: inputs that are not real floating-point numbers (tokens: embed them first), or `fn` not callable.
+
+    Warns:
+        CustomDerivativeWarning: neurons inside of a function with a custom derivative.
     """
     call, parameters = as_function(fn, parameters, options)
     dtype = jnp.result_type(example_input)
@@ -293,6 +303,7 @@ def network_from(
             f"`example_input` must be of a real floating-point dtype, but got {dtype}: embed tokens first, and give "
             "the function of their embedding"
         )
+    full_precision("example_input", dtype)
     if neurons not in ("auto", "named", "activations"):
         check("neurons", "be 'auto', 'named', 'activations' or names", not isinstance(neurons, str), repr(neurons))
     parameters = jax.tree.map(jnp.asarray, parameters)
@@ -310,6 +321,14 @@ def network_from(
     inputs = Neurons(INPUTS, shape.shape, dtype, frozenset())
     sources = [*(frozenset() for _ in leaves), frozenset({0})]
     finder, steps, after = _find(closed.jaxpr, sources, inputs, neurons)
+    if finder.dropped:
+        names = ", ".join(finder.dropped)
+        warnings.warn(
+            f"`fn` should have no neurons inside of custom derivatives, but got some in {names}: their derivatives are "
+            "those of what they compute; name neurons outside of them, or choose `neurons`",
+            CustomDerivativeWarning,
+            stacklevel=2,
+        )
     groups = finder.groups
     computed = len(groups) - 1
 
@@ -322,6 +341,7 @@ def network_from(
         name = OUTPUTS
         while any(g.name == name for g in groups):
             name += "_"
+        full_precision("fn", output.dtype, " for its output")
         groups = [*groups, Neurons(name, output.shape, output.dtype, after[0])]
         last = len(groups) - 2
     program = Program(closed.jaxpr, steps, tuple(groups), last + 1, computed, "custom_vjp" in str(closed.jaxpr))
@@ -355,3 +375,8 @@ def _position(outcome: Callable, arguments: list, states: list) -> int | None:
 
     jax.eval_shape(trace, arguments, states)
     return found[0]
+
+
+def dtype_of(net: Any) -> Any:
+    """In which a network computes: of a traced one that of its states."""
+    return net.dtype if isinstance(net, TracedNetwork) else jnp.result_type(*jax.tree.leaves(net))

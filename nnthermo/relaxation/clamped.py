@@ -14,6 +14,7 @@ from nnthermo._checks import check, finite, is_concrete, positive, real_array, r
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.loss import Potential, bulk_loss, check_bounded_below
 from nnthermo.network import FeedForward, Network, TracedNetwork
+from nnthermo.network.traced import dtype_of
 from nnthermo.relaxation.bfgs import largest, minimise
 from nnthermo.relaxation.coordinates import Coordinates, GraphStates, LayerErrors, Layers, LayerStates
 from nnthermo.relaxation.implicit import implicit_derivative
@@ -116,7 +117,7 @@ def relax(
     """
     check("max_steps", "be positive", max_steps > 0, max_steps)
     check_bounded_below(net, potential)
-    dtype = net.dtype if isinstance(net, TracedNetwork) else jnp.result_type(*jax.tree.leaves(net))
+    dtype = dtype_of(net)
     if tolerance is None:
         tolerance = float(jnp.finfo(dtype).eps) ** 0.5
     positive("tolerance", tolerance)

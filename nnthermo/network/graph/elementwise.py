@@ -1,7 +1,7 @@
 """Which values of a program are outputs of element-wise non-linear functions, if nobody has named its neurons."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax.extend import core
@@ -44,7 +44,14 @@ def called(equation: Any) -> Any:
     return None
 
 
-def activations(jaxpr: Any, depends: Callable[[Any], bool]) -> dict[int, str]:
+class Part(NamedTuple):
+    """Equations of a program, and its outputs."""
+
+    eqns: Sequence[Any]
+    outvars: Sequence[Any]
+
+
+def activations(jaxpr: Part, depends: Callable[[Any], bool]) -> dict[int, str]:
     """Index of each equation whose output is a neuron, and the name of its function.
 
     A cluster is what is computed element by element from one array, its root, with whatever does not depend on the
@@ -105,7 +112,7 @@ def activations(jaxpr: Any, depends: Callable[[Any], bool]) -> dict[int, str]:
         squashes = bool(made_of[out] & SQUASHING) and equation.primitive.name != "log"  # of |Σ exp|
         if real and squashes and (outside or not needed[out]) and not _only_under_roots(out, jaxpr, consumers, used):
             last = _scaled(k, jaxpr, consumers, inside, curved, used)
-            found[last] = _name(equation)
+            found[last] = name_of(equation)
             made_of[out] = set()  # what follows is made of this neuron, and a neuron only if it bends again
     return found
 
@@ -124,7 +131,8 @@ def _scaled(
     return _scaled(readers[0], jaxpr, consumers, inside, curved, used) if plain else k
 
 
-def _name(equation: Any) -> str:
+def name_of(equation: Any) -> str:
+    """What the function of an equation is called."""
     inner = called(equation)
     within = equation.primitive.name if inner is None else inner.jaxpr.debug_info.func_name.split(" ")[0]
     name = str(equation.params.get("name", within)).lstrip("_")

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from nnthermo._checks import refuse
+from nnthermo._checks import full_precision, refuse
 from nnthermo._typing import Array
-from nnthermo.network.graph.elementwise import activations, called
+from nnthermo.network.graph.elementwise import Part, activations, called, name_of
+from nnthermo.network.graph.live import needed, scan_counts, wanted_of_scan
 
 OPAQUE = {
     "while": "have no neurons in a `while_loop`, whose length is unknown: take `jax.lax.scan`, or `fori_loop` with "
@@ -66,44 +67,64 @@ class Finder:
     Args:
         named: whether neurons are what has a name, or what comes out of element-wise non-linear functions.
         chosen: the names to take; None for all.
+
+    Attributes:
+        groups: what it found, after the inputs.
+        dropped: names of functions whose custom derivatives have neurons inside, which cut them in two.
     """
 
     def __init__(self, named: bool, chosen: frozenset[str] | None, inputs: Neurons) -> None:
         self.named, self.chosen = named, chosen
         self.groups: list[Neurons] = [inputs]
+        self.dropped: dict[str, None] = {}
 
-    def find(self, jaxpr: Any, sources: Sequence[frozenset[int]]) -> tuple[Steps, list[frozenset[int]]]:
-        """The steps of a program, and the groups that its outputs depend on, given those of its inputs."""
+    def find(
+        self, jaxpr: Any, sources: Sequence[frozenset[int]], wanted: Sequence[bool] | None = None
+    ) -> tuple[Steps, list[frozenset[int]]]:
+        """The steps of a program, and the groups that its outputs depend on, given those of its inputs.
+
+        Equations that the wanted outputs (all if None) do not need have no neurons, unless these are named.
+        """
+        wanted = [True] * len(jaxpr.outvars) if wanted is None else wanted
+        uses, _ = needed(jaxpr, wanted, self._is_named)
         known: dict[Any, frozenset[int]] = dict(zip(jaxpr.invars, sources, strict=True))
 
         def of(v: Any) -> frozenset[int]:
             return frozenset() if isinstance(v, core.Literal) else known.get(v, frozenset())
 
         def read() -> dict[int, str]:
+            alive = [k for k, used in enumerate(uses) if used is not None]
+            part = Part([jaxpr.eqns[k] for k in alive], [v for v, w in zip(jaxpr.outvars, wanted, strict=True) if w])
             reached = {v for v, s in zip(jaxpr.invars, sources, strict=True) if s}
-            for equation in jaxpr.eqns:
+            for equation in part.eqns:
                 if any(not isinstance(v, core.Literal) and v in reached for v in equation.invars):
                     reached.update(equation.outvars)
-            return activations(jaxpr, lambda v: not isinstance(v, core.Literal) and v in reached)
+            ends = activations(part, lambda v: not isinstance(v, core.Literal) and v in reached)
+            return {alive[k]: name for k, name in ends.items()}
 
         ends = {} if self.named else read()
         steps: list[Step | None] = []
         for k, equation in enumerate(jaxpr.eqns):
             before = frozenset().union(*(of(v) for v in equation.invars))
-            step, after = self._step(equation, ends.get(k), [of(v) for v in equation.invars], before)
+            used, step, after = uses[k], None, [before] * len(equation.outvars)
+            if used is not None:
+                step, after = self._step(equation, ends.get(k), [of(v) for v in equation.invars], before, used)
             steps.append(step)
             known.update(zip(equation.outvars, after, strict=True))
         return tuple(steps), [of(v) for v in jaxpr.outvars]
 
     def _step(  # noqa: PLR0911
-        self, equation: Any, ending: str | None, sources: list[frozenset[int]], before: frozenset[int]
+        self,
+        equation: Any,
+        ending: str | None,
+        sources: list[frozenset[int]],
+        before: frozenset[int],
+        used: Sequence[bool],
     ) -> tuple[Step | None, list[frozenset[int]]]:
         primitive = equation.primitive.name
         everything = [before] * len(equation.outvars)
-        if primitive == "name" and self.named and before:
+        if self._is_named(equation) and before:
             name = equation.params["name"]
-            if self.chosen is not None and name not in self.chosen:
-                return None, everything
             return Step("neurons", count=1), [self._add(name, equation.outvars[0].aval, before)]
         if ending is not None:
             return Step("neurons", count=1), [self._add(ending, equation.outvars[0].aval, before)]
@@ -117,25 +138,33 @@ class Finder:
             self._refuse_within(equation, primitive, before)
             return None, everything
         if primitive == "scan":
-            return self._scan(equation, inner, sources, everything)
+            return self._scan(equation, inner, sources, everything, used)
         start = len(self.groups)
-        steps, after = self.find(inner.jaxpr, sources)
+        steps, after = self.find(inner.jaxpr, sources, used)
         if len(self.groups) == start:
             return None, everything
+        if primitive.startswith("custom_"):
+            self.dropped[name_of(equation)] = None
         return Step(
             "remat" if primitive in ("checkpoint", "remat2", "remat") else "call", steps, len(self.groups) - start
         ), after
 
     def _scan(
-        self, equation: Any, inner: Any, sources: list[frozenset[int]], everything: list[frozenset[int]]
+        self,
+        equation: Any,
+        inner: Any,
+        sources: list[frozenset[int]],
+        everything: list[frozenset[int]],
+        used: Sequence[bool],
     ) -> tuple[Step | None, list[frozenset[int]]]:
-        fixed, carried = _scan_counts(equation, inner)
+        fixed, carried = scan_counts(equation, inner)
+        wanted = wanted_of_scan(equation, used, self._is_named)
         start, groups = len(self.groups), list(self.groups)
         carry = sources[fixed : fixed + carried]
         while True:  # what the carry depends on after some steps
             self.groups = list(groups)
             given = [*sources[:fixed], *carry, *sources[fixed + carried :]]
-            steps, after = self.find(inner.jaxpr, given)
+            steps, after = self.find(inner.jaxpr, given, wanted)
             grown = [a | b for a, b in zip(carry, after[:carried], strict=True)]
             if grown == carry:
                 break
@@ -147,6 +176,10 @@ class Finder:
             group = self.groups[k]
             self.groups[k] = dataclasses.replace(group, shape=(length, *group.shape))
         return Step("scan", steps, len(self.groups) - start), [*grown, *after[carried:]]
+
+    def _is_named(self, equation: Any) -> bool:
+        named = self.named and equation.primitive.name == "name"
+        return named and (self.chosen is None or equation.params["name"] in self.chosen)
 
     def _refuse_within(self, equation: Any, primitive: str, before: frozenset[int]) -> None:
         """Refuse neurons where their states could not be given."""
@@ -167,6 +200,7 @@ class Finder:
     def _add(self, name: str, aval: Any, parents: frozenset[int]) -> frozenset[int]:
         if not jnp.issubdtype(aval.dtype, jnp.floating):
             refuse("fn", "have neurons of real floating-point states", f"{name!r} of dtype {aval.dtype}")
+        full_precision("fn", aval.dtype, f" for {name!r}")
         taken = {group.name for group in self.groups}
         unique, k = name, 1
         while unique in taken:
@@ -237,18 +271,8 @@ def _remat(equation: Any, inner: Any, inputs: list, step: Step, given: Given) ->
     return again(inputs, given)
 
 
-def _scan_counts(equation: Any, inner: Any) -> tuple[int, int]:
-    """Number of constants and of carried values: the slices come last, and have an axis more outside than inside."""
-
-    def kept(outer: Sequence[Any], within: Sequence[Any]) -> int:
-        return sum(len(a.aval.shape) == len(b.aval.shape) for a, b in zip(outer, within, strict=True))
-
-    carried = kept(equation.outvars, inner.jaxpr.outvars)
-    return kept(equation.invars, inner.jaxpr.invars) - carried, carried
-
-
 def _scan(equation: Any, inner: Any, inputs: list, step: Step, given: Given) -> tuple[list, list]:
-    fixed, carried = _scan_counts(equation, inner)
+    fixed, carried = scan_counts(equation, inner)
 
     def body(carry: list, slices: tuple[list, Given]) -> tuple[list, tuple[list, list]]:
         each, states = slices
