@@ -1,4 +1,4 @@
-"""The command line: `nnthermo reproduce`, `compare`, `laws`, `architectures`, `audit`; also as `python -m nnthermo`."""
+"""The command line: `nnthermo reproduce`, `compare`, `laws`, `architectures`, `mechanics`, `audit`; also as `python -m nnthermo`."""
 
 import sys
 from collections.abc import Callable
@@ -44,6 +44,7 @@ def build() -> "typer.Typer":
     app.command("compare")(compare_command(typer))
     app.command("laws")(laws_command(typer))
     app.command("architectures")(architectures_command(typer))
+    app.command("mechanics")(mechanics_command(typer))
     app.command("audit")(audit_command(typer))
     app.command("data")(data_command(typer))
     return app
@@ -96,7 +97,7 @@ def reproduce_command(typer: Any) -> Any:
 
 
 LISTS: dict[str, Callable[[str], Any]] = {
-    "seeds": int, "depths": int, "score_epochs": int, "betas": float, "networks": str, "activations": str, "skips": str,
+    "seeds": int, "depths": int, "score_epochs": int, "betas": float, "planck_batch_sizes": int, "networks": str, "activations": str, "skips": str,
 }  # fmt: skip
 """Settings that are given as values separated by commas, and the type of each."""
 
@@ -309,6 +310,53 @@ def architectures_command(typer: Any) -> Any:
             _study(study, study.architectures, output, given, quick, data_dir=data_dir, resume=resume, workers=workers)
 
     return architectures
+
+
+def mechanics_command(typer: Any) -> Any:
+    """`nnthermo mechanics`."""
+    option = typer.Option
+
+    def mechanics(
+        output: Annotated[Path, option(help="Folder for the results.")] = Path("nnthermo-mechanics"),
+        quick: Annotated[
+            bool, option("--quick", help="A short run on real data, about a minute on two cores.")
+        ] = False,
+        resume: Annotated[bool, option("--resume", help="Continue the run in the output folder.")] = False,
+        dataset: Annotated[str | None, option(help="digits (embedded, 5,000), mnist or fashion_mnist.")] = None,
+        data_dir: Annotated[str | None, option(help="Where the full data sets lie.")] = None,
+        samples: Annotated[int | None, option(help="Training samples.")] = None,
+        pool: Annotated[int | None, option(help="Pixels averaged to one, along each side.")] = None,
+        hidden: Annotated[int | None, option(help="Hidden neurons.")] = None,
+        decay: Annotated[float | None, option(help="α of the term ½α|q|² of the loss.")] = None,
+        replicas: Annotated[int | None, option(help="Networks of an ensemble.")] = None,
+        learning_rate: Annotated[float | None, option(help="Learning rate of all weights.")] = None,
+        batch_size: Annotated[int | None, option(help="Samples a step.")] = None,
+        steps: Annotated[int | None, option(help="Steps of all weights.")] = None,
+        plane_learning_rate: Annotated[float | None, option(help="Learning rate in the plane.")] = None,
+        plane_batch_size: Annotated[int | None, option(help="Samples a step in the plane.")] = None,
+        plane_steps: Annotated[int | None, option(help="Steps in the plane.")] = None,
+        points: Annotated[int | None, option(help="Of the grid along each direction of the plane.")] = None,
+        planck_learning_rate: Annotated[float | None, option(help="Learning rate where ħ² is measured.")] = None,
+        planck_batch_sizes: Annotated[str | None, option(help="Samples a step there, separated by commas.")] = None,
+        momentum: Annotated[float | None, option(help="Of one more ensemble there.")] = None,
+        records: Annotated[int | None, option(help="Looks at an ensemble, in log step.")] = None,
+        seeds: Annotated[str | None, option(help="Seeds, separated by commas.")] = None,
+        workers: Annotated[int | None, option(help="Processes; default one a core. On accelerators 1.")] = None,
+    ) -> None:
+        """Train thousands of networks side by side: Fokker-Planck, entropy production, the sign of ħ², and films."""
+        with _friendly_errors():
+            from nnthermo.experiments import mechanics as study
+
+            given = _given(
+                seeds=seeds, dataset=dataset, samples=samples, pool=pool, hidden=hidden, decay=decay,
+                replicas=replicas, learning_rate=learning_rate, batch_size=batch_size, steps=steps,
+                plane_learning_rate=plane_learning_rate, plane_batch_size=plane_batch_size, plane_steps=plane_steps,
+                points=points, planck_learning_rate=planck_learning_rate, planck_batch_sizes=planck_batch_sizes,
+                momentum=momentum, records=records
+            )  # fmt: skip
+            _study(study, study.mechanics, output, given, quick, data_dir=data_dir, resume=resume, workers=workers)
+
+    return mechanics
 
 
 def audit_command(typer: Any) -> Any:

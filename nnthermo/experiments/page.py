@@ -175,8 +175,8 @@ def images(figures: Iterable[Path]) -> dict[int, str]:
 
 
 def embedded(file: Path) -> str:
-    """A picture, SVG or PNG, as a data address."""
-    kind = {".svg": "image/svg+xml", ".png": "image/png"}[file.suffix]
+    """A picture, SVG, PNG or GIF, as a data address."""
+    kind = {".svg": "image/svg+xml", ".png": "image/png", ".gif": "image/gif"}[file.suffix]
     return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
 
 

@@ -1,4 +1,4 @@
-"""Entropic mechanics measured: ensembles of networks trained by SGD on real data, and demonstrations with animations."""
+"""Entropic mechanics measured: ensembles of networks under SGD on real data, and demonstrations with films."""
 
 from nnthermo.experiments.mechanics.pipeline import QUICK as QUICK
 from nnthermo.experiments.mechanics.pipeline import mechanics as mechanics

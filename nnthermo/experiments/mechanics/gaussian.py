@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from nnthermo.experiments.mechanics.problem import Problem
-from nnthermo.experiments.mechanics.settings import Settings
 from nnthermo.mechanics import sgd_diffusion_matrix
 
 
@@ -39,21 +38,21 @@ class Balance(NamedTuple):
     learning: np.ndarray
 
 
-def linearise(problem: Problem, settings: Settings) -> Linear:
+def linearise(problem: Problem, learning_rate: float, batch_size: int) -> Linear:
     """ηH and D at the minimum; in float64."""
     q = jnp.asarray(problem.minimum)
     hessian = np.asarray(jax.jit(jax.hessian(problem.loss))(q))
     rates, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
     gradients = problem.sample_gradients(q)
-    diffusion = np.asarray(sgd_diffusion_matrix(gradients, settings.learning_rate, settings.batch_size))
-    return Linear(settings.learning_rate * rates, vectors, vectors.T @ diffusion @ vectors)
+    diffusion = np.asarray(sgd_diffusion_matrix(gradients, learning_rate, batch_size))
+    return Linear(learning_rate * rates, vectors, vectors.T @ diffusion @ vectors)
 
 
-def covariance(linear: Linear, spread: float, time: float) -> np.ndarray:
+def covariance(linear: Linear, spread: float | np.ndarray, time: float) -> np.ndarray:
     """Σ(t) in the eigenbasis, from Σ(0) = spread² 1: e^{-(k+l)t} Σ_kl(0) + 2D_kl (1 - e^{-(k+l)t})/(k+l), (K, K)."""
     sums = linear.rates[:, None] + linear.rates[None]
     grown = np.where(np.abs(sums * time) > 1e-12, -np.expm1(-sums * time) / np.where(sums == 0, 1.0, sums), time)
-    return np.diag(spread**2 * np.exp(-2 * linear.rates * time)) + 2 * linear.diffusion * grown
+    return np.diag(np.square(spread) * np.exp(-2 * linear.rates * time)) + 2 * linear.diffusion * grown
 
 
 def discrete_covariance(linear: Linear, spread: float, steps: int) -> np.ndarray:

@@ -79,28 +79,3 @@ def make_problem(settings: Settings, seed: int, data_dir: str | None = None) -> 
     )  # fmt: skip
     norm = float(np.linalg.norm(found.jac))
     return dataclasses.replace(start, minimum=found.x, gradient_norm=norm)
-
-
-def exchanged(problem: Problem) -> np.ndarray:
-    """The equal minimum (K,) with two hidden neurons exchanged, and perhaps both turned round, over the lowest barrier.
-
-    tanh is odd: a neuron with all its weights reversed is the same neuron. The height of a barrier is that of the loss
-    half way on the straight line.
-    """
-    net = problem.unravel(jnp.asarray(problem.minimum))
-    width = net.weights[0].shape[0]
-    copies = []
-    for i in range(width):
-        for j in range(i):
-            order = np.arange(width)
-            order[[i, j]] = j, i
-            for turned in (1.0, -1.0):
-                sign = np.ones(width)
-                sign[[i, j]] = turned
-                other = net.replace(
-                    weights=[sign[:, None] * net.weights[0][order], net.weights[1][:, order] * sign[None]],
-                    biases=[sign * net.biases[0][order], net.biases[1]],
-                )
-                copies.append(np.asarray(ravel_pytree(other)[0]))
-    middles = jnp.asarray((np.stack(copies) + problem.minimum) / 2)
-    return copies[int(np.argmin(jax.lax.map(problem.loss, middles)))]

@@ -22,6 +22,9 @@ from nnthermo.experiments.processes import Report, alone
 SHOWN = (1, 10)
 """Ranks of the two directions, counted from the sharpest, whose densities are shown."""
 
+MOST_DEGREE = 9
+"""Of the polynomials in time that ħ² is measured with."""
+
 CURVATURE_REPLICAS, NOISE_REPLICAS = 256, 32
 """Replicas over which the trace of the Hessian and the covariance of the gradients are averaged."""
 
@@ -75,31 +78,45 @@ def _told(job: Job, report: Report | None, total: int, before: int = 0) -> Calla
 def run_plane(problem: Problem, job: Job, report: Report | None = None) -> dict[str, np.ndarray]:
     """SGD in the plane, (records, replicas, 2), and the density that the Fokker-Planck equation gives."""
     settings, times = job.settings, job.settings.records_of("plane")
-    where = plane.make_plane(problem)
-    spread = settings.plane_spread * where.half_distance
+    linear = gaussian.linearise(problem, settings.plane_learning_rate, settings.plane_batch_size)
+    where = plane.make_plane(problem, linear)
+    centre, spread = plane.start_of(where, settings)
     start_key, key = _keys(job)
+    shape = (settings.replicas, 2)
+    start = jnp.asarray(centre, jnp.float32) + jnp.asarray(spread, jnp.float32) * jax.random.normal(
+        start_key, shape, jnp.float32
+    )
     ensemble = trained(
-        plane.plane_loss(problem, where), (problem.inputs, problem.targets),
-        gaussian_start(start_key, np.zeros(2), spread, settings.replicas, jnp.float32), key,
+        plane.plane_loss(problem, where), (problem.inputs, problem.targets), start, key,
         learning_rate=settings.plane_learning_rate, batch_size=settings.plane_batch_size, record_at=times,
         look=lambda a: {"samples": a}, state=job.folder / f"{job.name}.state.npz",
         report=_told(job, report, settings.plane_steps),
     )  # fmt: skip
     found: dict[str, np.ndarray] = {"samples": ensemble["samples"], "steps": np.asarray(times)}
     for name, points in (("", settings.points), ("coarse_", (settings.points + 1) // 2)):
-        grid = plane.grid_of(where, problem, points)
+        grid = plane.grid_of(where, points, settings)
         fields = plane.landscape(problem, where, np.asarray(grid.coordinates))
-        found |= {f"{name}{key}": value for key, value in predict(grid, fields, spread, times, settings).items()}
-    return found | {"half_distance": np.asarray(where.half_distance)}
+        predicted = predict(grid, fields, centre, spread, times, settings)
+        found |= {f"{name}{key}": value for key, value in predicted.items()}
+    flat = linear._replace(rates=linear.rates[[-1, -2]], diffusion=linear.diffusion[[-1, -2]][:, [-1, -2]])
+    means = np.exp(-np.outer(times, flat.rates)) * centre
+    found["linear_mean"] = means
+    found["linear_covariance"] = np.stack([gaussian.covariance(flat, spread, t) for t in times])
+    return found | {"widths": where.widths}
 
 
 def predict(
-    grid: mechanics.Grid, fields: plane.Landscape, spread: float, times: Any, settings: Settings
+    grid: mechanics.Grid,
+    fields: plane.Landscape,
+    centre: np.ndarray,
+    spread: np.ndarray,
+    times: Any,
+    settings: Settings,
 ) -> dict[str, np.ndarray]:
     """The density at the records from the Gaussian start, entropy and its sources, free energy and its sources."""
-    drift, diffusion = plane.drift_and_diffusion(fields, grid, settings)
+    drift, diffusion = plane.drift_and_diffusion(fields, settings)
     generator = mechanics.fokker_planck_generator(grid, drift=drift, diffusion=diffusion, ito=True)
-    p0 = grid.normalise(grid.evaluate(lambda a: jnp.exp(-0.5 * jnp.sum(a**2) / spread**2)))
+    p0 = grid.normalise(grid.evaluate(lambda a: jnp.exp(-0.5 * jnp.sum(((a - centre) / spread) ** 2))))
     density = mechanics.fokker_planck_evolve(p0, generator, jnp.asarray(times, p0.dtype)).density
     balance = mechanics.entropy_balance(density, generator)
     loss = jnp.asarray(fields["loss"])
@@ -121,7 +138,7 @@ def predict(
 def run_weights(problem: Problem, job: Job, report: Report | None = None) -> dict[str, np.ndarray]:
     """SGD in all weights about the minimum, in the eigenbasis of its Hessian, and the linear prediction."""
     settings, times = job.settings, job.settings.records_of("weights")
-    linear = gaussian.linearise(problem, settings)
+    linear = gaussian.linearise(problem, settings.learning_rate, settings.batch_size)
     vectors, centre = (jnp.asarray(v, jnp.float32) for v in (linear.vectors, problem.minimum))
     start_key, key = _keys(job)
     shown = [-rank for rank in SHOWN]
@@ -197,8 +214,7 @@ def run_planck(problem: Problem, job: Job, report: Report | None = None) -> dict
     """Slow SGD with several batch sizes and with momentum, seen along the sharpest direction; ħ² of each."""
     settings = job.settings
     eta = settings.planck_learning_rate
-    slow = dataclasses.replace(settings, learning_rate=eta, batch_size=1)
-    linear = gaussian.linearise(problem, slow)
+    linear = gaussian.linearise(problem, eta, 1)
     rate, unit = float(linear.rates[-1]), float(linear.diffusion[-1, -1])
     steps = np.unique(np.rint(np.linspace(0, settings.planck_relaxations / rate, settings.planck_times)).astype(int))
     vector, centre = jnp.asarray(linear.vectors[:, -1], jnp.float32), jnp.asarray(problem.minimum, jnp.float32)
@@ -218,12 +234,9 @@ def run_planck(problem: Problem, job: Job, report: Report | None = None) -> dict
         )  # fmt: skip
         q = ensemble["samples"].astype(float)
         samples.append(q)
-        found = mechanics.planck_squared_from_samples(
-            jnp.asarray(q / q.std()), jnp.asarray(steps * rate), key=jax.random.key(k), degree=2, time_degree=3,
-            resamples=settings.resamples,
-        )  # fmt: skip
+        found, degree = planck_squared(q / q.std(), steps * rate, jax.random.key(k), settings.resamples)
         scale = float(q.var() * rate) ** 2
-        estimates.append([scale * float(found.value), scale * float(found.error), float(found.misfit)])
+        estimates.append([scale * float(found.value), scale * float(found.error), float(found.misfit), float(degree)])
     batch_sizes = np.asarray([size for size, _ in kinds])
     return {
         "steps": steps.astype(float),
@@ -234,6 +247,27 @@ def run_planck(problem: Problem, job: Job, report: Report | None = None) -> dict
         "diffusion": unit / batch_sizes,
         "estimate": np.asarray(estimates),
     }
+
+
+def planck_squared(
+    samples: np.ndarray, times: np.ndarray, key: Array, resamples: int
+) -> tuple[mechanics.SampledPlanck, int]:
+    """ħ² of an ensemble by Gaussians whose parameters are polynomials in time, of the least degree that fits them.
+
+    A fit is good where χ² a degree of freedom is at most one; without any, the highest degree.
+    """
+    for degree in range(3, MOST_DEGREE + 1):
+        few = 2 if degree < MOST_DEGREE else resamples
+        found = mechanics.planck_squared_from_samples(
+            jnp.asarray(samples), jnp.asarray(times), key=key, degree=2, time_degree=degree, resamples=few
+        )
+        if float(found.misfit) <= 1 and few < resamples:
+            found = mechanics.planck_squared_from_samples(
+                jnp.asarray(samples), jnp.asarray(times), key=key, degree=2, time_degree=degree, resamples=resamples
+            )
+        if float(found.misfit) <= 1:
+            break
+    return found, degree
 
 
 def _along(centre: Array, vector: Array, q: Array) -> dict[str, Array]:

@@ -30,7 +30,8 @@ class Settings(StoredSettings):
         plane_learning_rate: η in the plane.
         plane_batch_size: B in the plane.
         plane_steps: of training in the plane.
-        plane_spread: standard deviation of the start on the barrier, over half the distance of the minima.
+        plane_displacement: how far from the minimum they start, along each direction, over its width at rest.
+        plane_spread: standard deviation at the start, over the width at rest.
         points: of the grid, along each direction of the plane.
         planck_learning_rate: η of the ensembles that measure ħ².
         planck_batch_sizes: B of each of them.
@@ -53,11 +54,12 @@ class Settings(StoredSettings):
     batch_size: int = 10
     steps: int = 4000
     spread: float = 0.03
-    plane_learning_rate: float = 0.2
-    plane_batch_size: int = 2
-    plane_steps: int = 1500
-    plane_spread: float = 0.25
-    points: int = 61
+    plane_learning_rate: float = 0.05
+    plane_batch_size: int = 1
+    plane_steps: int = 150
+    plane_displacement: float = 3.0
+    plane_spread: float = 0.7
+    points: int = 81
     planck_learning_rate: float = 0.004
     planck_batch_sizes: tuple[int, ...] = (2, 5, 10, 50)
     planck_spread: float = 0.4
@@ -71,7 +73,7 @@ class Settings(StoredSettings):
     def __post_init__(self) -> None:
         for name in (
             "samples", "decay", "learning_rate", "batch_size", "spread", "plane_learning_rate", "plane_batch_size",
-            "plane_spread", "planck_learning_rate", "planck_spread", "planck_relaxations",
+            "plane_displacement", "plane_spread", "planck_learning_rate", "planck_spread", "planck_relaxations",
         ):  # fmt: skip
             check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
         check("pool", "divide 28", self.pool > 0 and 28 % self.pool == 0, self.pool)
@@ -87,8 +89,8 @@ class Settings(StoredSettings):
         for name in ("steps", "plane_steps"):
             check(name, "be at least 10", getattr(self, name) >= 10, getattr(self, name))
         sizes = self.planck_batch_sizes
-        check("planck_batch_sizes", "be positive and differ", sizes and min(sizes) > 0 and len(set(sizes)) == len(sizes),
-              sizes)  # fmt: skip
+        distinct = bool(sizes) and min(sizes) > 0 and len(set(sizes)) == len(sizes)
+        check("planck_batch_sizes", "be positive and differ", distinct, sizes)
         check("seeds", "name at least one seed", len(self.seeds) > 0, self.seeds)
         check("seeds", "differ", len(set(self.seeds)) == len(self.seeds), self.seeds)
         check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)

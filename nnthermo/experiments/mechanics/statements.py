@@ -1,0 +1,290 @@
+"""What the papers say of the dynamics of trainable variables, what the ensembles say, and a verdict on each."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nnthermo.experiments.mechanics import gaussian, measuring
+from nnthermo.experiments.mechanics.settings import Settings
+from nnthermo.experiments.verdicts import Finding, Number, Statement, judge
+
+Runs = dict[str, list[dict[str, np.ndarray]]]
+"""What the jobs wrote, a list over seeds for each arm."""
+
+CLOSE = 0.1
+"""Relative difference, or share of the probability, up to which a prediction without a fitted constant counts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """One claim and the test of it, (runs, settings) -> Finding."""
+
+    key: str
+    arm: str
+    where: str
+    claim: str
+    criterion: str
+    test: Callable[[Runs, Settings], Finding]
+
+
+def statements(runs: Runs, settings: Settings) -> list[Statement]:
+    """A verdict on each of `CLAIMS`; seeds with numbers that are not finite are left out.
+
+    Args:
+        runs: from `load_runs`.
+        settings: of the runs.
+    """
+    found = []
+    for claim in CLAIMS:
+        fixed = (claim.key, claim.where, claim.claim, claim.criterion)
+        sound = [run for run in runs[claim.arm] if all(np.isfinite(v).all() for v in run.values())]
+        if not sound:
+            found.append(Statement(*fixed, [], "not tested", "No ensemble came to its end with finite numbers."))
+            continue
+        numbers, verdict, comment = claim.test({claim.arm: sound}, settings)
+        if len(sound) < len(runs[claim.arm]):
+            comment += f" Left out: {len(runs[claim.arm]) - len(sound)} of {len(runs[claim.arm])} seeds, not finite."
+        found.append(Statement(*fixed, numbers, verdict, comment))
+    return found
+
+
+def _each(runs: Runs, arm: str, function: Callable[[Any], float]) -> list[float]:
+    return [float(function(run)) for run in runs[arm]]
+
+
+def _density(runs: Runs, settings: Settings) -> Finding:
+    excess = _each(runs, "plane", lambda r: max(d.excess for d in measuring.plane_distances(r)))
+    last = _each(runs, "plane", lambda r: measuring.plane_distances(r)[-1].found)
+    noise = _each(runs, "plane", lambda r: measuring.plane_distances(r)[-1].sampling)
+    linear = _each(runs, "plane", lambda r: max(d.excess for d in measuring.linear_distances(r)))
+    grid = _each(runs, "plane", lambda r: max(measuring.grid_distances(r)))
+    numbers = [
+        Number("largest total variation beyond sampling", None, excess),
+        Number("total variation at the end", None, last),
+        Number("of which sampling alone makes", None, noise),
+        Number("largest beyond sampling, linear problem without the next order in η", None, linear),
+        Number("change when the grid's spacing is doubled", None, grid),
+    ]
+    comment = (
+        f"{settings.replicas:,} networks moved in the plane of their two sharpest directions, from a start "
+        f"{settings.plane_displacement:g} widths away. Drift and diffusion come from the loss and the covariance of its "
+        "gradients at every point of the plane. The largest difference is in the first steps, each of which is a jump "
+        "and no diffusion."
+    )
+    return Finding(numbers, judge([e <= CLOSE for e in excess]), comment)
+
+
+def _variances(runs: Runs, _settings: Settings) -> Finding:
+    def worst(kind: str, run: Any) -> float:
+        ratio = run["measured_variance"][1:] / run[f"{kind}_variance"][1:]
+        return float(np.sqrt(np.mean((ratio - 1) ** 2)))
+
+    def sharpest(run: Any) -> float:
+        return float(run["measured_variance"][-1, -1] / run["predicted_variance"][-1, -1])
+
+    def normality(run: Any) -> float:
+        shown = run["samples"][-1].astype(float)
+        return max(measuring.kolmogorov(shown[:, k] - shown[:, k].mean(), shown[:, k].var()) for k in (0, 1))
+
+    rms = _each(runs, "weights", lambda r: worst("predicted", r))
+    numbers = [
+        Number("rms of measured over predicted variance less 1, all directions and records", None, rms),
+        Number("the same, predicted step by step", None, _each(runs, "weights", lambda r: worst("discrete", r))),
+        Number("sampling alone", None, _each(runs, "weights", lambda r: np.sqrt(2 / (r["samples"].shape[1] - 1)))),
+        Number("measured over predicted variance, sharpest direction, end", None, _each(runs, "weights", sharpest)),
+        Number("√R times the largest distance from a Gaussian, two directions, end", None,
+               _each(runs, "weights", normality)),
+    ]  # fmt: skip
+    comment = (
+        "All weights trained, near the minimum; the prediction is the linear Fokker-Planck equation with the Hessian and "
+        "the covariance of the gradients there. What is left is the size of the steps: it goes when they are "
+        "predicted one by one. A distance above 1.36 would be exceeded by one Gaussian ensemble in twenty."
+    )
+    return Finding(numbers, judge([v <= CLOSE for v in rms]), comment)
+
+
+def _balance(runs: Runs, _settings: Settings) -> Finding:
+    def residual(kind: str, run: Any) -> float:
+        steps = run["steps"]
+        change = run[f"{kind}_entropy"][-1] - run[f"{kind}_entropy"][0]
+        made = gaussian.integrated(run[f"{kind}_production"], steps)[-1]
+        lost = gaussian.integrated(run[f"{kind}_learning"], steps)[-1]
+        return abs(change - made - lost) / max(abs(made), abs(lost))
+
+    left = _each(runs, "weights", lambda r: residual("measured", r))
+    numbers = [
+        Number("|ΔS - produced - learned| over the larger of both", None, left),
+        Number("the same of the exact linear problem: the integrals' own error", None,
+               _each(runs, "weights", lambda r: residual("predicted", r))),
+        Number("the same of its steps: what their size makes", None,
+               _each(runs, "weights", lambda r: residual("discrete", r))),
+        Number("ΔS / nats", None, _each(runs, "weights", lambda r: r["measured_entropy"][-1] - r["measured_entropy"][0])),
+        Number("produced by noise / nats", None,
+               _each(runs, "weights", lambda r: gaussian.integrated(r["measured_production"], r["steps"])[-1])),
+        Number("destroyed by learning / nats", None,
+               _each(runs, "weights", lambda r: gaussian.integrated(r["measured_learning"], r["steps"])[-1])),
+    ]  # fmt: skip
+    comment = (
+        "S from the covariance of all weights of the ensemble, production from it and the noise of the gradients, "
+        "learning from the trace of the Hessian at the replicas: three measurements, no constant fitted."
+    )
+    return Finding(numbers, judge([v <= CLOSE for v in left]), comment)
+
+
+def _signs(runs: Runs, _settings: Settings) -> Finding:
+    production = _each(runs, "weights", lambda r: r["measured_production"].min() * 1e3)
+    learning = _each(runs, "weights", lambda r: r["measured_learning"].max() * 1e3)
+    numbers = [
+        Number("least production / 10^-3 nats a step", None, production),
+        Number("largest learning term / 10^-3 nats a step", None, learning),
+    ]
+    comment = "Near a minimum the trace of the Hessian is positive, so that descent always destroys entropy."
+    verdict = judge([p >= 0 and l < 0 for p, l in zip(production, learning, strict=True)])  # noqa: E741
+    return Finding(numbers, verdict, comment)
+
+
+def _negligible(runs: Runs, _settings: Settings) -> Finding:
+    def share(run: Any) -> float:
+        return abs(run["measured_learning"][-1]) / run["measured_production"][-1]
+
+    end = _each(runs, "weights", share)
+    start = _each(runs, "weights", lambda r: abs(r["measured_learning"][0]) / r["measured_production"][0])
+    plane = "learning over production at the end, plane"
+    numbers = [
+        Number("learning over production at the end", None, end),
+        Number("at the start", None, start),
+    ]
+    comment = (
+        "Near equilibrium dS/dt vanishes because both terms are there and equal: the dropped one is as large as the "
+        f"kept one. ({plane.split(',')[0].capitalize()} would have to be small.)"
+    )
+    return Finding(numbers, judge([v <= CLOSE for v in end]), comment)
+
+
+def _free_energy(runs: Runs, _settings: Settings) -> Finding:
+    def missing(run: Any) -> np.ndarray:
+        return run["free_energy_rate"] - run["free_energy_drift"]
+
+    start = _each(runs, "plane", lambda r: abs(missing(r)[0] / r["free_energy_drift"][0]))
+    end = _each(runs, "plane", lambda r: abs(missing(r)[-1] / r["free_energy_drift"][-1]))
+    numbers = [
+        Number("diffusive over drift term, start", None, start),
+        Number("diffusive over drift term, end", None, end),
+    ]
+    comment = (
+        "The rate of the average loss has the drift's -γ|∇L|² and the noise's D∇²L. At rest they cancel: without the "
+        "second the loss would go on falling. Kept, it forces ħ² ≤ 0 in the action."
+    )
+    return Finding(numbers, judge([v <= CLOSE for v in end]), comment)
+
+
+def _boltzmann(runs: Runs, _settings: Settings) -> Finding:
+    def spread(run: Any) -> float:
+        temperatures = run["diffusion"] / run["rates"] * run["rates"].mean()  # D_k/γ: H's mean is the unit
+        weights = run["rates"] * run["steps"][-1] > 1  # directions that came to rest
+        d = run["diffusion"][weights]
+        return float(d.max() / d.min()) if d.size and temperatures.size else np.nan
+
+    def exponent(run: Any) -> float:
+        at_rest = run["rates"] * run["steps"][-1] > 1
+        return float(np.polyfit(np.log(run["rates"][at_rest]), np.log(run["diffusion"][at_rest]), 1)[0])
+
+    ratios = _each(runs, "weights", spread)
+    numbers = [
+        Number("largest over smallest D_kk, directions that came to rest", None, ratios),
+        Number("D_kk grows with curvature to the power", None, _each(runs, "weights", exponent)),
+    ]
+    comment = (
+        "One D for all directions would give the law exp(-γL/D). The noise of mini-batches is larger where the loss is "
+        "sharper, so the ensemble at rest is Gaussian but not Boltzmann's."
+    )
+    return Finding(numbers, judge([r <= 1 + CLOSE for r in ratios]), comment)
+
+
+def _ratio(run: Any) -> np.ndarray:
+    """Measured (ħ/M)² over -4D² of each ensemble."""
+    return run["estimate"][:, 0] / (-4 * run["diffusion"] ** 2)
+
+
+def _error(run: Any) -> np.ndarray:
+    return run["estimate"][:, 1] / (4 * run["diffusion"] ** 2)
+
+
+def _sign_of_planck(runs: Runs, settings: Settings) -> Finding:
+    plain = len(settings.planck_batch_sizes)
+    numbers = [
+        Number(f"(ħ/M)² over -4D², batch {size}", None, _each(runs, "planck", lambda r, k=k: _ratio(r)[k]))  # type: ignore[misc]
+        for k, size in enumerate(settings.planck_batch_sizes)
+    ]
+    numbers.append(
+        Number("largest standard error of these", None, _each(runs, "planck", lambda r: _error(r)[:plain].max()))
+    )
+    positive = [bool((_ratio(r)[:plain] < -2 * _error(r)[:plain]).all()) for r in runs["planck"]]
+    negative = [bool((_ratio(r)[:plain] > 2 * _error(r)[:plain]).all()) for r in runs["planck"]]
+    comment = (
+        "Positive on this scale is ħ² < 0. " + ("Every ensemble has ħ² < 0" if all(negative) else "Not all are resolved")
+        + ": plain stochastic gradient descent is a diffusion, and a real ħ is what the stationarity of entropy "
+        "production or an exchange of neurons would have to add to it. Neither acts here: the papers do not claim "
+        "it of a network with a fixed number of neurons."
+    )  # fmt: skip
+    return Finding(numbers, judge(positive), comment)
+
+
+def _size_of_planck(runs: Runs, settings: Settings) -> Finding:
+    plain = len(settings.planck_batch_sizes)
+
+    def slope(run: Any) -> float:
+        size, value = np.log(run["batch_size"][:plain]), np.log(np.maximum(-run["estimate"][:plain, 0], 1e-300))
+        return float(np.polyfit(size, value, 1)[0])
+
+    means = _each(runs, "planck", lambda r: _ratio(r)[:plain].mean())
+    numbers = [
+        Number("(ħ/M)² over -4D², mean over batch sizes", None, means),
+        Number("power of the batch size that ħ² goes with (predicted: -2)", None, _each(runs, "planck", slope)),
+        Number("largest χ² a degree of freedom of the fits", None,
+               _each(runs, "planck", lambda r: r["estimate"][:plain, 2].max())),
+    ]  # fmt: skip
+    comment = "Own theorem: every gradient Fokker-Planck flow is a Madelung fluid with (ħ/M)² = -4D². D is not fitted."
+    return Finding(numbers, judge([abs(m - 1) <= 0.25 for m in means]), comment)
+
+
+def _momentum(runs: Runs, settings: Settings) -> Finding:
+    values = _each(runs, "planck", lambda r: _ratio(r)[-1])
+    numbers = [
+        Number("(ħ/M)² over -4D², with momentum", None, values),
+        Number("its standard error", None, _each(runs, "planck", lambda r: _error(r)[-1])),
+        Number("χ² a degree of freedom of the fit", None, _each(runs, "planck", lambda r: r["estimate"][-1, 2])),
+    ]
+    comment = (
+        f"With momentum {settings.momentum:g} the positions alone are no Fokker-Planck flow until the velocities "
+        "have been forgotten, which takes 1/(1 - momentum) steps: the estimate is then not one of -4D²."
+    )
+    return Finding(numbers, judge([abs(v - 1) <= 0.25 for v in values]), comment)
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim("density", "plane", "(11.5), 2008.01540", "The density of the weights obeys the Fokker-Planck equation.",
+          f"Total variation beyond sampling at most {CLOSE:g} at every record, nothing fitted.", _density),
+    Claim("variances", "weights", "(11.5), 2008.01540", "It does so in all weights, here by their variances.",
+          f"Root mean square of measured over predicted less 1 at most {CLOSE:g}.", _variances),
+    Claim("balance", "weights", "2008.01540", "dS/dt is stochastic production plus the entropy of learning.",
+          f"Residual at most {CLOSE:g} of the larger term.", _balance),
+    Claim("signs", "weights", "2111.00903, abstract", "Noise produces entropy and learning destroys it.",
+          "At every record.", _signs),
+    Claim("dropped learning", "weights", "Sec. 11; 2008.01540",
+          "Near equilibrium the entropy of learning is negligible beside stochastic production.",
+          f"Their ratio at the end at most {CLOSE:g}.", _negligible),
+    Claim("dropped diffusion", "plane", "2008.01540",
+          "The production of free energy is that of the drift: diffusion's part can be left out.",
+          f"Their ratio at the end at most {CLOSE:g}.", _free_energy),
+    Claim("one temperature", "weights", "(11.1)-(11.5)", "One diffusion constant serves all trainable variables.",
+          "The same within 10 %.", _boltzmann),
+    Claim("sign of ħ²", "planck", "(11.9); 2111.00903, abstract", "The weights of a learning network have a real ħ.",
+          "Measured ħ² positive by two standard errors for every batch size.", _sign_of_planck),
+    Claim("size of ħ²", "planck", "own derivation", "(ħ/M)² = -4D² for plain stochastic gradient descent.",
+          "Mean ratio within 25 % of 1.", _size_of_planck),
+    Claim("momentum", "planck", "own question", "With momentum (ħ/M)² is -4D² as well.",
+          "Ratio within 25 % of 1.", _momentum),
+)  # fmt: skip
