@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 
 from nnthermo import mechanics
 from nnthermo.mechanics import Grid
@@ -102,6 +103,23 @@ def test_modified_drift_is_minus_the_gradient_of_the_modified_loss():
 
     found, exact = both(jnp.array([0.3, -1.1, 2.0]))
     np.testing.assert_allclose(found, exact, rtol=1e-13)
+
+
+def test_modified_diffusion_gives_the_stationary_covariance_of_steps_to_second_order():
+    H, D = np.array([[2.0, 0.4], [0.4, 0.7]]), np.array([[0.5, -0.2], [-0.2, 0.4]])
+    errors = []
+    for rate in (0.2, 0.1):
+        step = np.eye(2) - rate * H
+        exact = scipy.linalg.solve_discrete_lyapunov(step, 2 * D)
+        drift = rate * H + rate**2 * H @ H / 2
+        modified = mechanics.modified_diffusion_matrix(D, H, rate)
+        found = scipy.linalg.solve_continuous_lyapunov(drift, 2 * np.asarray(modified))
+        plain = scipy.linalg.solve_continuous_lyapunov(drift, 2 * D)
+        errors.append([np.abs(v / exact - 1).max() for v in (found, plain)])
+    (second, first), (finer, first_finer) = errors
+    assert 3.5 < second / finer < 5  # relative O(η²)
+    assert 1.7 < first / first_finer < 2.3  # what D alone leaves
+    assert finer < 0.03
 
 
 def test_green_kubo_of_an_exact_series():

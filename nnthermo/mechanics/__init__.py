@@ -13,6 +13,7 @@ from nnthermo.mechanics.diffusion import AdiabaticDynamics as AdiabaticDynamics
 from nnthermo.mechanics.diffusion import GreenKubo as GreenKubo
 from nnthermo.mechanics.diffusion import adiabatic_drift_diffusion as adiabatic_drift_diffusion
 from nnthermo.mechanics.diffusion import green_kubo_diffusion as green_kubo_diffusion
+from nnthermo.mechanics.diffusion import modified_diffusion_matrix as modified_diffusion_matrix
 from nnthermo.mechanics.diffusion import modified_drift as modified_drift
 from nnthermo.mechanics.diffusion import modified_loss as modified_loss
 from nnthermo.mechanics.diffusion import sgd_diffusion_matrix as sgd_diffusion_matrix

@@ -53,8 +53,8 @@ def sgd_diffusion_matrix(
 
     Cov is over the n samples, divided by n: the data are the whole population that batches come from. The drift is
     -η∇L, so γ = η. Steps that are independent: within an epoch of reshuffled data they are not, and less diffuses.
-    Fokker-Planck is then right to O(η), with `modified_loss` to O(η²), in weak averages. Own derivation; the second
-    moment of a step is D only up to the square of the drift, which `modified_loss` cancels.
+    Fokker-Planck is then right to O(η), with `modified_loss` to O(η²), in weak averages. A variance, being O(η) itself,
+    keeps a relative error of order ηH, H the Hessian of the loss: see `modified_diffusion_matrix`. Own derivation.
 
     Args:
         per_sample_gradients: g, shape (n, K).
@@ -111,6 +111,26 @@ def modified_drift(loss: Callable[[Array], Array], learning_rate: Any) -> Callab
         return -rate * slope - 0.5 * rate**2 * bend
 
     return drift
+
+
+def modified_diffusion_matrix(diffusion: Any, hessian: Any, learning_rate: Any) -> Array:
+    r"""D + (η/2)(HD + DH): with the modified drift it gives variances of SGD to a relative O(η²).
+
+    On a quadratic loss a step is q ← q - ηHq + noise of covariance 2D, with the stationary covariance of
+    ηHΣ + ηΣH - η²HΣH = 2D. The flow with drift -(ηH + η²H²/2)q has the same Σ to this order if it diffuses by this
+    matrix; with D alone Σ is too small by ηH. In one dimension ηC/(2HB)/(1 - ηH/2). Own derivation, for constant D
+    and H; changes of either with q are left out.
+
+    Args:
+        diffusion: D of `sgd_diffusion_matrix`, shape (..., K, K).
+        hessian: H of the loss, shape (..., K, K).
+        learning_rate: η.
+    """
+    D, H = real_array("diffusion", diffusion), real_array("hessian", hessian)
+    check("hessian", f"end in {D.shape[-2:]}", H.shape[-2:] == D.shape[-2:] and D.ndim > 1, f"shape {H.shape}")
+    H = jnp.broadcast_to(H.astype(D.dtype), jnp.broadcast_shapes(D.shape, H.shape))
+    DH = jnp.matmul(jnp.broadcast_to(D, H.shape), H, precision=jax.lax.Precision.HIGHEST)
+    return jnp.broadcast_to(D, H.shape) + 0.5 * jnp.asarray(learning_rate, D.dtype) * (DH + jnp.swapaxes(DH, -1, -2))
 
 
 def green_kubo_diffusion(
