@@ -145,6 +145,9 @@ def test_green_kubo_of_an_exact_series():
     cut = 1 - np.exp(-np.arange(0, 17) * dt)  # the share of each integral up to there
     np.testing.assert_allclose(found.running[:17, 0, 0], exact[0, 0] * cut, atol=4 * 0.19)
     np.testing.assert_array_equal(found.diffusion, found.diffusion.T)
+    g = (f @ mix.T)[:, :, 1] - (f @ mix.T)[:, :, 1].mean()  # the trapezoid of the first two lags by hand
+    by_hand = 4 * dt * 0.5 * (np.mean(g * g) + np.mean(g[:-1] * g[1:]))
+    assert float(found.running[1, 1, 1]) == pytest.approx(by_hand, rel=1e-12)
     short = run(5.0 + f @ mix.T, 100.0)
     assert not bool(short.converged)
     assert int(short.limit) == 80
