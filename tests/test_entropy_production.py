@@ -12,10 +12,7 @@ import pytest
 from nnthermo import mechanics
 from nnthermo.mechanics import Grid
 
-GRIDS = (
-    Grid([-2.0, 0.0], [2.0, 2 * np.pi], (7, 6), periodic=(False, True)),
-    Grid([-1.0] * 3, [1.0] * 3, (3, 4, 5)),
-)
+GRIDS = (Grid([-2.0, 0.0], [2.0, 2 * np.pi], (7, 6), periodic=(False, True)),)
 
 
 @functools.cache
