@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 
 from nnthermo import mechanics
 from nnthermo.mechanics import Grid
@@ -104,27 +105,52 @@ def test_modified_drift_is_minus_the_gradient_of_the_modified_loss():
     np.testing.assert_allclose(found, exact, rtol=1e-13)
 
 
+def test_modified_diffusion_gives_the_stationary_covariance_of_steps_to_second_order():
+    H, D = np.array([[2.0, 0.4], [0.4, 0.7]]), np.array([[0.5, -0.2], [-0.2, 0.4]])
+    errors = []
+    for rate in (0.2, 0.1):
+        step = np.eye(2) - rate * H
+        exact = scipy.linalg.solve_discrete_lyapunov(step, 2 * D)
+        drift = rate * H + rate**2 * H @ H / 2
+        modified = mechanics.modified_diffusion_matrix(D, H, rate)
+        found = scipy.linalg.solve_continuous_lyapunov(drift, 2 * np.asarray(modified))
+        plain = scipy.linalg.solve_continuous_lyapunov(drift, 2 * D)
+        errors.append([np.abs(v / exact - 1).max() for v in (found, plain)])
+    (second, first), (finer, first_finer) = errors
+    assert 3.5 < second / finer < 5  # relative O(η²)
+    assert 1.7 < first / first_finer < 2.3  # what D alone leaves
+    assert finer < 0.03
+
+
 def test_green_kubo_of_an_exact_series():
     """AR(1) forces with decay e^(-dt): the trapezoid of its correlations is coth(dt/2) dt/2 times the variance."""
-    T, R, dt = 2000, 60, 0.25
+    T, R, dt = 1500, 60, 0.25
     rng = np.random.default_rng(3)
     noise, mix = rng.normal(size=(T, R, 2)), np.array([[1.0, 0.0], [0.6, 0.8]])
     f = np.empty_like(noise)
     f[0] = noise[0]
     for n in range(1, T):
         f[n] = np.exp(-dt) * f[n - 1] + np.sqrt(1 - np.exp(-2 * dt)) * noise[n]
-    found = mechanics.green_kubo_diffusion(5.0 + f @ mix.T, dt, gamma=2.0, lags=80)
+
+    @jax.jit
+    def run(f, window):
+        return mechanics.green_kubo_diffusion(f, dt, gamma=2.0, lags=80, window=window)
+
+    found = run(5.0 + f @ mix.T, 6.0)
     exact = 4 * mix @ mix.T * (dt / 2) / np.tanh(dt / 2)
     assert bool(found.converged)
     assert 5 < float(found.limit) * dt < 8  # six correlation times
     np.testing.assert_allclose((found.diffusion - exact) / found.standard_error, 0, atol=4)
-    assert float(jnp.max(found.standard_error)) < 0.25  # γ² times √(2·window·2τ/(TR)) is 0.16
+    assert float(jnp.max(found.standard_error)) < 0.25  # γ² times √(2·window·2τ/(TR)) is 0.18
     cut = 1 - np.exp(-np.arange(0, 17) * dt)  # the share of each integral up to there
-    np.testing.assert_allclose(found.running[:17, 0, 0], exact[0, 0] * cut, atol=4 * 0.16)
+    np.testing.assert_allclose(found.running[:17, 0, 0], exact[0, 0] * cut, atol=4 * 0.19)
     np.testing.assert_array_equal(found.diffusion, found.diffusion.T)
-    short = mechanics.green_kubo_diffusion(f, dt, lags=10)
+    g = (f @ mix.T)[:, :, 1] - (f @ mix.T)[:, :, 1].mean()  # the trapezoid of the first two lags by hand
+    by_hand = 4 * dt * 0.5 * (np.mean(g * g) + np.mean(g[:-1] * g[1:]))
+    assert float(found.running[1, 1, 1]) == pytest.approx(by_hand, rel=1e-12)
+    short = run(5.0 + f @ mix.T, 100.0)
     assert not bool(short.converged)
-    assert int(short.limit) == 10
+    assert int(short.limit) == 80
 
 
 def test_fast_neurons_give_the_averaged_drift_and_the_closed_diffusion():

@@ -32,6 +32,7 @@ from nnthermo.mechanics.diffusion import AdiabaticDynamics as AdiabaticDynamics
 from nnthermo.mechanics.diffusion import GreenKubo as GreenKubo
 from nnthermo.mechanics.diffusion import adiabatic_drift_diffusion as adiabatic_drift_diffusion
 from nnthermo.mechanics.diffusion import green_kubo_diffusion as green_kubo_diffusion
+from nnthermo.mechanics.diffusion import modified_diffusion_matrix as modified_diffusion_matrix
 from nnthermo.mechanics.diffusion import modified_drift as modified_drift
 from nnthermo.mechanics.diffusion import modified_loss as modified_loss
 from nnthermo.mechanics.diffusion import sgd_diffusion_matrix as sgd_diffusion_matrix
@@ -43,6 +44,10 @@ from nnthermo.mechanics.entropy_production import entropy_balance as entropy_bal
 from nnthermo.mechanics.entropy_production import entropy_production as entropy_production
 from nnthermo.mechanics.entropy_production import free_energy_production as free_energy_production
 from nnthermo.mechanics.entropy_production import shannon_entropy as shannon_entropy
+from nnthermo.mechanics.fast_neurons import AdiabaticDynamics as AdiabaticDynamics
+from nnthermo.mechanics.fast_neurons import GreenKubo as GreenKubo
+from nnthermo.mechanics.fast_neurons import adiabatic_drift_diffusion as adiabatic_drift_diffusion
+from nnthermo.mechanics.fast_neurons import green_kubo_diffusion as green_kubo_diffusion
 from nnthermo.mechanics.fokker_planck import Evolution as Evolution
 from nnthermo.mechanics.fokker_planck import fokker_planck_evolve as fokker_planck_evolve
 from nnthermo.mechanics.fokker_planck import stationary_density as stationary_density

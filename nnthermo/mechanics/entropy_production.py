@@ -105,7 +105,8 @@ def entropy_balance(p: Any, generator: Generator) -> EntropyProduction:
         generator: A.
 
     Returns:
-        `EntropyProduction`. Infinite where an empty cell lies next to one that is not; NaN for negative p.
+        `EntropyProduction`. Infinite where a cell that is empty lies next to one that holds more than a rounding of the
+        largest density; NaN for negative p.
     """
     p = real_array("p", p)
     generator.grid.check("p", p)
@@ -116,14 +117,18 @@ def entropy_balance(p: Any, generator: Generator) -> EntropyProduction:
 def _balance(p: Array, generator: Generator) -> EntropyProduction:
     a, b = jnp.broadcast_arrays(generator.left(p), generator.right(p))
     u, w = generator.per_face(generator.forward, p), generator.per_face(generator.backward, p)
-    open_face, empty = u + w > 0, (a == 0) | (b == 0)
-    y = jnp.log(jnp.where(empty, 1, a)) - jnp.log(jnp.where(empty, 1, b))
+    limits = jnp.finfo(p.dtype)
+    axes = tuple(range(-generator.grid.dimensions - 1, 0))
+    enough = limits.eps * jnp.max(generator.left(p), axis=axes, keepdims=True)
+    empty = (u + w > 0) & (((a == 0) & (b > enough)) | ((b == 0) & (a > enough)))
+    least = limits.tiny  # what underflowed beside what is negligible; negative densities keep their NaN
+    y = jnp.log(jnp.where(a < 0, a, jnp.maximum(a, least))) - jnp.log(jnp.where(b < 0, b, jnp.maximum(b, least)))
     small = jnp.abs(y) < 0.1  # ½y coth ½y - 1 by its series: next term y⁸/1209600
     safe = jnp.where(small, 1, y)
     mean = jnp.where(small, y**2 / 12 - y**4 / 720 + y**6 / 30240, 0.5 * safe / jnp.tanh(0.5 * safe) - 1)
     production = (a - b) * (0.5 * (u + w) * y + (u - w) * mean)
-    production = jnp.where(open_face & empty & (a != b), jnp.inf, production)
-    stochastic = _by_axis(jnp.where(open_face, production, 0), generator)
+    production = jnp.where(empty, jnp.inf, jnp.where(u + w > 0, production, 0))
+    stochastic = _by_axis(production, generator)
     learning = _by_axis((u - w) * (a - b), generator)
     s, l = jnp.sum(stochastic, axis=-1), jnp.sum(learning, axis=-1)  # noqa: E741
     return EntropyProduction(s, l, s + l, stochastic, learning)

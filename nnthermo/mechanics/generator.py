@@ -1,34 +1,23 @@
 """Generators of drift and diffusion on a grid: probability that jumps between neighbouring cells.
 
 Every face between two cells has two rates, forward u and backward w, and carries J = u p(left) - w p(right). So
-probability is conserved face by face, and with rates ≥ 0 no density becomes negative. The rates of Scharfetter and
-Gummel (a standard of semiconductor transport, recalled and re-derived here) are those of a drift that is constant
-from one point to the next,
-
-    u = ρ B(-c/ρ),   w = ρ B(c/ρ),   B(z) = z / (eᶻ - 1),   u - w = c,   u/w = exp(c/ρ),
-
-with ρ = D/h² and c = drift/h. Without diffusion they become upwind differences.
+probability is conserved face by face, and with rates ≥ 0 no density becomes negative.
 """
 
-import itertools
-from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, real_array, refuse
+from nnthermo._checks import check, finite, real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array
 from nnthermo.mechanics.grid import Grid
-from nnthermo.mechanics.stencil import faces, skew_rates
+from nnthermo.mechanics.jump_rates import Offsets, is_too_skew, jump_offsets, jump_rates
+from nnthermo.mechanics.stencil import skew_rates
 
 DENSE = 4096
 """Most points for which `Generator.matrix` and a stationary law by elimination are made."""
-
-
-Offsets = tuple[tuple[int, ...], ...]
 
 
 @pytree(static=("offsets",))
@@ -132,7 +121,8 @@ def fokker_planck_generator(
     Both are the same for constant D. Stochastic gradient descent whose noise depends on q is the Itô one: a step's
     noise is drawn where the step begins. For a scalar D, constant in q, and no further drift, the stationary law of
     the discrete operator is exp(sign·γF/D) exactly; otherwise the operator is of second order in the spacing, and of
-    first order where D vanishes (upwind) and on lines where D_kl changes its sign.
+    first order where D vanishes (upwind) and on lines where D_kl changes its sign. What the rates add to D is
+    |b|h/2 where |b|h > 2D and b²h²/12D where it is small: keep the spacing h below D/|b|, or densities come out wide.
 
     Off-diagonal D_kl becomes jumps along diagonals, which leaves D_kk/h_k - Σ_l |D_kl|/h_l for the axes. Where that is
     negative somewhere in two dimensions the jumps are longer ones (`nnthermo.mechanics.stencil`): rates of cells and no
@@ -167,111 +157,9 @@ def fokker_planck_generator(
     finite("gamma", gamma)
     D = real_array("diffusion", diffusion)
     finite("diffusion", D)
-    slope = jnp.asarray(sign, gamma.dtype) * gamma
-    if is_concrete(D, grid.spacing) and D.shape in ((2, 2), (*grid.points, 2, 2)) and d == 2:
-        least = _least_along_axes(np.asarray(D), np.asarray(grid.spacing))
-        if least < 0 and np.linalg.eigvalsh(np.asarray(D)).min() >= -_slack(D.dtype) * np.abs(np.asarray(D)).max():
-            dtype = jnp.result_type(*dtypes)
-            return Generator(grid, *skew_rates(grid, F, b, np.asarray(D), slope, ito=ito, dtype=dtype))
-    offsets = _offsets(grid, D)
-    forward, backward = _rates(grid, F, b, D, slope, offsets, ito, jnp.result_type(*dtypes))
+    slope, dtype = jnp.asarray(sign, gamma.dtype) * gamma, jnp.result_type(*dtypes)
+    if is_too_skew(grid, D):
+        return Generator(grid, *skew_rates(grid, F, b, np.asarray(D), slope, ito=ito, dtype=dtype))
+    offsets = jump_offsets(grid, D)
+    forward, backward = jump_rates(grid, F, b, D, slope, offsets, ito, dtype)
     return Generator(grid, forward, backward, offsets)
-
-
-@partial(jax.jit, static_argnums=(5, 6, 7))
-def _rates(
-    grid: Grid, F: Array | None, b: Array | None, D: Array, slope: Array, offsets: Offsets, ito: bool, dtype: Any
-) -> tuple[Array, Array]:
-    """Forward and backward rates of every kind of face, (faces, *points)."""
-    h = grid.spacing.astype(dtype)
-    axes = tuple(range(grid.dimensions))
-    forward, backward = [], []
-    for e, r in zip(offsets, _cell_rates(grid, D.astype(dtype), h, offsets), strict=True):
-        there = jnp.roll(r, tuple(-s for s in e), axes)
-        c = jnp.zeros(grid.points, dtype)
-        if sum(map(abs, e)) == 1:
-            k = e.index(1)
-            if F is not None:
-                c = c + slope.astype(dtype) * (jnp.roll(F, -1, k) - F).astype(dtype) / h[k] ** 2
-            if b is not None:
-                c = c + 0.5 * (b[..., k] + jnp.roll(b[..., k], -1, k)).astype(dtype) / h[k]
-        if ito:
-            c = c - (there - r)
-        u, w = _jump_rates(0.5 * (r + there), c)
-        exists = faces(grid, e)
-        forward.append(jnp.where(exists, u, 0))
-        backward.append(jnp.where(exists, w, 0))
-    return jnp.stack(forward), jnp.stack(backward)
-
-
-def _jump_rates(rho: Array, c: Array) -> tuple[Array, Array]:
-    """ρ B(-c/ρ) and ρ B(c/ρ), with max(±c, 0) where ρ = 0."""
-    some = rho > 0
-    z = jnp.abs(c) / jnp.where(some, rho, 1)
-    z = jnp.minimum(z, -0.5 * jnp.log(jnp.finfo(z.dtype).tiny))  # beyond, against the drift is against all odds
-    small = z < 1e-2  # B by its series: next term z⁶/30240
-    safe = jnp.where(small, 1, z)
-    against = jnp.where(small, 1 - z / 2 + z**2 / 12 - z**4 / 720, -safe * jnp.exp(-safe) / jnp.expm1(-safe))
-    against = jnp.where(some, rho * against, jnp.where(rho == 0, 0, jnp.nan))
-    return against + jnp.maximum(c, 0), against + jnp.maximum(-c, 0)
-
-
-def _offsets(grid: Grid, D: Array) -> Offsets:
-    """The jumps that D needs: along axes, and along the diagonals of a matrix. Refuses D where its values are known."""
-    d, points = grid.dimensions, grid.points
-    unit = np.eye(d, dtype=int)
-    offsets = [unit[k] for k in range(d)]
-    matrices = D.shape in ((d, d), (*points, d, d)) and d > 1
-    if not matrices and D.shape not in ((), points, (d,), (*points, d), (d, d), (*points, d, d)):
-        refuse("diffusion", f"be a number or have a shape of {points}, with ({d},) or ({d}, {d}) for axes",
-               f"shape {D.shape}")  # fmt: skip
-    known = is_concrete(D, grid.spacing)
-    if known and not matrices:
-        check("diffusion", "not be negative", bool((np.asarray(D) >= 0).all()), float(np.min(D)))
-    if matrices:
-        m = np.asarray(D) if known else np.zeros((d, d))
-        skew = np.abs(m - np.swapaxes(m, -1, -2)).max()
-        check("diffusion", "be symmetric", skew <= 1e-4 * np.abs(m).max(), f"an asymmetry of {skew}")
-        for (k, l), s in itertools.product(itertools.combinations(range(d), 2), (1, -1)):  # noqa: E741
-            if not known or (s * (m[..., k, l] + m[..., l, k]) > 0).any():
-                offsets.append(unit[k] + s * unit[l])
-        if known:
-            least = _least_along_axes(m, np.asarray(grid.spacing))
-            check("diffusion", "have D_kk/h_k ≥ Σ_l |D_kl|/h_l for the spacings h, or densities turn negative",
-                  least >= 0, f"a difference of {least:.3g} at worst")  # fmt: skip
-    return tuple(tuple(int(s) for s in e) for e in offsets)
-
-
-def _least_along_axes(D: np.ndarray, spacing: np.ndarray) -> float:
-    """Least D_kk/h_k - Σ_l |D_kl|/h_l; 0 if rounding alone makes it negative."""
-    scaled = D / np.outer(spacing, spacing).astype(D.dtype)
-    diagonal = np.einsum("...kk->...k", scaled)
-    rest = 2 * diagonal - np.abs(scaled).sum(-1)
-    fair = rest >= -_slack(D.dtype) * np.abs(diagonal)
-    return 0.0 if fair.all() else float((rest * spacing).min())
-
-
-def _slack(dtype: Any) -> float:
-    return 16 * float(jnp.finfo(dtype).eps)
-
-
-def _cell_rates(grid: Grid, D: Array, h: Array, offsets: Offsets) -> list[Array]:
-    """ρ at the points for each kind of jump: D/h², less what goes along diagonals; NaN if that is negative."""
-    d, points = grid.dimensions, grid.points
-    if D.shape in ((), points):
-        diagonal = [jnp.broadcast_to(D, points)] * d
-    elif D.shape in ((d,), (*points, d)):
-        diagonal = [jnp.broadcast_to(D[..., k], points) for k in range(d)]
-    else:
-        diagonal = [jnp.broadcast_to(D[..., k, k], points) for k in range(d)]
-    full = [v / h[k] ** 2 for k, v in enumerate(diagonal)]
-    along, across = list(full), []
-    for e in offsets[d:]:
-        k, l = (j for j in range(d) if e[j])  # noqa: E741
-        skew = jnp.broadcast_to(0.5 * (D[..., k, l] + D[..., l, k]), points) / (h[k] * h[l])
-        across.append(jnp.maximum(e[l] * skew, 0))
-        along[k], along[l] = along[k] - across[-1], along[l] - across[-1]
-    for k in range(d):
-        fair = along[k] >= -_slack(D.dtype) * jnp.abs(full[k])
-        along[k] = jnp.where(fair, jnp.maximum(along[k], 0), jnp.nan)
-    return [*along, *across]
