@@ -30,7 +30,9 @@ def fluid(planck_squared, steps):
 def stationarity(times, p, F, keep, **changed):
     """Largest δA/δF, and largest δA/δp less its mean: a phase F + f(t) moves the latter by λ df/dt alone."""
     numbers = {**NUMBERS, **changed}
-    by_p, by_F = jax.jit(lambda p, F: mechanics.action_gradient(p, F, RING, times, potential=V, keep=keep, **numbers))(p, F)
+    by_p, by_F = jax.jit(lambda p, F: mechanics.action_gradient(p, F, RING, times, potential=V, keep=keep, **numbers))(
+        p, F
+    )
     return float(jnp.max(jnp.abs(by_p - jnp.mean(by_p, axis=1, keepdims=True)))), float(jnp.max(jnp.abs(by_F)))
 
 
@@ -60,7 +62,9 @@ def test_a_wave_function_is_stationary_with_its_winding():
     start = mechanics.wavefunction_from_phase(jnp.exp(0.3 * jnp.cos(x)), hbar * x + 0.1 * jnp.sin(x), hbar=hbar)
     run = mechanics.schrodinger_evolve(start, V, RING, hbar=hbar, mass=mass, dt=0.005, steps=steps, save_every=1)
     p, phase = jnp.abs(run.psi) ** 2, jnp.angle(run.psi)
-    F = hbar * (np.unwrap(np.unwrap(phase, axis=1)[:, 0])[:, None] + np.unwrap(phase, axis=1) - np.unwrap(phase, axis=1)[:, :1])
+    F = hbar * (
+        np.unwrap(np.unwrap(phase, axis=1)[:, 0])[:, None] + np.unwrap(phase, axis=1) - np.unwrap(phase, axis=1)[:, :1]
+    )
     periodic = jnp.asarray(F) - (hbar * x)[None]
 
     def largest(multiplier):
