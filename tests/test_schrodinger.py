@@ -153,12 +153,12 @@ def vortex(psi, loop):
 
 @pytest.mark.parametrize("charge", [1, -1, 2])
 def test_circulation_of_a_vortex_is_a_whole_number_of_quanta_and_stays_so(charge):
-    q, Ω = PLANE.coordinates, OMEGA
+    q = PLANE.coordinates
     z = jax.lax.complex(q[..., 0], np.sign(charge) * 1.0 * q[..., 1]) ** abs(charge)
-    psi = z * jnp.exp(-MASS * Ω / (2 * HBAR) * jnp.sum(q**2, axis=-1)).astype(z.dtype)
+    psi = z * jnp.exp(-MASS * OMEGA / (2 * HBAR) * jnp.sum(q**2, axis=-1)).astype(z.dtype)
     angle = 2 * np.pi * np.arange(40) / 40
     loop = 1.1 * np.stack([np.cos(angle), np.sin(angle)], axis=-1) + 0.2
-    V = 0.5 * MASS * Ω**2 * jnp.sum(q**2, axis=-1)
+    V = 0.5 * MASS * OMEGA**2 * jnp.sum(q**2, axis=-1)
     run = mechanics.schrodinger_evolve(psi, V, PLANE, dt=0.1, steps=10, **PHYSICS)
     for now in run.psi:
         turns, quanta, turning = vortex(now, loop)

@@ -88,8 +88,8 @@ def planck_squared_from_samples(
         points: of the quadrature on the interval.
 
     How many replicas: for exact Ornstein-Uhlenbeck samples, D = 0.3 and k = 1, variance 0.08 to 0.27 at 21 times, the
-    error was 0.14-0.18 at R = 1000, 0.09-0.11 at 3000 and 0.04-0.05 at 10,000 for a true -0.36 (degree 2, time_degree 5),
-    falling as 1/√R; degree 4 took half as much again. Below a few thousand replicas the values lean towards zero by
+    error was 0.14-0.18 at R = 1000, 0.09-0.11 at 3000 and 0.04-0.05 at 10,000 for a true -0.36 (degree 2, time_degree
+    5), falling as 1/√R; degree 4 took half as much again. Below a few thousand replicas the values lean towards zero by
     one to two errors. Twice the error is no more than a hint, and three a sign.
 
     Raises:
