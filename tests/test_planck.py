@@ -95,16 +95,16 @@ def test_samples_tell_the_sign_and_the_size_within_their_error():
     times = jnp.linspace(0.0, 1.0, 12)
     q = ornstein_uhlenbeck(jax.random.key(0), 20_000, times)
     key = jax.random.key(1)
-    found = mechanics.planck_squared_from_samples(q, times, key=key, degree=2, time_degree=5, resamples=10, points=100)
+    found = mechanics.planck_squared_from_samples(q, times, key=key, degree=2, time_degree=5, resamples=8, points=80)
     assert bool(found.converged)
     assert float(found.error) < 0.08
     assert abs(float(found.value) + 4 * D**2) < 3 * float(found.error)
     assert float(found.misfit) < 2
-    poor = mechanics.planck_squared_from_samples(q, times, key=key, degree=2, time_degree=2, resamples=10, points=100)
+    poor = mechanics.planck_squared_from_samples(q, times, key=key, degree=2, time_degree=2, resamples=2, points=100)
     assert float(poor.misfit) > 5  # too poor a family in time, and it says so
     # units: q in other units, time in other units
     other = mechanics.planck_squared_from_samples(
-        3 * q + 1, 2 * times, key=key, degree=2, time_degree=5, resamples=10, points=100
+        3 * q + 1, 2 * times, key=key, degree=2, time_degree=5, resamples=8, points=80
     )
     assert float(other.value) == pytest.approx(float(found.value) * 81 / 4, rel=1e-6)
 
