@@ -5,9 +5,9 @@ For ħ² = -h² the real functions φ± = √p exp(±F/h) solve (own derivation 
     ∂φ+/∂t = -(h/2M) ∇²φ+ - (V/h) φ+,        ∂φ-/∂t = +(h/2M) ∇²φ- + (V/h) φ-,        p = φ+ φ-.
 
 φ- is a heat equation, φ+ one backward in time: neither p nor F can be run from data at one end. The problem that has a
-solution gives p at both ends (Schrödinger 1931): φ- runs forward from the first, φ+ backward from the second. The bridge
-is the diffusion dq = (h/M) ∇log φ+ dt + √(h/M) dW, the likeliest that joins both densities. A plain Fokker-Planck flow is
-one of them, with M = 1, h = 2D, F of the fluid = γF - D log p, and φ+ = exp(γF/2D), which does not depend on time.
+solution gives p at both ends (Schrödinger 1931): φ- runs forward from the first, φ+ backward from the second. The
+bridge is the diffusion dq = (h/M) ∇log φ+ dt + √(h/M) dW, the likeliest that joins both densities. A plain
+Fokker-Planck flow is one of them, with M = 1, h = 2D, F of the fluid = γF - D log p, and φ+ = exp(γF/2D) at rest.
 """
 
 from functools import partial

@@ -73,7 +73,7 @@ def nelson_drift_on_grid(psi: Any, times: Any, grid: Grid, *, hbar: Scalar, mass
             for k, n in enumerate(grid.points):
                 i = low[1 + k] + bits[1 + k]
                 place.append(i % n if grid.periodic[k] else jnp.clip(i, 0, n - 1))
-            total = total + weight * values[tuple(place)]
+            total = total + weight.astype(values.dtype) * values[tuple(place)]
         return total
 
     def drift(q: Array, now: Array) -> Array:

@@ -127,7 +127,7 @@ def estimate_planck_squared(
     *,
     mass: Scalar = 1.0,
     potential: Any = None,
-    floor: float = 1e-8,
+    floor: float = 1e-6,
 ) -> PlanckEstimate:
     """ħ² by regression of the acceleration of a fluid on the gradient of its quantum potential, weighted by p.
 

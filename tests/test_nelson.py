@@ -1,0 +1,56 @@
+"""Nelson's diffusion: its density is that of the wave function. Averages of R replicas, within five standard errors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nnthermo import mechanics
+
+HBAR, MASS, WIDTH = 0.8, 1.3, 0.6
+
+
+def log_psi(q, t):
+    """A free packet at rest: log Ψ = -q²/(4σ²(1 + iτ)) + ..., τ = ħt/2Mσ²."""
+    tau = HBAR * t / (2 * MASS * WIDTH**2)
+    share = 1 / (1 + tau**2)
+    size = jnp.sum(q**2) / (4 * WIDTH**2) * share
+    return jax.lax.complex(-size, size * tau)
+
+
+def test_a_spreading_packet_has_the_variance_of_the_closed_form():
+    R, times = 20_000, jnp.linspace(0.0, 2.0, 5)
+    q0 = WIDTH * jax.random.normal(jax.random.key(0), (R, 1))
+    drift = mechanics.nelson_drift(log_psi, hbar=HBAR, mass=MASS)
+    found = mechanics.nelson_ensemble(jax.random.key(1), drift, q0, times, hbar=HBAR, mass=MASS, substeps=20)
+    exact = WIDTH**2 * (1 + (HBAR * times / (2 * MASS * WIDTH**2)) ** 2)
+    variance = jnp.var(found[..., 0], axis=1)
+    np.testing.assert_allclose(variance / exact, 1, atol=5 * np.sqrt(2 / R))
+    np.testing.assert_allclose(jnp.mean(found[..., 0], axis=1) / jnp.sqrt(exact), 0, atol=5 / np.sqrt(R))
+    np.testing.assert_allclose(drift(jnp.array([0.5]), jnp.array(0.0)), [-HBAR / MASS * 0.5 / (2 * WIDTH**2)])
+
+
+def test_a_recorded_run_drives_the_ensemble_in_an_anharmonic_well():
+    """A packet let go in q⁴: moments of |Ψ|² at the end, from the grid, against the ensemble."""
+    R, grid = 10_000, mechanics.Grid([-6.0], [6.0], 128, periodic=True)
+    x = grid.axes[0]
+    psi = mechanics.gaussian_wave_packet(grid, 0.7, 0.5, hbar=HBAR)
+    run = mechanics.schrodinger_evolve(psi, 0.2 * x**4, grid, hbar=HBAR, mass=MASS, dt=0.02, steps=60, save_every=1)
+    drift = mechanics.nelson_drift_on_grid(run.psi, run.times, grid, hbar=HBAR, mass=MASS)
+    q0 = mechanics.born_samples(jax.random.key(2), psi, grid, R)
+    ends = run.times[jnp.array([0, 30, 60])]
+    q = mechanics.nelson_ensemble(jax.random.key(3), drift, q0, ends, hbar=HBAR, mass=MASS, substeps=40)
+    for index, record in ((0, 0), (1, 30), (2, 60)):
+        p = jnp.abs(run.psi[record]) ** 2
+        for power in (1, 2):
+            exact, spread = grid.integrate(p * x**power), grid.integrate(p * x ** (2 * power))
+            error = 5 * np.sqrt(float(spread) / R)
+            assert float(jnp.mean(q[index, :, 0] ** power)) == pytest.approx(float(exact), abs=error)
+
+
+def test_refuses_by_name():
+    drift = mechanics.nelson_drift(log_psi, hbar=HBAR, mass=MASS)
+    with pytest.raises(ValueError, match="`q0` must have 2 dimensions"):
+        mechanics.nelson_ensemble(jax.random.key(0), drift, jnp.ones(3), jnp.arange(2.0), hbar=1.0, mass=1.0)
+    with pytest.raises(ValueError, match="`mass` must be positive"):
+        mechanics.nelson_ensemble(jax.random.key(0), drift, jnp.ones((3, 1)), jnp.arange(2.0), hbar=1.0, mass=0.0)

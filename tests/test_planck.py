@@ -1,0 +1,122 @@
+"""ħ² measured: -4D² of plain Fokker-Planck flows, +ħ² of Schrödinger runs; from fields, densities, and samples."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+
+from nnthermo import mechanics
+
+D = 0.3
+RING = mechanics.Grid([0.0], [2 * np.pi], 48, periodic=True)
+estimate = jax.jit(mechanics.estimate_planck_squared)
+
+
+def fokker_planck(span):
+    """A double well on a ring, ∂p/∂t = ∂(D ∂p - F' p) by a matrix exponential, and its velocity F' - D ∂log p."""
+    x = RING.axes[0]
+    slope = -1.2 * jnp.sin(2 * x) + 0.2 * jnp.cos(x)
+    derivative = jax.jit(mechanics.spectral_derivative, static_argnames=("axis", "order"))
+    eye, times = jnp.eye(48), jnp.linspace(0.0, span, 21)
+    first, second = (derivative(eye, RING, axis=0, order=k).T for k in (1, 2))
+    step = scipy.linalg.expm(np.asarray(D * second - first * slope[None]) * float(times[1]))
+    p = [np.exp(0.8 * np.cos(np.asarray(x) - 1))]
+    p[0] /= float(RING.integrate(p[0]))
+    for _ in range(20):
+        p.append(step @ p[-1])
+    p = jnp.asarray(np.stack(p))
+    return times, p, (slope[None] - D * derivative(jnp.log(p), RING, axis=0, order=1))[..., None]
+
+
+def test_a_fokker_planck_double_well_has_minus_four_d_squared():
+    errors = []
+    for span in (0.5, 0.25):
+        times, p, u = fokker_planck(span)
+        found = estimate(p, u, times, RING)
+        errors.append(float(found.value) + 4 * D**2)
+        assert float(found.residual) < 0.01
+    assert abs(errors[1]) < 4e-4
+    assert errors[0] / errors[1] > 2  # second order in the step, on half the span
+    from_densities = estimate(p, None, times, RING)
+    assert float(from_densities.value) == pytest.approx(-4 * D**2, rel=3e-3)
+    v, left = jax.jit(mechanics.velocity_from_densities)(p, times, RING)
+    np.testing.assert_allclose(left, 0, atol=1e-9)
+    # u = ∇φ on the ring without the circulation that F' - D ∂log p has none of either
+    np.testing.assert_allclose(v, u[1:-1], atol=1e-3)  # dt²
+
+
+def test_an_anharmonic_schrodinger_run_has_plus_h_squared():
+    grid, hbar = mechanics.Grid([-7.0], [7.0], 96, periodic=True), 0.6
+    V = 0.5 * grid.axes[0] ** 2 + 0.1 * grid.axes[0] ** 4
+    psi = mechanics.gaussian_wave_packet(grid, 0.8, 0.6, hbar=hbar)
+    run = mechanics.schrodinger_evolve(psi, V, grid, hbar=hbar, mass=1.3, dt=0.005, steps=40, save_every=1)
+    p, u = mechanics.madelung_from_wavefunction(run.psi, grid, hbar=hbar, mass=1.3)
+    found = jax.jit(lambda p, u: mechanics.estimate_planck_squared(p, u, run.times, grid, mass=1.3, floor=1e-5))(p, u)
+    assert float(found.value) == pytest.approx(hbar**2, rel=0.01)  # dt²
+    known = jax.jit(lambda p, u: mechanics.estimate_planck_squared(p, u, run.times, grid, mass=1.3, potential=V))(p, u)
+    assert float(known.value) == pytest.approx(hbar**2, rel=3e-3)
+    assert float(known.signal) == pytest.approx(1)
+
+
+def test_two_variables_and_walls():
+    """Independent motions in the two variables, one on a ring and one between walls; the velocity by the solver."""
+    grid = mechanics.Grid([0.0, 0.0], [2 * np.pi, np.pi], (16, 12), periodic=(True, False))
+    q = grid.coordinates
+
+    def state(t):
+        a, b = 0.5 * jnp.exp(-D * t), 0.4 * jnp.exp(-4 * D * t)  # pure diffusion: each wave decays
+        one, two = 1 + a * jnp.cos(q[..., 0]), 1 + b * jnp.cos(2 * q[..., 1])
+        p = one * two
+        return p, D * jnp.stack([a * jnp.sin(q[..., 0]) / one, 2 * b * jnp.sin(2 * q[..., 1]) / two], axis=-1)
+
+    times = jnp.linspace(0.0, 0.4, 17)
+    p, u = jax.vmap(state)(times)
+    run = jax.jit(lambda p, u: mechanics.estimate_planck_squared(p, u, times, grid, potential=jnp.zeros(grid.points)))
+    found = run(p, u)
+    assert float(found.value) == pytest.approx(-4 * D**2, rel=5e-3)  # dt² and twelve points
+    v, left = jax.jit(lambda p: mechanics.velocity_from_densities(p, times, grid, iterations=40))(p)
+    assert float(jnp.max(left)) < 1e-3
+    np.testing.assert_allclose(v, u[1:-1], atol=1e-3)
+
+
+def ornstein_uhlenbeck(key, R, times):
+    """Exact steps of dq = -q dt + √(2D) dW from variance 0.08."""
+    keys = jax.random.split(key, len(times))
+    q = 0.5 + jnp.sqrt(0.08) * jax.random.normal(keys[0], (R,))
+    decay = jnp.exp(-(times[1] - times[0]))
+    rows = [q]
+    for k in keys[1:]:
+        rows.append(decay * rows[-1] + jnp.sqrt(D * (1 - decay**2)) * jax.random.normal(k, (R,)))
+    return jnp.stack(rows)
+
+
+def test_samples_tell_the_sign_and_the_size_within_their_error():
+    times = jnp.linspace(0.0, 1.0, 12)
+    q = ornstein_uhlenbeck(jax.random.key(0), 20_000, times)
+    key = jax.random.key(1)
+    found = mechanics.planck_squared_from_samples(q, times, key=key, degree=2, time_degree=5, resamples=8, points=80)
+    assert bool(found.converged)
+    assert float(found.error) < 0.08
+    assert abs(float(found.value) + 4 * D**2) < 3 * float(found.error)
+    assert float(found.misfit) < 2
+    poor = mechanics.planck_squared_from_samples(q, times, key=key, degree=2, time_degree=2, resamples=2, points=100)
+    assert float(poor.misfit) > 5  # too poor a family in time, and it says so
+    # units: q in other units, time in other units
+    other = mechanics.planck_squared_from_samples(
+        3 * q + 1, 2 * times, key=key, degree=2, time_degree=5, resamples=8, points=80
+    )
+    assert float(other.value) == pytest.approx(float(found.value) * 81 / 4, rel=1e-6)
+
+
+def test_refuses_by_name():
+    times = jnp.arange(5.0)
+    for call, message in (
+        (lambda: mechanics.estimate_planck_squared(jnp.ones((5, 47)), None, times, RING), "`densities` must have"),
+        (lambda: mechanics.planck_squared_from_samples(jnp.ones((5, 20)), times, key=jax.random.key(0), degree=3),
+         "`degree` must be even"),
+        (lambda: mechanics.planck_squared_from_samples(jnp.ones((5, 4)), times, key=jax.random.key(0)),
+         "`samples` must have shape"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            call()
