@@ -189,9 +189,10 @@ def _pad(net: FeedForward, layer: int, h: int) -> FeedForward:
     """The network with its layer filled up to h neurons without connections."""
     more = h - net.sizes[layer]
     weights, biases = list(net.weights), list(net.biases)
-    weights[layer - 1] = jnp.pad(weights[layer - 1], ((0, more), (0, 0)))
-    weights[layer] = jnp.pad(weights[layer], ((0, 0), (0, more)))
-    biases[layer - 1] = jnp.pad(biases[layer - 1], (0, more))
+    pad: Any = np.pad if is_concrete(net) else jnp.pad  # NumPy compiles nothing for each width
+    weights[layer - 1] = pad(weights[layer - 1], ((0, more), (0, 0)))
+    weights[layer] = pad(weights[layer], ((0, 0), (0, more)))
+    biases[layer - 1] = pad(biases[layer - 1], (0, more))
     return net.replace(weights=weights, biases=biases)
 
 
