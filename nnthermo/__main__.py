@@ -1,4 +1,4 @@
-"""The command line: `nnthermo reproduce`, `compare`, `laws`, `architectures`, `mechanics`, `audit`; also as `python -m nnthermo`."""
+"""The command line: `nnthermo reproduce`, `compare`, `laws`, `architectures`, `mechanics`, `audit`, `data`."""
 
 import sys
 from collections.abc import Callable
@@ -97,7 +97,8 @@ def reproduce_command(typer: Any) -> Any:
 
 
 LISTS: dict[str, Callable[[str], Any]] = {
-    "seeds": int, "depths": int, "score_epochs": int, "betas": float, "planck_batch_sizes": int, "networks": str, "activations": str, "skips": str,
+    "seeds": int, "depths": int, "score_epochs": int, "betas": float, "planck_batch_sizes": int,
+    "networks": str, "activations": str, "skips": str,
 }  # fmt: skip
 """Settings that are given as values separated by commas, and the type of each."""
 

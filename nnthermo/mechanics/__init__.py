@@ -28,10 +28,6 @@ from nnthermo.mechanics.currents import circulation as circulation
 from nnthermo.mechanics.currents import probability_current as probability_current
 from nnthermo.mechanics.currents import wave_velocity as wave_velocity
 from nnthermo.mechanics.currents import winding_number as winding_number
-from nnthermo.mechanics.diffusion import AdiabaticDynamics as AdiabaticDynamics
-from nnthermo.mechanics.diffusion import GreenKubo as GreenKubo
-from nnthermo.mechanics.diffusion import adiabatic_drift_diffusion as adiabatic_drift_diffusion
-from nnthermo.mechanics.diffusion import green_kubo_diffusion as green_kubo_diffusion
 from nnthermo.mechanics.diffusion import modified_diffusion_matrix as modified_diffusion_matrix
 from nnthermo.mechanics.diffusion import modified_drift as modified_drift
 from nnthermo.mechanics.diffusion import modified_loss as modified_loss

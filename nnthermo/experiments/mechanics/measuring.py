@@ -92,7 +92,7 @@ def linear_distances(run: Run) -> list[Distance]:
 
 
 def grid_distances(run: Run) -> list[float]:
-    """Total variation of the density on the grid from that on one of half as many points, in boxes: the grid's error."""
+    """Total variation from the density on a grid of half as many points, in boxes: the grid's own error."""
     found = []
     for record in range(1, len(run["steps"])):
         fine, _, edges = coarse(run, record)

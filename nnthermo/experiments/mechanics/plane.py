@@ -11,7 +11,7 @@ from nnthermo._typing import Array
 from nnthermo.experiments.mechanics.gaussian import Linear
 from nnthermo.experiments.mechanics.problem import Problem
 from nnthermo.experiments.mechanics.settings import Settings
-from nnthermo.mechanics import Grid
+from nnthermo.mechanics import Grid, modified_diffusion_matrix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,4 +88,4 @@ def drift_and_diffusion(fields: Landscape, settings: Settings) -> tuple[Array, A
     g, H = jnp.asarray(fields["gradient"]), jnp.asarray(fields["hessian"])
     D = jnp.asarray(fields["covariance"]) * eta**2 / (2 * settings.plane_batch_size)
     drift = -eta * (g + 0.5 * eta * jnp.einsum("...kl,...l->...k", H, g))
-    return drift, D + 0.5 * eta * (H @ D + D @ H)
+    return drift, modified_diffusion_matrix(D, H, eta)

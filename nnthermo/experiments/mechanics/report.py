@@ -24,8 +24,8 @@ FIGURES = {
     3: (
         "The balance of entropy",
         "Stochastic entropy production against the destruction of entropy by learning.",
-        "Entropy of all weights since the start, what noise has produced and what learning has destroyed, each measured "
-        "by itself; the dashed line is the sum of the two. Seeds other than the first are pale.",
+        "Entropy of all weights since the start, what noise has produced and what learning has destroyed, each "
+        "measured by itself; the dashed line is the sum of the two. Seeds other than the first are pale.",
         ("balance", "signs", "dropped learning"),
     ),
     4: (
@@ -45,8 +45,8 @@ FIGURES = {
 """Title, what the papers have of it, how it is drawn, and the statements that rest on it, by number."""
 
 CAVEATS = (
-    "Free energy here is the loss: F(q) of the papers at zero temperature of the neurons, whose states follow the weights "
-    "at once. Gradient descent goes down in it; the papers write dq = +γ∂F dt.",
+    "Free energy here is the loss: F(q) of the papers at zero temperature of the neurons, whose states follow the "
+    "weights at once. Gradient descent goes down in it; the papers write dq = +γ∂F dt.",
     "The papers' D in (11.5) is twice this one. Time is counted in steps.",
     "The Fokker-Planck equation is the limit of small steps: it sees mean and covariance of a step, not its shape, and "
     "its first correction in η is included in the plane.",
@@ -54,8 +54,8 @@ CAVEATS = (
     "Entropies of all weights are those of Gaussians with the measured covariance.",
     "ħ² is measured along one direction by densities that are Gaussian at each time, smooth in time; the standard "
     "error does not know the bias of that family, of which χ² tells.",
-    "What the Schrödinger equation would need of a network, a number of neurons, step or batch size that adjusts itself "
-    "so that entropy production is stationary, is not part of stochastic gradient descent and was not trained.",
+    "What the Schrödinger equation would need of a network, a number of neurons, step or batch size that adjusts "
+    "itself so that entropy production is stationary, is not part of stochastic gradient descent and was not trained.",
 )
 
 _WORDS = {

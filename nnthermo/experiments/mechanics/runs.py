@@ -95,7 +95,7 @@ def run_plane(problem: Problem, job: Job, report: Report | None = None) -> dict[
     found: dict[str, np.ndarray] = {"samples": ensemble["samples"], "steps": np.asarray(times)}
     for name, points in (("", settings.points), ("coarse_", (settings.points + 1) // 2)):
         grid = plane.grid_of(where, points, settings)
-        fields = plane.landscape(problem, where, np.asarray(grid.coordinates))
+        fields = plane.landscape(problem, where, grid.coordinates)
         predicted = predict(grid, fields, centre, spread, times, settings)
         found |= {f"{name}{key}": value for key, value in predicted.items()}
     flat = linear._replace(rates=linear.rates[[-1, -2]], diffusion=linear.diffusion[[-1, -2]][:, [-1, -2]])

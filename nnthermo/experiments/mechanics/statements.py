@@ -151,14 +151,13 @@ def _negligible(runs: Runs, _settings: Settings) -> Finding:
 
     end = _each(runs, "weights", share)
     start = _each(runs, "weights", lambda r: abs(r["measured_learning"][0]) / r["measured_production"][0])
-    plane = "learning over production at the end, plane"
     numbers = [
         Number("learning over production at the end", None, end),
         Number("at the start", None, start),
     ]
     comment = (
         "Near equilibrium dS/dt vanishes because both terms are there and equal: the dropped one is as large as the "
-        f"kept one. ({plane.split(',')[0].capitalize()} would have to be small.)"
+        "kept one."
     )
     return Finding(numbers, judge([v <= CLOSE for v in end]), comment)
 
@@ -182,10 +181,8 @@ def _free_energy(runs: Runs, _settings: Settings) -> Finding:
 
 def _boltzmann(runs: Runs, _settings: Settings) -> Finding:
     def spread(run: Any) -> float:
-        temperatures = run["diffusion"] / run["rates"] * run["rates"].mean()  # D_k/γ: H's mean is the unit
-        weights = run["rates"] * run["steps"][-1] > 1  # directions that came to rest
-        d = run["diffusion"][weights]
-        return float(d.max() / d.min()) if d.size and temperatures.size else np.nan
+        d = run["diffusion"][run["rates"] * run["steps"][-1] > 1]  # directions that came to rest
+        return float(d.max() / d.min()) if d.size else np.nan
 
     def exponent(run: Any) -> float:
         at_rest = run["rates"] * run["steps"][-1] > 1
@@ -215,7 +212,7 @@ def _error(run: Any) -> np.ndarray:
 def _sign_of_planck(runs: Runs, settings: Settings) -> Finding:
     plain = len(settings.planck_batch_sizes)
     numbers = [
-        Number(f"(ħ/M)² over -4D², batch {size}", None, _each(runs, "planck", lambda r, k=k: _ratio(r)[k]))  # type: ignore[misc]
+        Number(f"(ħ/M)² over -4D², batch {size}", None, [float(_ratio(run)[k]) for run in runs["planck"]])
         for k, size in enumerate(settings.planck_batch_sizes)
     ]
     numbers.append(
