@@ -69,8 +69,8 @@ def _density(runs: Runs, settings: Settings) -> Finding:
     ]
     comment = (
         f"{settings.replicas:,} networks moved in the plane of their two sharpest directions, from a start "
-        f"{settings.plane_displacement:g} widths away. Drift and diffusion come from the loss and the covariance of its "
-        "gradients at every point of the plane. The largest difference is in the first steps, each of which is a jump "
+        f"{settings.plane_displacement:g} widths away. Drift and diffusion come from the loss and the covariance of "
+        "its gradients at every point of the plane. The largest difference is in the first steps, each of which is a jump "
         "and no diffusion."
     )
     return Finding(numbers, judge([e <= CLOSE for e in excess]), comment)
@@ -98,8 +98,8 @@ def _variances(runs: Runs, _settings: Settings) -> Finding:
                _each(runs, "weights", normality)),
     ]  # fmt: skip
     comment = (
-        "All weights trained, near the minimum; the prediction is the linear Fokker-Planck equation with the Hessian and "
-        "the covariance of the gradients there. What is left is the size of the steps: it goes when they are "
+        "All weights trained, near the minimum; the prediction is the linear Fokker-Planck equation with the Hessian "
+        "and the covariance of the gradients there. What is left is the size of the steps: it goes when they are "
         "predicted one by one. A distance above 1.36 would be exceeded by one Gaussian ensemble in twenty."
     )
     return Finding(numbers, judge([v <= CLOSE for v in rms]), comment)
@@ -120,7 +120,8 @@ def _balance(runs: Runs, _settings: Settings) -> Finding:
                _each(runs, "weights", lambda r: residual("predicted", r))),
         Number("the same of its steps: what their size makes", None,
                _each(runs, "weights", lambda r: residual("discrete", r))),
-        Number("ΔS / nats", None, _each(runs, "weights", lambda r: r["measured_entropy"][-1] - r["measured_entropy"][0])),
+        Number("ΔS / nats", None,
+               _each(runs, "weights", lambda r: r["measured_entropy"][-1] - r["measured_entropy"][0])),
         Number("produced by noise / nats", None,
                _each(runs, "weights", lambda r: gaussian.integrated(r["measured_production"], r["steps"])[-1])),
         Number("destroyed by learning / nats", None,
@@ -221,7 +222,7 @@ def _sign_of_planck(runs: Runs, settings: Settings) -> Finding:
     positive = [bool((_ratio(r)[:plain] < -2 * _error(r)[:plain]).all()) for r in runs["planck"]]
     negative = [bool((_ratio(r)[:plain] > 2 * _error(r)[:plain]).all()) for r in runs["planck"]]
     comment = (
-        "Positive on this scale is ħ² < 0. " + ("Every ensemble has ħ² < 0" if all(negative) else "Not all are resolved")
+        f"Positive on this scale is ħ² < 0. {'Every ensemble has it' if all(negative) else 'Not all are resolved'}"
         + ": plain stochastic gradient descent is a diffusion, and a real ħ is what the stationarity of entropy "
         "production or an exchange of neurons would have to add to it. Neither acts here: the papers do not claim "
         "it of a network with a fixed number of neurons."
