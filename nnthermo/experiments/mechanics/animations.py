@@ -85,7 +85,7 @@ def _film(file: Path, panel: Callable[[Any, int], None], frames: range, size: tu
         panel(figure.subplots(), frame)
         figure.canvas.draw()
         rgb = np.asarray(figure.canvas.buffer_rgba())[..., :3]
-        pictures.append(image.fromarray(rgb.copy()).quantize(colors=64, method=image.Quantize.MEDIANCUT))
+        pictures.append(image.fromarray(rgb.copy()).quantize(colors=128, method=image.Quantize.MEDIANCUT))
     durations = [MILLISECONDS] * (len(pictures) - 1) + [1500]
     partial = file.with_suffix(".partial")
     pictures[0].save(partial, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)

@@ -107,7 +107,8 @@ def _advance(
     return jax.lax.fori_loop(done, target, step, (q, v))
 
 
-def gaussian_start(key: Array, centre: Any, spread: float, replicas: int, dtype: Any) -> Array:
-    """Replicas (replicas, K) about a centre (K,), with the same standard deviation in every direction."""
+def gaussian_start(key: Array, centre: Any, spread: Any, replicas: int, dtype: Any) -> Array:
+    """Replicas (replicas, K) about a centre (K,), with one standard deviation for all directions or one for each."""
     middle = jnp.asarray(centre, dtype)
-    return middle[None] + jnp.asarray(spread, dtype) * jax.random.normal(key, (replicas, len(middle)), dtype)
+    widths = jnp.broadcast_to(jnp.asarray(spread, dtype), middle.shape)
+    return middle[None] + widths[None] * jax.random.normal(key, (replicas, len(middle)), dtype)

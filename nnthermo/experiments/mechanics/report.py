@@ -126,8 +126,8 @@ def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
     seeds = len(settings["seeds"])
     return (
         "Section 11 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) and the first half of "
-        "its sequel (arXiv:2111.00903) describe the weights of a learning network by a Fokker-Planck equation, and by a "
-        "Schrödinger equation where entropy production is stationary. Neither was measured there. Here "
+        "its sequel (arXiv:2111.00903) describe the weights of a learning network by a Fokker-Planck equation, and by "
+        "a Schrödinger equation where entropy production is stationary. Neither was measured there. Here "
         f"{settings['replicas']:,} networks of {results['parameters']} weights were trained side by side, "
         f"{'from one minimum' if seeds == 1 else f'from the minima of {seeds} seeds'}, on {settings['samples']:,} "
         "images, and compared with predictions in which no constant is fitted. " + tally_sentence(cards)

@@ -22,7 +22,7 @@ from nnthermo.experiments.processes import Report, alone
 SHOWN = (1, 10)
 """Ranks of the two directions, counted from the sharpest, whose densities are shown."""
 
-MOST_DEGREE = 9
+DEGREES = (4, 6, 8)
 """Of the polynomials in time that ħ² is measured with."""
 
 CURVATURE_REPLICAS, NOISE_REPLICAS = 256, 32
@@ -82,10 +82,7 @@ def run_plane(problem: Problem, job: Job, report: Report | None = None) -> dict[
     where = plane.make_plane(problem, linear)
     centre, spread = plane.start_of(where, settings)
     start_key, key = _keys(job)
-    shape = (settings.replicas, 2)
-    start = jnp.asarray(centre, jnp.float32) + jnp.asarray(spread, jnp.float32) * jax.random.normal(
-        start_key, shape, jnp.float32
-    )
+    start = gaussian_start(start_key, centre, spread, settings.replicas, jnp.float32)
     ensemble = trained(
         plane.plane_loss(problem, where), (problem.inputs, problem.targets), start, key,
         learning_rate=settings.plane_learning_rate, batch_size=settings.plane_batch_size, record_at=times,
@@ -256,18 +253,14 @@ def planck_squared(
 
     A fit is good where χ² a degree of freedom is at most one; without any, the highest degree.
     """
-    for degree in range(3, MOST_DEGREE + 1):
-        few = 2 if degree < MOST_DEGREE else resamples
-        found = mechanics.planck_squared_from_samples(
-            jnp.asarray(samples), jnp.asarray(times), key=key, degree=2, time_degree=degree, resamples=few
-        )
-        if float(found.misfit) <= 1 and few < resamples:
-            found = mechanics.planck_squared_from_samples(
-                jnp.asarray(samples), jnp.asarray(times), key=key, degree=2, time_degree=degree, resamples=resamples
-            )
-        if float(found.misfit) <= 1:
+    for degree in DEGREES:
+        estimate = partial(
+            mechanics.planck_squared_from_samples, jnp.asarray(samples), jnp.asarray(times), key=key, degree=2,
+            time_degree=degree,
+        )  # fmt: skip
+        if degree == DEGREES[-1] or float(estimate(resamples=2).misfit) <= 1:
             break
-    return found, degree
+    return estimate(resamples=resamples), degree
 
 
 def _along(centre: Array, vector: Array, q: Array) -> dict[str, Array]:

@@ -70,8 +70,8 @@ def _density(runs: Runs, settings: Settings) -> Finding:
     comment = (
         f"{settings.replicas:,} networks moved in the plane of their two sharpest directions, from a start "
         f"{settings.plane_displacement:g} widths away. Drift and diffusion come from the loss and the covariance of "
-        "its gradients at every point of the plane. The largest difference is in the first steps, each of which is a jump "
-        "and no diffusion."
+        "its gradients at every point of the plane. The largest difference is in the first steps, each of which is a "
+        "jump and no diffusion."
     )
     return Finding(numbers, judge([e <= CLOSE for e in excess]), comment)
 
