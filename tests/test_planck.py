@@ -7,6 +7,7 @@ import pytest
 import scipy.linalg
 
 from nnthermo import mechanics
+from nnthermo.mechanics.planck import time_derivative
 
 D = 0.3
 RING = mechanics.Grid([0.0], [2 * np.pi], 48, periodic=True)
@@ -120,3 +121,12 @@ def test_refuses_by_name():
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_derivatives_are_exact_for_parabolas_in_uneven_time_and_real_for_the_fastest_wave():
+    times = jnp.array([0.0, 0.1, 0.4, 0.5, 1.1])
+    np.testing.assert_allclose(time_derivative(3 * times**2 - times, times), 6 * times[1:-1] - 1, rtol=1e-12)
+    fastest = jnp.cos(24 * RING.axes[0])
+    np.testing.assert_allclose(mechanics.spectral_derivative(fastest, RING, 0), np.zeros(48), atol=1e-10)
+    wave = jax.lax.complex(fastest, 0 * fastest)
+    np.testing.assert_allclose(jnp.abs(mechanics.spectral_derivative(wave, RING, 0)), np.zeros(48), atol=1e-10)

@@ -75,8 +75,9 @@ def planck_squared_from_samples(
 
     How many replicas: for exact Ornstein-Uhlenbeck samples, D = 0.3 and k = 1, variance 0.08 to 0.27 at 21 times, the
     error was 0.14-0.18 at R = 1000, 0.09-0.11 at 3000 and 0.04-0.05 at 10,000 for a true -0.36 (degree 2, time_degree
-    5), falling as 1/√R; degree 4 took half as much again. Below a few thousand replicas the values lean towards zero by
-    one to two errors. Twice the error is no more than a hint, and three a sign.
+    5, three seeds each), falling as 1/√R. With degree 4 it was 0.07-0.08 at 10,000 and beyond use at 1000. Below a few
+    thousand replicas the values lean towards zero. The scatter about the truth was about 1.4 times the error: take
+    twice the error as no more than a hint of a sign.
 
     Raises:
         ValueError: shapes, samples outside of `interval`, NaN.
