@@ -98,9 +98,9 @@ def vortices(*, frames: int = 60, points: int = 64) -> Vortices:
     """Two vortices of charge one in a harmonic well: the phase turns twice around both, whatever they do."""
     grid = mechanics.Grid([-6.0, -6.0], [6.0, 6.0], points, periodic=True)
     x, y = grid.coordinates[..., 0], grid.coordinates[..., 1]
-    z = x + 1j * y
-    psi = (z - 1.2) * (z + 0.8) * jnp.exp(-((x - 0.3) ** 2 + y**2) / 2)
-    psi = psi / jnp.sqrt(grid.integrate(jnp.abs(psi) ** 2))
+    z = jax.lax.complex(x, y)
+    psi = (z - 1.2) * (z + 0.8) * jnp.exp(-((x - 0.3) ** 2 + y**2) / 2).astype(z.dtype)
+    psi = psi / jnp.sqrt(grid.integrate(jnp.abs(psi) ** 2)).astype(z.dtype)
     V = 0.5 * (x**2 + y**2)
     steps = 6
     dt = 2 * np.pi / ((frames - 1) * steps)  # one period of the well

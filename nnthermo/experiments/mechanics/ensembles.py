@@ -57,7 +57,7 @@ def trained(
     inputs, targets = (jnp.asarray(part, start.dtype) for part in data)
     advance = jax.jit(partial(_advance, sample_loss, batch_size, len(data[0])), donate_argnums=(0, 1))
     looked = jax.jit(look)
-    q, v, done = start, jnp.zeros_like(start), 0
+    q, v, done = jnp.array(start), jnp.zeros_like(start), 0  # a copy: it is given away
     kept: list[dict[str, np.ndarray]] = []
     if state is not None and state.exists():
         with np.load(state) as saved:

@@ -59,7 +59,7 @@ def landscape(problem: Problem, plane: Plane, places: Array) -> Landscape:
         slopes = jax.vmap(jax.jacfwd(loss), (None, 0, 0))(a, x, t)
         hessian = jax.jacfwd(lambda a: jax.vmap(jax.jacfwd(loss), (None, 0, 0))(a, x, t).mean(0))(a)
         mean = slopes.mean(0)
-        away = slopes - mean
+        away = slopes - mean[None]
         return {"loss": each.mean(), "gradient": mean, "hessian": hessian, "covariance": away.T @ away / len(away)}
 
     found = jax.jit(lambda flat: jax.lax.map(at, flat, batch_size=64))(jnp.asarray(places).reshape(-1, 2))

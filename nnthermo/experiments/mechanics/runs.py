@@ -116,7 +116,8 @@ def predict(
     p0 = grid.normalise(grid.evaluate(lambda a: jnp.exp(-0.5 * jnp.sum(((a - centre) / spread) ** 2))))
     density = mechanics.fokker_planck_evolve(p0, generator, jnp.asarray(times, p0.dtype)).density
     balance = mechanics.entropy_balance(density, generator)
-    loss = jnp.asarray(fields["loss"])
+    loss = jnp.asarray(fields["loss"])[None]
+    work = jnp.sum(drift * jnp.asarray(fields["gradient"]), axis=-1)[None]
     return {
         "density": np.asarray(density),
         "lower": np.asarray(grid.lower),
@@ -127,7 +128,7 @@ def predict(
         "production": np.asarray(balance.stochastic),
         "learning": np.asarray(balance.learning),
         "free_energy": np.asarray(grid.integrate(density * loss)),
-        "free_energy_drift": np.asarray(grid.integrate(density * jnp.sum(drift * jnp.asarray(fields["gradient"]), -1))),
+        "free_energy_drift": np.asarray(grid.integrate(density * work)),
         "free_energy_rate": np.asarray(grid.integrate(generator.apply(density) * loss)),
     }
 
@@ -141,9 +142,9 @@ def run_weights(problem: Problem, job: Job, report: Report | None = None) -> dic
     shown = [-rank for rank in SHOWN]
 
     def look(q: Array) -> dict[str, Array]:
-        z = jnp.matmul(q - centre, vectors, precision=jax.lax.Precision.HIGHEST)
+        z = jnp.matmul(q - centre[None], vectors, precision=jax.lax.Precision.HIGHEST)
         mean = z.mean(0)
-        covariance = jnp.matmul((z - mean).T, z - mean, precision=jax.lax.Precision.HIGHEST) / (len(z) - 1)
+        covariance = jnp.matmul((z - mean[None]).T, z - mean[None], precision=jax.lax.Precision.HIGHEST) / (len(z) - 1)
         few, fewer = q[:CURVATURE_REPLICAS], q[:NOISE_REPLICAS]
         return {
             "mean": mean, "covariance": covariance, "samples": z[:, jnp.asarray(shown)],
@@ -201,7 +202,7 @@ def noise(problem: Problem, q: Array, vectors: Array) -> Array:
 
     def one(place: Array) -> Array:
         g = jnp.matmul(problem.sample_gradients(place), vectors, precision=jax.lax.Precision.HIGHEST)
-        away = g - g.mean(0)
+        away = g - g.mean(0)[None]
         return jnp.matmul(away.T, away, precision=jax.lax.Precision.HIGHEST) / len(g)
 
     return jax.lax.map(one, q).mean(0)
@@ -264,7 +265,7 @@ def planck_squared(
 
 
 def _along(centre: Array, vector: Array, q: Array) -> dict[str, Array]:
-    return {"samples": jnp.matmul(q - centre, vector, precision=jax.lax.Precision.HIGHEST)}
+    return {"samples": jnp.matmul(q - centre[None], vector, precision=jax.lax.Precision.HIGHEST)}
 
 
 def load_runs(jobs: list[Job]) -> dict[str, list[dict[str, np.ndarray]]]:
