@@ -59,27 +59,31 @@ def fokker_planck_evolve(p0: Any, generator: Generator, times: Any, *, steps: in
     t = real_array("times", times, ndim=1)
     check("times", "hold at least one time", len(t) > 0, "none")
     dtype = jnp.result_type(p.dtype, generator.forward.dtype)
-    p, spans = p.astype(dtype), jnp.diff(t)
-    ceiling = 1.02 * jax.lax.stop_gradient(jnp.max(generator.exit_rates()))  # the sum is the same for each Λ
+    p = p.astype(dtype)
+    ceiling = _ceiling(generator)
     if is_concrete(t):
         finite("times", t)
-        check("times", "not decrease", bool((np.asarray(spans) >= 0).all()), t)
+        check("times", "not decrease", bool((np.diff(np.asarray(t)) >= 0).all()), t)
     if steps is None:
-        known = is_concrete(ceiling, spans)
+        known = is_concrete(ceiling, t)
         check("steps", "be given where the rates or the times are traced", known, "None")
-        most = float(np.max(np.asarray(spans), initial=0.0)) * float(ceiling)
+        most = float(np.max(np.diff(np.asarray(t)), initial=0.0)) * float(ceiling)
         finite("generator", ceiling)
         steps = max(1, int(np.ceil(most / JUMPS)))
     count = integer("steps", steps)
     check("steps", "be at least 1", count >= 1, count)
-    densities, errors = _uniformise(p, generator, ceiling, spans, count)
-    start = jnp.zeros(1, errors.dtype)
-    return Evolution(jnp.concatenate([p[None], densities]), jnp.concatenate([start, jnp.cumsum(errors)]))
+    return _uniformise(p, generator, ceiling, t, count)
+
+
+@partial(jax.jit, inline=True)
+def _ceiling(generator: Generator) -> Array:
+    """Λ, above every exit rate; the sum is the same for each Λ."""
+    return 1.02 * jax.lax.stop_gradient(jnp.max(generator.exit_rates()))
 
 
 @partial(jax.jit, static_argnums=4)
-def _uniformise(p: Array, generator: Generator, ceiling: Array, spans: Array, count: int) -> tuple[Array, Array]:
-    """Densities after each span, `count` Poisson sums a span, and the bound on the error of each."""
+def _uniformise(p: Array, generator: Generator, ceiling: Array, t: Array, count: int) -> Evolution:
+    """Densities at the times, `count` Poisson sums from each to the next, and the bound on the error of each."""
     dtype = p.dtype
     hop = 1 / jnp.where(ceiling > 0, ceiling, 1).astype(dtype)
     n = jnp.arange(1, TERMS, dtype=dtype)
@@ -101,7 +105,9 @@ def _uniformise(p: Array, generator: Generator, ceiling: Array, spans: Array, co
         beyond = jax.scipy.special.gammainc(jnp.asarray(TERMS, dtype), jax.lax.stop_gradient(mean))
         return v, (v, jnp.minimum(2 * count * beyond, 2))
 
-    return jax.lax.scan(interval, p, spans)[1]
+    densities, errors = jax.lax.scan(interval, p, jnp.diff(t))[1]
+    start = jnp.zeros(1, errors.dtype)
+    return Evolution(jnp.concatenate([p[None], densities]), jnp.concatenate([start, jnp.cumsum(errors)]))
 
 
 def stationary_density(grid: Grid, free_energy: Any, *, gamma: Any = 1.0, diffusion: Any, sign: float = -1) -> Array:
@@ -127,6 +133,11 @@ def stationary_density(grid: Grid, free_energy: Any, *, gamma: Any = 1.0, diffus
     grid.check("free_energy", F)
     D, rate = real_array("diffusion", diffusion, shape=()), real_array("gamma", gamma, shape=())
     positive("diffusion", D)
-    exponent = jnp.asarray(sign, F.dtype) * rate.astype(F.dtype) * F / D.astype(F.dtype)
+    return _boltzmann(grid, F, jnp.asarray(sign, F.dtype), rate, D)
+
+
+@partial(jax.jit, inline=True)
+def _boltzmann(grid: Grid, F: Array, sign: Array, gamma: Array, D: Array) -> Array:
+    exponent = sign * gamma.astype(F.dtype) * F / D.astype(F.dtype)
     axes = tuple(range(-grid.dimensions, 0))
     return grid.normalise(jnp.exp(exponent - jnp.max(exponent, axis=axes, keepdims=True)))

@@ -4,8 +4,10 @@ Every face between two cells has two rates, forward u and backward w, and carrie
 probability is conserved face by face, and with rates ≥ 0 no density becomes negative.
 """
 
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -54,23 +56,16 @@ class Generator:
     def current(self, p: Array) -> Array:
         """Probability over each face per time and cell volume, u p(left) - w p(right): shape (..., faces, *points)."""
         self.grid.check("p", p)
-        return self.per_face(self.forward, p) * self.left(p) - self.per_face(self.backward, p) * self.right(p)
+        return _current(self, jnp.asarray(p))
 
     def apply(self, p: Array) -> Array:
         """A p for p of shape (..., *points); its integral is zero to rounding."""
-        current = self.current(p)
-        d = self.grid.dimensions
-        rate = jnp.zeros_like(p)
-        for k, e in enumerate(self.offsets):
-            flux = jnp.take(current, k, axis=-d - 1)
-            rate = rate + jnp.roll(flux, e, tuple(range(-d, 0))) - flux
-        return rate
+        self.grid.check("p", p)
+        return _apply(self, jnp.asarray(p))
 
     def exit_rates(self) -> Array:
         """Rate at which probability leaves each cell, -A_ii, shape (*points)."""
-        axes = tuple(range(self.grid.dimensions))
-        into = [jnp.roll(w, e, axes) for w, e in zip(self.backward, self.offsets, strict=True)]
-        return jnp.sum(self.forward, axis=0) + sum(into[1:], into[0])
+        return _exit_rates(self)
 
     def matrix(self) -> Array:
         """A as a matrix (n, n) over all n points in row-major order; columns sum to zero.
@@ -80,8 +75,7 @@ class Generator:
         """
         n = int(np.prod(self.grid.points))
         check("grid", f"have at most {DENSE} points for a dense matrix", n <= DENSE, n)
-        unit = jnp.eye(n, dtype=self.forward.dtype).reshape(n, *self.grid.points)
-        return self.apply(unit).reshape(n, n).T
+        return _matrix(self)
 
     def stationary(self) -> Array:
         """The density p with A p = 0, normalised, shape (*points).
@@ -93,14 +87,51 @@ class Generator:
         Raises:
             ValueError: more than 4096 points, unless along one axis between walls.
         """
-        if self.grid.dimensions == 1 and not self.grid.periodic[0]:
-            steps = jnp.log(self.forward[0, :-1]) - jnp.log(self.backward[0, :-1])
-            log_p = jnp.concatenate([jnp.zeros(1, steps.dtype), jnp.cumsum(steps)])
-            return self.grid.normalise(jnp.exp(log_p - jnp.max(log_p)))
-        A = self.matrix()
-        closed = A.at[-1].set(jnp.max(jnp.abs(A)))  # the last balance follows from the others: put the norm there
-        p = jnp.linalg.solve(closed, jnp.zeros(len(A), A.dtype).at[-1].set(1))
-        return self.grid.normalise(p.reshape(self.grid.points))
+        return _stationary(self)
+
+
+# One program each where they are called on values; inside of another program they are part of it.
+
+
+@partial(jax.jit, inline=True)
+def _current(A: Generator, p: Array) -> Array:
+    return A.per_face(A.forward, p) * A.left(p) - A.per_face(A.backward, p) * A.right(p)
+
+
+@partial(jax.jit, inline=True)
+def _apply(A: Generator, p: Array) -> Array:
+    current, d = _current(A, p), A.grid.dimensions
+    rate = jnp.zeros_like(p)
+    for k, e in enumerate(A.offsets):
+        flux = jnp.take(current, k, axis=-d - 1)
+        rate = rate + jnp.roll(flux, e, tuple(range(-d, 0))) - flux
+    return rate
+
+
+@partial(jax.jit, inline=True)
+def _exit_rates(A: Generator) -> Array:
+    axes = tuple(range(A.grid.dimensions))
+    into = [jnp.roll(w, e, axes) for w, e in zip(A.backward, A.offsets, strict=True)]
+    return jnp.sum(A.forward, axis=0) + sum(into[1:], into[0])
+
+
+@partial(jax.jit, inline=True)
+def _matrix(A: Generator) -> Array:
+    n = int(np.prod(A.grid.points))
+    unit = jnp.eye(n, dtype=A.forward.dtype).reshape(n, *A.grid.points)
+    return _apply(A, unit).reshape(n, n).T
+
+
+@partial(jax.jit, inline=True)
+def _stationary(A: Generator) -> Array:
+    if A.grid.dimensions == 1 and not A.grid.periodic[0]:
+        steps = jnp.log(A.forward[0, :-1]) - jnp.log(A.backward[0, :-1])
+        log_p = jnp.concatenate([jnp.zeros(1, steps.dtype), jnp.cumsum(steps)])
+        return A.grid.normalise(jnp.exp(log_p - jnp.max(log_p)))
+    M = A.matrix()
+    closed = M.at[-1].set(jnp.max(jnp.abs(M)))  # the last balance follows from the others: put the norm there
+    p = jnp.linalg.solve(closed, jnp.zeros(len(M), M.dtype).at[-1].set(1))
+    return A.grid.normalise(p.reshape(A.grid.points))
 
 
 def fokker_planck_generator(

@@ -1,6 +1,7 @@
 """A uniform grid in one to three trainable variables, with walls or closed into a ring along each."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -76,15 +77,12 @@ class Grid:
     @property
     def axes(self) -> tuple[Array, ...]:
         """Coordinates along each variable: d arrays of shapes (points[k],)."""
-        dtype = self.lower.dtype
-        shift = [0.0 if ring else 0.5 for ring in self.periodic]
-        ends = zip(self.lower, self.spacing, self.points, shift, strict=True)
-        return tuple(low + (jnp.arange(n, dtype=dtype) + s) * h for low, h, n, s in ends)
+        return _axes(self)
 
     @property
     def coordinates(self) -> Array:
         """Every point, shape (*points, d)."""
-        return jnp.stack(jnp.meshgrid(*self.axes, indexing="ij"), axis=-1)
+        return _coordinates(self)
 
     def evaluate(self, function: Callable[[Array], Any]) -> Any:
         """`function`, of one point (d,), at every point: the leading axes of each result are `points`."""
@@ -96,12 +94,13 @@ class Grid:
         """∫ values d^dq over the last d axes, each cell by its point: shape of the axes before them."""
         values = jnp.asarray(values)
         self.check("values", values)
-        return jnp.sum(values, axis=tuple(range(-self.dimensions, 0))) * self.cell.astype(values.real.dtype)
+        return _integral(self, values)
 
     def normalise(self, density: Array) -> Array:
         """A density over its integral."""
-        total = self.integrate(density)
-        return density / total.reshape(total.shape + (1,) * self.dimensions)
+        density = jnp.asarray(density)
+        self.check("density", density)
+        return _normalised(self, density)
 
     def check(self, name: str, values: Any) -> None:
         """Refuse arrays whose last axes are not those of the grid.
@@ -112,3 +111,30 @@ class Grid:
         shape = jnp.shape(values)
         check(name, f"have last axes {self.points}, those of the grid", shape[-self.dimensions :] == self.points,
               f"shape {shape}")  # fmt: skip
+
+
+# One program each where they are called on values; inside of another program they are part of it.
+
+
+@partial(jax.jit, inline=True)
+def _axes(grid: Grid) -> tuple[Array, ...]:
+    dtype = grid.lower.dtype
+    shift = [0.0 if ring else 0.5 for ring in grid.periodic]
+    ends = zip(grid.lower, grid.spacing, grid.points, shift, strict=True)
+    return tuple(low + (jnp.arange(n, dtype=dtype) + s) * h for low, h, n, s in ends)
+
+
+@partial(jax.jit, inline=True)
+def _coordinates(grid: Grid) -> Array:
+    return jnp.stack(jnp.meshgrid(*_axes(grid), indexing="ij"), axis=-1)
+
+
+@partial(jax.jit, inline=True)
+def _integral(grid: Grid, values: Array) -> Array:
+    return jnp.sum(values, axis=tuple(range(-grid.dimensions, 0))) * grid.cell.astype(values.real.dtype)
+
+
+@partial(jax.jit, inline=True)
+def _normalised(grid: Grid, density: Array) -> Array:
+    total = _integral(grid, density)
+    return density / total.reshape(total.shape + (1,) * grid.dimensions)

@@ -11,8 +11,10 @@ square root of the condition of D in units of the cells.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -102,25 +104,38 @@ def skew_rates(
     h = np.asarray(grid.spacing)
     matrices = np.broadcast_to(D, (*grid.points, 2, 2))
     steps, weights = skew_steps(matrices / np.outer(h, h))
+    shares = along_strongest(weights, steps)
+    forward, backward = _rates(
+        grid, free_energy, drift, None if ito else matrices, slope, weights, shares, steps, jnp.dtype(dtype)
+    )
+    return forward, backward, steps
+
+
+@partial(jax.jit, static_argnums=(7, 8))
+def _rates(
+    grid: Grid, free_energy: Array | None, drift: Array | None, matrices: Any, slope: Array, weights: Any, shares: Any,
+    steps: tuple[tuple[int, int], ...], dtype: Any,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Rates of the jumps that make up the drift, with ∂_l D_kl where `matrices` are given."""
+    h = grid.spacing
     b = jnp.zeros((*grid.points, 2), dtype) if drift is None else drift.astype(dtype)
     if free_energy is not None:
         F = free_energy.astype(dtype)
         b = b + slope.astype(dtype) * jnp.stack([_derivative(F, k, grid) for k in (0, 1)], axis=-1)
-    if not ito:
-        field = jnp.asarray(matrices, dtype)
+    if matrices is not None:
+        field = matrices.astype(dtype)
         for k in (0, 1):
             b = b + jnp.stack([_derivative(field[..., j, k], k, grid) for j in (0, 1)], axis=-1)
-    cells = b / jnp.asarray(h, dtype).reshape(1, 1, 2)
-    shares = along_strongest(weights, steps)
+    cells = b / h.astype(dtype).reshape(1, 1, 2)
     forward, backward = [], []
     for e, r, share in zip(steps, weights, shares, strict=True):
-        rho, c = jnp.asarray(r, dtype), jnp.sum(jnp.asarray(share, dtype) * cells, axis=-1)
+        rho, c = r.astype(dtype), jnp.sum(share.astype(dtype) * cells, axis=-1)
         more = jnp.maximum(jnp.abs(c) / 2 - rho, 0)
         back = jnp.roll(rho - c / 2 + more, (-e[0], -e[1]), (0, 1))
         exists = jnp.asarray(faces(grid, e))
         forward.append(jnp.where(exists, rho + c / 2 + more, 0))
         backward.append(jnp.where(exists, back, 0))
-    return jnp.stack(forward), jnp.stack(backward), steps
+    return jnp.stack(forward), jnp.stack(backward)
 
 
 def _derivative(values: Array, axis: int, grid: Grid) -> Array:
