@@ -4,6 +4,7 @@ The terms are those listed in arXiv:2008.01540 (read in its published summary); 
 caveats are own derivations. Near the stationary point the action is that of a Madelung fluid (`madelung`).
 """
 
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -87,11 +88,19 @@ def stationary_entropy_production_action(
     V = jnp.broadcast_to(V, shape)
     c = learning_coefficient(diffusion, gamma, multiplier, keep=keep).astype(p.dtype)
     D, g, lam = (n.astype(p.dtype) for n in _numbers(diffusion, gamma, multiplier))
-    t, F = t.astype(p.dtype), F.astype(p.dtype)
-
-    slope = spectral_gradient(F, grid)
+    mean = None
     if mean_gradient is not None:
         mean = real_array("mean_gradient", mean_gradient, shape=(grid.dimensions,)).astype(p.dtype)
+    return _action(p, F.astype(p.dtype), grid, t.astype(p.dtype), V, (D, g, lam, c), mean)
+
+
+@partial(jax.jit, inline=True)
+def _action(
+    p: Array, F: Array, grid: Grid, t: Array, V: Array, numbers: tuple[Array, ...], mean: Array | None
+) -> Array:
+    D, g, lam, c = numbers
+    slope = spectral_gradient(F, grid)
+    if mean is not None:
         slope = slope + mean.reshape((1,) * (slope.ndim - 1) + mean.shape)
     fisher = jnp.sum(spectral_gradient(jnp.sqrt(p), grid) ** 2, axis=-1)
     static = 4 * D * fisher + c * p * spectral_laplacian(F, grid) + lam * p * (g * jnp.sum(slope**2, axis=-1) + V)
@@ -174,4 +183,9 @@ def _shift(F: Any, p: Any, diffusion: Any, gamma: Any, multiplier: Any, keep: Ke
     check("p", f"have shape {F.shape}, that of F", p.shape == F.shape, p.shape)
     c = learning_coefficient(diffusion, gamma, multiplier, keep=keep)
     _, g, lam = _numbers(diffusion, gamma, multiplier)
+    return _shifted(F, p, c, g, lam, sign)
+
+
+@partial(jax.jit, static_argnums=5, inline=True)
+def _shifted(F: Array, p: Array, c: Array, g: Array, lam: Array, sign: int) -> Array:
     return F + sign * (c / (2 * lam * g)).astype(F.dtype) * jnp.log(p).astype(F.dtype)

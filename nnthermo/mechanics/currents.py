@@ -4,6 +4,7 @@ One quantum of circulation, M∮u·dq = 2πħ, is the exchange of one neuron whe
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -35,9 +36,13 @@ def probability_current(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flu
     """
     psi = to_complex(number_array("psi", psi))
     grid.check("psi", psi)
+    return _current(psi, grid, hbar, mass, flux_shift(flux, grid))
+
+
+@partial(jax.jit, inline=True)
+def _current(psi: Array, grid: Grid, hbar: Scalar, mass: Scalar, shift: Array | None) -> Array:
     real = psi.real.dtype
     J = (jnp.conj(psi)[..., None] * spectral_gradient(psi, grid, odd=walls(grid))).imag
-    shift = flux_shift(flux, grid)
     if shift is not None:
         J = J + (jnp.abs(psi) ** 2)[..., None] * shift.astype(real).reshape((1,) * psi.ndim + shift.shape)
     return jnp.asarray(hbar, real) / jnp.asarray(mass, real) * J
@@ -63,6 +68,11 @@ def winding_number(psi: Any, loop: Any, grid: Grid) -> Array:
     """
     values = spectral_interpolate(to_complex(number_array("psi", psi)), grid, _loop(loop, grid.dimensions),
                                   odd=walls(grid))  # fmt: skip
+    return _turns(values)
+
+
+@jax.jit
+def _turns(values: Array) -> Array:
     ratio = jnp.roll(values, -1) * jnp.conj(values)
     turns = jnp.sum(jnp.angle(ratio)) / (2 * jnp.pi)
     return jnp.where(jnp.all(jnp.abs(ratio) > 0), turns, jnp.nan)
@@ -114,6 +124,11 @@ def circulation(velocity: Any, loop: Any, *, mass: Scalar, grid: Grid | None = N
         )
         u = jnp.stack([spectral_interpolate(field[..., k], grid, loop, odd=(k,)) for k in range(d)], axis=-1)
     check("velocity", f"give shape {loop.shape}", u.shape == loop.shape, u.shape)
+    return _circulation(u, loop, mass, grid)
+
+
+@jax.jit
+def _circulation(u: Array, loop: Array, mass: Scalar, grid: Grid | None) -> Array:
     step = jnp.roll(loop, -1, axis=0) - loop
     if grid is not None:
         length = (grid.upper - grid.lower).astype(loop.dtype)[None]
@@ -143,8 +158,13 @@ def angular_momentum(psi: Any, grid: Grid, *, hbar: Scalar, center: Any = 0.0) -
     grid.check("psi", psi)
     d = grid.dimensions
     check("grid", "have two or three variables", d in (2, 3), d)
-    real = psi.real.dtype
-    c = jnp.broadcast_to(real_array("center", center), (d,)).astype(grid.lower.dtype)
+    return _turning(psi, grid, hbar, jnp.broadcast_to(real_array("center", center), (d,)))
+
+
+@partial(jax.jit, inline=True)
+def _turning(psi: Array, grid: Grid, hbar: Scalar, center: Array) -> Array:
+    d, real = grid.dimensions, psi.real.dtype
+    c = center.astype(grid.lower.dtype)
     away = (grid.coordinates - c.reshape((1,) * d + (d,))).astype(real)
     away = jnp.broadcast_to(away, (*psi.shape, d))
     P = probability_current(psi, grid, hbar=hbar, mass=1.0)

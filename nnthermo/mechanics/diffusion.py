@@ -1,13 +1,14 @@
 """Drift and diffusion of trainable variables by the noise of mini-batches."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from nnthermo._checks import check, integer, real_array
-from nnthermo._typing import Array
+from nnthermo._typing import Array, Scalar
 
 
 def sgd_diffusion_matrix(
@@ -43,9 +44,14 @@ def sgd_diffusion_matrix(
     if not replace:
         check("batch_size", f"be at most {n}, the number of samples", n >= B, B)
         share = (n - B) / max(n - 1, 1)
+    return _half_covariance(g, rate, 0.5 * share / B)
+
+
+@partial(jax.jit, inline=True)
+def _half_covariance(g: Array, rate: Array, share: Scalar) -> Array:
     g = g - jnp.mean(g, axis=0, keepdims=True)
-    covariance = jnp.matmul(g.T, g, precision=jax.lax.Precision.HIGHEST) / n
-    return rate**2 * covariance * (0.5 * share / B)
+    covariance = jnp.matmul(g.T, g, precision=jax.lax.Precision.HIGHEST) / len(g)
+    return rate**2 * covariance * share
 
 
 def modified_loss(loss: Callable[[Array], Array], learning_rate: Any) -> Callable[[Array], Array]:

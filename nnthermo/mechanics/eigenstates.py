@@ -64,12 +64,16 @@ def schrodinger_eigenstates(
     positive("mass", mass)
     count = integer("states", states)
     check("states", f"lie between 1 and the number of points, {V.size}", 1 <= count <= V.size, count)
-    h, M = jnp.asarray(hbar, V.dtype), jnp.asarray(mass, V.dtype)
-    kinetic = h**2 / (2 * M) * squared_wave_numbers(grid, flux_shift(flux, grid)).astype(V.dtype)
+    kinetic = _kinetic(grid, jnp.asarray(hbar, V.dtype), jnp.asarray(mass, V.dtype), flux_shift(flux, grid))
     if dense if dense is not None else V.size <= DENSE:
         return _dense(V, kinetic, grid, count, flux is not None)
     check("states", "leave room for the subspace: at most a quarter of the points", 4 * count <= V.size, count)
     return _filtered(V, kinetic, grid, count, flux is not None, integer("iterations", iterations))
+
+
+@partial(jax.jit, inline=True)
+def _kinetic(grid: Grid, h: Array, M: Array, shift: Array | None) -> Array:
+    return h**2 / (2 * M) * squared_wave_numbers(grid, shift).astype(h.dtype)
 
 
 def _apply(V: Array, kinetic: Array, grid: Grid, f: Array) -> Array:

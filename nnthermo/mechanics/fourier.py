@@ -10,6 +10,7 @@ With an even number of points the fastest wave has no first derivative on the gr
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -72,6 +73,11 @@ def multiply_waves(values: Array, grid: Grid, symbol: Array, *, odd: Axes = ()) 
         symbol: (points along rings, twice the points between walls).
         odd: variables along which the function is odd about its walls; even about the others.
     """
+    return _multiply(values, grid, symbol, tuple(odd))
+
+
+@partial(jax.jit, static_argnums=3, inline=True)
+def _multiply(values: Array, grid: Grid, symbol: Array, odd: Axes) -> Array:
     d, continued = grid.dimensions, values
     for axis in range(d):
         if not grid.periodic[axis]:
@@ -100,6 +106,11 @@ def spectral_derivative(values: Any, grid: Grid, axis: int, *, order: int = 1, o
     values = number_array("values", values)
     grid.check("values", values)
     check("axis", f"be a variable of the grid, 0 to {grid.dimensions - 1}", 0 <= axis < grid.dimensions, axis)
+    return _derivative(values, grid, axis, order, tuple(odd))
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
+def _derivative(values: Array, grid: Grid, axis: int, order: int, odd: Axes) -> Array:
     k = wave_numbers(grid, axis)
     n = len(k)
     if order % 2 and n % 2 == 0:
@@ -120,13 +131,26 @@ def spectral_derivative(values: Any, grid: Grid, axis: int, *, order: int = 1, o
 
 def spectral_gradient(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
     """∇ values, (..., *points, d); arguments as in `spectral_derivative`."""
-    return jnp.stack([spectral_derivative(values, grid, axis, odd=odd) for axis in range(grid.dimensions)], axis=-1)
+    values = number_array("values", values)
+    grid.check("values", values)
+    return _gradient(values, grid, tuple(odd))
+
+
+@partial(jax.jit, static_argnums=2, inline=True)
+def _gradient(values: Array, grid: Grid, odd: Axes) -> Array:
+    return jnp.stack([_derivative(values, grid, axis, 1, odd) for axis in range(grid.dimensions)], axis=-1)
 
 
 def spectral_laplacian(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
     """∇² values, (..., *points); arguments as in `spectral_derivative`."""
-    parts = [spectral_derivative(values, grid, axis, order=2, odd=odd) for axis in range(grid.dimensions)]
-    return jnp.sum(jnp.stack(parts), axis=0)
+    values = number_array("values", values)
+    grid.check("values", values)
+    return _laplacian(values, grid, tuple(odd))
+
+
+@partial(jax.jit, static_argnums=2, inline=True)
+def _laplacian(values: Array, grid: Grid, odd: Axes) -> Array:
+    return jnp.sum(jnp.stack([_derivative(values, grid, axis, 2, odd) for axis in range(grid.dimensions)]), axis=0)
 
 
 def spectral_divergence(vectors: Any, grid: Grid) -> Array:
@@ -134,7 +158,13 @@ def spectral_divergence(vectors: Any, grid: Grid) -> Array:
     vectors = number_array("vectors", vectors)
     d = grid.dimensions
     check("vectors", f"have a last axis of {d}, one entry a variable", vectors.shape[-1:] == (d,), vectors.shape)
-    parts = [spectral_derivative(vectors[..., axis], grid, axis, odd=(axis,)) for axis in range(d)]
+    grid.check("vectors", jax.eval_shape(lambda v: v[..., 0], vectors))
+    return _divergence(vectors, grid)
+
+
+@partial(jax.jit, inline=True)
+def _divergence(vectors: Array, grid: Grid) -> Array:
+    parts = [_derivative(vectors[..., axis], grid, axis, 1, (axis,)) for axis in range(grid.dimensions)]
     return jnp.sum(jnp.stack(parts), axis=0)
 
 
@@ -142,6 +172,11 @@ def inverse_laplacian(values: Any, grid: Grid) -> Array:
     """The function of mean zero whose Laplacian is `values` less their mean, (..., *points)."""
     values = number_array("values", values)
     grid.check("values", values)
+    return _inverse_laplacian(values, grid)
+
+
+@partial(jax.jit, inline=True)
+def _inverse_laplacian(values: Array, grid: Grid) -> Array:
     k2 = squared_wave_numbers(grid)
     return multiply_waves(values, grid, jnp.where(k2 > 0, -1 / jnp.where(k2 > 0, k2, 1), 0))
 
@@ -171,7 +206,12 @@ def spectral_interpolate(values: Any, grid: Grid, places: Any, *, odd: Axes = ()
     d = grid.dimensions
     check("values", f"have shape {grid.points}", values.shape == grid.points, values.shape)
     check("places", f"have shape (L, {d})", places.shape[1] == d, places.shape)
-    result = to_complex(values)
+    return _interpolate(values, grid, places, tuple(odd))
+
+
+@partial(jax.jit, static_argnums=3, inline=True)
+def _interpolate(values: Array, grid: Grid, places: Array, odd: Axes) -> Array:
+    result, d = to_complex(values), grid.dimensions
     for axis in range(d):
         if not grid.periodic[axis]:
             mirrored = jnp.flip(result, axis)

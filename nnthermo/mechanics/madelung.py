@@ -38,6 +38,12 @@ def quantum_potential(p: Any, grid: Grid, *, planck_squared: Scalar, mass: Scala
         mass: M.
     """
     p = real_array("p", p)
+    grid.check("p", p)
+    return _quantum_potential(p, grid, planck_squared, mass)
+
+
+@partial(jax.jit, inline=True)
+def _quantum_potential(p: Array, grid: Grid, planck_squared: Scalar, mass: Scalar) -> Array:
     r = jnp.sqrt(p)
     h2, M = jnp.asarray(planck_squared, p.dtype), jnp.asarray(mass, p.dtype)
     return -h2 / (2 * M) * spectral_laplacian(r, grid) / r
@@ -57,8 +63,14 @@ def madelung_energy(
         mass: M.
     """
     p, u = real_array("p", p), real_array("velocity", velocity)
-    h2, M = jnp.asarray(planck_squared, p.dtype), jnp.asarray(mass, p.dtype)
     V = jnp.broadcast_to(real_array("potential", potential).astype(p.dtype), p.shape)
+    grid.check("p", p)
+    return _energy(p, u, V, grid, planck_squared, mass)
+
+
+@partial(jax.jit, inline=True)
+def _energy(p: Array, u: Array, V: Array, grid: Grid, planck_squared: Scalar, mass: Scalar) -> Array:
+    h2, M = jnp.asarray(planck_squared, p.dtype), jnp.asarray(mass, p.dtype)
     bend = jnp.sum(spectral_gradient(jnp.sqrt(p), grid) ** 2, axis=-1)
     return grid.integrate(p * (M * jnp.sum(u**2, axis=-1) / 2 + V) + h2 / (2 * M) * bend)
 

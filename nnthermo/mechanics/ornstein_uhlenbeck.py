@@ -1,5 +1,6 @@
 """Moments of a linear drift with constant diffusion, in closed form: the dense twin of grids and ensembles."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -58,6 +59,13 @@ def ornstein_uhlenbeck_moments(
         )
     )
 
+    return _moments(A, D, m0, S0, t.astype(m0.dtype))
+
+
+@partial(jax.jit, inline=True)
+def _moments(A: Array, D: Array, m0: Array, S0: Array, t: Array) -> GaussianMoments:
+    K = len(m0)
+
     def product(*factors: Array) -> Array:
         return jnp.linalg.multi_dot(factors, precision=jax.lax.Precision.HIGHEST)
 
@@ -80,7 +88,6 @@ def ornstein_uhlenbeck_moments(
         E = X + jnp.eye(K, dtype=X.dtype)
         return GaussianMoments(jnp.matmul(E, m0, precision=jax.lax.Precision.HIGHEST), product(E, S0, E.T) + V)
 
-    t = t.astype(m0.dtype)
     return jax.vmap(at)(t) if t.ndim else at(t)
 
 

@@ -13,10 +13,12 @@ returns -4D² only for one constant D; where D depends on the place or the loss 
 that meaning, and `residual` says so.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nnthermo._checks import check, positive, real_array
 from nnthermo._typing import Array, Scalar
@@ -55,6 +57,11 @@ def time_derivative(values: Any, times: Any) -> Array:
     """Second-order derivative at the interior times, (T - 2, ...), for times that need not be evenly spaced."""
     values, t = real_array("values", values), real_array("times", times, ndim=1)
     check("times", "be at least 3, one for each of `values`", len(t) >= 3 and values.shape[:1] == t.shape, t.shape)
+    return _central(values, t)
+
+
+@partial(jax.jit, inline=True)
+def _central(values: Array, t: Array) -> Array:
     step = jnp.diff(t.astype(values.dtype)).reshape((-1,) + (1,) * (values.ndim - 1))
     slope = jnp.diff(values, axis=0) / step
     before, after = step[:-1], step[1:]
@@ -80,7 +87,14 @@ def velocity_from_densities(densities: Any, times: Any, grid: Grid, *, iteration
     p = real_array("densities", densities)
     grid.check("densities", p)
     check("densities", "have one time axis before those of the grid", p.ndim == grid.dimensions + 1, p.shape)
-    rate = time_derivative(p, times)
+    t = real_array("times", times, ndim=1)
+    check("times", "be at least 3, one for each of `densities`", len(t) >= 3 and p.shape[:1] == t.shape, t.shape)
+    return _velocity(p, t, grid, iterations)
+
+
+@partial(jax.jit, static_argnums=3, inline=True)
+def _velocity(p: Array, t: Array, grid: Grid, iterations: int) -> tuple[Array, Array]:
+    rate = _central(p, t)
     inner = p[1:-1]
     if grid.dimensions == 1:
         J = -spectral_derivative(inverse_laplacian(rate, grid), grid, 0)
@@ -148,14 +162,21 @@ def estimate_planck_squared(
     check("densities", f"have shape {(len(t), *grid.points)}", p.shape == (len(t), *grid.points), p.shape)
     positive("mass", mass)
     V = None if potential is None else jnp.broadcast_to(real_array("potential", potential), p.shape)
-    if velocities is None:
+    u = None if velocities is None else real_array("velocities", velocities)
+    check("velocities", f"have shape {(*p.shape, d)}", u is None or u.shape == (*p.shape, d), np.shape(u))
+    check("times", "be at least 3, or 5 without velocities", len(t) >= (5 if u is None else 3), len(t))
+    return _estimate(p, u, V, t, grid, jnp.asarray(mass, p.dtype), jnp.asarray(floor, p.dtype))
+
+
+@partial(jax.jit, inline=True)
+def _estimate(
+    p: Array, u: Array | None, V: Array | None, t: Array, grid: Grid, M: Array, floor: Array
+) -> PlanckEstimate:
+    if u is None:
         u, _ = velocity_from_densities(p, t, grid)
         p, t, V = p[1:-1], t[1:-1], None if V is None else V[1:-1]
-    else:
-        u = real_array("velocities", velocities)
-        check("velocities", f"have shape {(*p.shape, d)}", u.shape == (*p.shape, d), u.shape)
     rate = time_derivative(p[..., None] * u, t)
-    p, u, M = p[1:-1], u[1:-1], jnp.asarray(mass, p.dtype)
+    p, u = p[1:-1], u[1:-1]
     acceleration = (rate + _momentum_flow(p, u, grid)) / p[..., None]
     G = _quantum_acceleration(p, grid)
     a = acceleration

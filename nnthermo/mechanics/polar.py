@@ -6,6 +6,7 @@ fluid need not know that: any real circulation solves the Madelung equations (ow
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -36,6 +37,11 @@ def madelung_from_wavefunction(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scal
     """
     psi = to_complex(number_array("psi", psi))
     grid.check("psi", psi)
+    return _fluid(psi, grid, hbar, mass)
+
+
+@partial(jax.jit, inline=True)
+def _fluid(psi: Array, grid: Grid, hbar: Scalar, mass: Scalar) -> tuple[Array, Array]:
     real = psi.real.dtype
     slope = spectral_gradient(psi, grid) / psi[..., None]
     scale = jnp.asarray(hbar, real) / jnp.asarray(mass, real)
@@ -74,6 +80,11 @@ def wavefunction_from_madelung(p: Any, velocity: Any, grid: Grid, *, hbar: Scala
     check("p", f"have shape {grid.points}", p.shape == grid.points, p.shape)
     shape = (*grid.points, grid.dimensions)
     check("velocity", f"have shape {shape}", u.shape == shape, u.shape)
+    return _wave(p, u, grid, hbar, mass)
+
+
+@partial(jax.jit, inline=True)
+def _wave(p: Array, u: Array, grid: Grid, hbar: Scalar, mass: Scalar) -> PolarForm:
     h, M = jnp.asarray(hbar, p.dtype), jnp.asarray(mass, p.dtype)
     u = u.astype(p.dtype)
     rings = jnp.asarray(grid.periodic)
@@ -91,6 +102,11 @@ def wavefunction_from_phase(p: Any, F: Any, *, hbar: Scalar) -> Array:
     p = real_array("p", p)
     F = real_array("F", F).astype(p.dtype)
     check("F", f"have shape {p.shape}, that of p", F.shape == p.shape, F.shape)
+    return _polar(p, F, hbar)
+
+
+@partial(jax.jit, inline=True)
+def _polar(p: Array, F: Array, hbar: Scalar) -> Array:
     r, angle = jnp.sqrt(p), F / jnp.asarray(hbar, p.dtype)
     return jax.lax.complex(r * jnp.cos(angle), r * jnp.sin(angle))
 

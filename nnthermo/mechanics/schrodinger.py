@@ -155,6 +155,12 @@ def _evolve(
 def norm(psi: Any, grid: Grid) -> Array:
     """∫|Ψ|² d^dq, (...)."""
     psi = number_array("psi", psi)
+    grid.check("psi", psi)
+    return _norm(psi, grid)
+
+
+@partial(jax.jit, inline=True)
+def _norm(psi: Array, grid: Grid) -> Array:
     return grid.integrate(jnp.abs(psi) ** 2)
 
 
@@ -171,10 +177,15 @@ def hamiltonian(psi: Any, potential: Any, grid: Grid, *, hbar: Scalar, mass: Sca
     """
     psi = to_complex(number_array("psi", psi))
     grid.check("psi", psi)
+    V = jnp.broadcast_to(real_array("potential", potential).astype(psi.real.dtype), psi.shape)
+    return _hamiltonian(psi, V, grid, hbar, mass, flux_shift(flux, grid))
+
+
+@partial(jax.jit, inline=True)
+def _hamiltonian(psi: Array, V: Array, grid: Grid, hbar: Scalar, mass: Scalar, shift: Array | None) -> Array:
     real = psi.real.dtype
-    V = jnp.broadcast_to(real_array("potential", potential).astype(real), psi.shape)
     h, M = jnp.asarray(hbar, real), jnp.asarray(mass, real)
-    kinetic = h**2 / (2 * M) * squared_wave_numbers(grid, flux_shift(flux, grid)).astype(real)
+    kinetic = h**2 / (2 * M) * squared_wave_numbers(grid, shift).astype(real)
     return multiply_waves(psi, grid, kinetic, odd=walls(grid)) + V.astype(psi.dtype) * psi
 
 
@@ -182,4 +193,9 @@ def schrodinger_energy(psi: Any, potential: Any, grid: Grid, *, hbar: Scalar, ma
     """⟨H⟩ = ∫Ψ*HΨ / ∫|Ψ|², (...), in units of the potential; arguments as in `hamiltonian`."""
     psi = to_complex(number_array("psi", psi))
     image = hamiltonian(psi, potential, grid, hbar=hbar, mass=mass, flux=flux)
-    return grid.integrate((jnp.conj(psi) * image).real) / norm(psi, grid)
+    return _quotient(psi, image, grid)
+
+
+@partial(jax.jit, inline=True)
+def _quotient(psi: Array, image: Array, grid: Grid) -> Array:
+    return grid.integrate((jnp.conj(psi) * image).real) / _norm(psi, grid)

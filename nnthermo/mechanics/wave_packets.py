@@ -1,5 +1,6 @@
 """Wave functions to start from: Gaussian packets and coherent states."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -30,6 +31,12 @@ def gaussian_wave_packet(grid: Grid, center: Any, width: Any, momentum: Any = 0.
     )
     positive("width", width)
     positive("hbar", hbar)
+    return _packet(grid, c, sigma, P, hbar)
+
+
+@partial(jax.jit, inline=True)
+def _packet(grid: Grid, c: Array, sigma: Array, P: Array, hbar: Scalar) -> Array:
+    d, dtype = grid.dimensions, grid.lower.dtype
     vectors = (1,) * d + (d,)
     away = grid.coordinates - c.reshape(vectors)
     length = (grid.upper - grid.lower).reshape(vectors)
