@@ -148,7 +148,13 @@ def subset_log_partition(
     check("net", "have at most 16 neurons in that layer", h <= 16, h)
     kept = np.array(list(itertools.product((False, True), repeat=h)))
     each = _map(net, jnp.asarray(kept), inputs, beta, layer, m, mean_term, normalised, False)
-    sizes = kept.sum(axis=1)
+    return _pool(each, h)
+
+
+@partial(jax.jit, static_argnums=1)
+def _pool(each: Array, h: int) -> Array:
+    """Log of the sums over all subsets of one size; subset k is the binary number k."""
+    sizes = np.array([k.bit_count() for k in range(2**h)])
     return jnp.stack([logsumexp(each[..., np.flatnonzero(sizes == n)], axis=-1) for n in range(h + 1)], axis=-1)
 
 
@@ -250,7 +256,8 @@ def _log_partition(
     weights = list(net.weights)
     weights[layer] = weights[layer] * kept[None, :]
     cut = net.replace(weights=weights)
-    x, slopes = list(cut.propagate(inputs)), list(cut.slopes(cut.propagate(inputs)))
+    states = cut.propagate(inputs)
+    x, slopes = list(states), list(cut.slopes(states))
     x[layer], slopes[layer - 1] = x[layer] * kept, slopes[layer - 1] * kept
     log_z = log_partition(bulk_hessian(cut, slopes=tuple(slopes)), beta, m=m, mean=tuple(x) if mean_term else None)
     removed = jnp.sum(1 - kept)

@@ -1,5 +1,6 @@
 """Densities of trainable variables that drift and diffuse: how they move, and where they come to rest."""
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -102,12 +103,18 @@ def _uniformise(p: Array, generator: Generator, ceiling: Array, t: Array, count:
     def interval(v: Array, span: Array) -> tuple[Array, tuple[Array, Array]]:
         mean = ceiling.astype(dtype) * span.astype(dtype) / count
         v = jax.lax.scan(lambda u, _: (run(u, mean), None), v, None, length=count)[0]
-        beyond = jax.scipy.special.gammainc(jnp.asarray(TERMS, dtype), jax.lax.stop_gradient(mean))
-        return v, (v, jnp.minimum(2 * count * beyond, 2))
+        return v, (v, jnp.minimum(2 * count * _beyond(jax.lax.stop_gradient(mean)), 2))
 
     densities, errors = jax.lax.scan(interval, p, jnp.diff(t))[1]
     start = jnp.zeros(1, errors.dtype)
     return Evolution(jnp.concatenate([p[None], densities]), jnp.concatenate([start, jnp.cumsum(errors)]))
+
+
+def _beyond(mean: Array) -> Array:
+    """Bound on what a Poisson law holds from TERMS on: its term there, and a geometric series of the first ratio."""
+    term = jnp.exp(TERMS * jnp.log(mean) - mean - math.lgamma(TERMS + 1))
+    ratio = jnp.minimum(mean / (TERMS + 1), 1)
+    return jnp.where(ratio == 1, 1, jnp.minimum(term / (1 - ratio), 1))
 
 
 def stationary_density(grid: Grid, free_energy: Any, *, gamma: Any = 1.0, diffusion: Any, sign: float = -1) -> Array:

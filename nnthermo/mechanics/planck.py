@@ -163,7 +163,8 @@ def estimate_planck_squared(
     positive("mass", mass)
     V = None if potential is None else jnp.broadcast_to(real_array("potential", potential), p.shape)
     u = None if velocities is None else real_array("velocities", velocities)
-    check("velocities", f"have shape {(*p.shape, d)}", u is None or u.shape == (*p.shape, d), np.shape(u))
+    check("velocities", f"have shape {(*p.shape, d)}", u is None or u.shape == (*p.shape, d),
+          np.shape(velocities))  # fmt: skip
     check("times", "be at least 3, or 5 without velocities", len(t) >= (5 if u is None else 3), len(t))
     return _estimate(p, u, V, t, grid, jnp.asarray(mass, p.dtype), jnp.asarray(floor, p.dtype))
 
