@@ -1,5 +1,7 @@
 """The action of stationary entropy production: its stationary points are waves, with the ħ of the terms it keeps."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,15 +12,15 @@ from hypothesis import strategies as st
 from nnthermo import mechanics
 
 RING = mechanics.Grid([0.0], [2 * np.pi], 32, periodic=True)
-V = 0.3 * jnp.cos(RING.axes[0]) + 0.1 * jnp.sin(2 * RING.axes[0])
+X = np.asarray(RING.axes[0])
+V = 0.3 * np.cos(X) + 0.1 * np.sin(2 * X)
 D, GAMMA, LAMBDA = 0.4, 0.5, 1.7
 NUMBERS = {"diffusion": D, "gamma": GAMMA, "multiplier": LAMBDA}
 
 
 def fluid(planck_squared, steps):
     """p and a phase F (its constant in space from the Hamilton-Jacobi equation) of a run of the Madelung fluid."""
-    x = RING.axes[0]
-    C, u = 0.15 * jnp.cos(x), 0.1 * jnp.sin(2 * x)[:, None]
+    C, u = 0.15 * np.cos(X), 0.1 * np.sin(2 * X)[:, None]
     numbers = {"planck_squared": planck_squared, "mass": 1 / (2 * GAMMA)}
     every = 96 // steps  # the same run, recorded `steps` times
     run = mechanics.madelung_evolve(C, u, V, RING, dt=0.3 / 96, steps=96, save_every=every, **numbers)
@@ -29,11 +31,13 @@ def fluid(planck_squared, steps):
 
 def stationarity(times, p, F, keep, **changed):
     """Largest δA/δF, and largest δA/δp less its mean: a phase F + f(t) moves the latter by λ df/dt alone."""
-    numbers = {**NUMBERS, **changed}
-    by_p, by_F = jax.jit(lambda p, F: mechanics.action_gradient(p, F, RING, times, potential=V, keep=keep, **numbers))(
-        p, F
-    )
-    return float(jnp.max(jnp.abs(by_p - jnp.mean(by_p, axis=1, keepdims=True)))), float(jnp.max(jnp.abs(by_F)))
+    by_p, by_F = map(np.asarray, gradient(p, F, times, keep, **{**NUMBERS, **changed}))
+    return np.abs(by_p - by_p.mean(axis=1, keepdims=True)).max(), np.abs(by_F).max()
+
+
+@partial(jax.jit, static_argnames="keep")
+def gradient(p, F, times, keep, **numbers):
+    return mechanics.action_gradient(p, F, RING, times, potential=V, keep=keep, **numbers)
 
 
 @pytest.mark.parametrize("keep", ["stochastic", "learning", "all"])
@@ -61,11 +65,12 @@ def test_a_wave_function_is_stationary_with_its_winding():
     x = RING.axes[0]
     start = mechanics.wavefunction_from_phase(jnp.exp(0.3 * jnp.cos(x)), hbar * x + 0.1 * jnp.sin(x), hbar=hbar)
     run = mechanics.schrodinger_evolve(start, V, RING, hbar=hbar, mass=mass, dt=0.005, steps=steps, save_every=1)
-    p, phase = jnp.abs(run.psi) ** 2, jnp.angle(run.psi)
+    psi = np.asarray(run.psi)
+    p, phase = np.abs(psi) ** 2, np.angle(psi)
     F = hbar * (
         np.unwrap(np.unwrap(phase, axis=1)[:, 0])[:, None] + np.unwrap(phase, axis=1) - np.unwrap(phase, axis=1)[:, :1]
     )
-    periodic = jnp.asarray(F) - (hbar * x)[None]
+    periodic = F - hbar * np.asarray(x)
 
     @jax.jit
     def largest(multiplier):
@@ -96,7 +101,7 @@ def test_the_value_of_the_action():
     p, times = 1 + 0.5 * np.cos(fine), jnp.array([0.0, 0.3, 1.0])
     potential = 0.3 * np.cos(fine) + 0.1 * np.sin(2 * fine)
     expected = np.mean(D * (0.5 * np.sin(fine)) ** 2 / p + LAMBDA * p * potential) * 2 * np.pi
-    records = jnp.broadcast_to(1 + 0.5 * jnp.cos(RING.axes[0]), (3, 32))
+    records = np.broadcast_to(1 + 0.5 * np.cos(RING.axes[0]), (3, 32))
     found = mechanics.stationary_entropy_production_action(
         records, jnp.zeros((3, 32)), RING, times, potential=V, keep="learning", **NUMBERS
     )

@@ -1,6 +1,5 @@
 """Diffusion from mini-batches, by enumeration and by exact moments of SGD; and from fast neurons, by closed form."""
 
-import functools
 import itertools
 
 import jax
@@ -65,11 +64,11 @@ def test_the_recursion_is_that_of_sgd():
     assert q.var() == pytest.approx(square - mean**2, rel=4 * np.sqrt(2 / R) * 1.3)  # nearly Gaussian
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@jax.jit
 def predicted(rate, modified):
     """⟨q⟩, ⟨q²⟩ at the start and at the end by Fokker-Planck, with the diffusion at each point, in the Itô sense."""
     grid = Grid([-1.2], [1.4], 800)
-    F = grid.evaluate(mechanics.modified_loss(loss, rate) if modified else loss)
+    F = grid.evaluate(lambda q: jnp.where(modified, mechanics.modified_loss(loss, rate)(q), loss(q)))
     D = grid.evaluate(lambda q: mechanics.sgd_diffusion_matrix(gradients(q[0])[:, None], rate, BATCH))
     A = mechanics.fokker_planck_generator(grid, F, gamma=rate, diffusion=D, ito=True)
     p0 = grid.normalise(grid.evaluate(lambda q: jnp.exp(-((q[0] + 0.3) ** 2) / (2 * 0.1**2))))
@@ -218,7 +217,8 @@ def test_slow_variable_with_fast_neurons_follows_the_reduced_equation():
 def test_float32_and_refusals():
     g = np.ones((4, 2), np.float32)
     assert mechanics.sgd_diffusion_matrix(g, 0.1, 2).dtype == jnp.float32
-    assert mechanics.green_kubo_diffusion(np.ones((9, 2, 1), np.float32), 0.1).diffusion.dtype == jnp.float32
+    kubo = jax.eval_shape(mechanics.green_kubo_diffusion, np.ones((9, 2, 1), np.float32), 0.1)
+    assert kubo.diffusion.dtype == jnp.float32
     for call, message in (
         (lambda: mechanics.sgd_diffusion_matrix(g, 0.1, 5, replace=False), "`batch_size` must be at most 4"),
         (lambda: mechanics.sgd_diffusion_matrix(g, 0.1, 0), "`batch_size` must be at least 1"),

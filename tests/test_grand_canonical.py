@@ -87,23 +87,29 @@ def test_derivatives_of_the_grand_potential_in_mu_and_beta():
     def mean(u):
         return mechanics.mean_neuron_number(log_z, beta, u, numbers=numbers)
 
-    found = mechanics.grand_canonical(log_z, beta, mu, numbers=numbers)
+    @jax.jit
+    def everything(b, u):
+        return (
+            mechanics.grand_canonical(log_z, b, u, numbers=numbers),
+            (jax.grad(omega, (0, 1))(b, u), jax.grad(mean)(u)),
+            mechanics.grand_partition_function(log_z, b, u, numbers=numbers),
+            mechanics.neuron_number_variance(log_z, b, u, numbers=numbers),
+            -jax.jacfwd(log_z)(b),
+        )
+
+    found, ((by_beta, by_mu), slope), _, variance, losses = everything(beta, mu)
     p = np.exp(np.asarray(log_z(beta)) + beta * mu * numbers)
     p /= p.sum()
     np.testing.assert_allclose(found.mean_number, p @ numbers, rtol=20 * EPS)
     np.testing.assert_allclose(found.number_variance, p @ numbers**2 - (p @ numbers) ** 2, rtol=50 * EPS)
-    (by_beta, by_mu), slope = jax.jit(lambda b, u: (jax.grad(omega, (0, 1))(b, u), jax.grad(mean)(u)))(beta, mu)
     np.testing.assert_allclose(-by_mu, found.mean_number, rtol=20 * EPS)
     np.testing.assert_allclose(beta**2 * by_beta, found.entropy, rtol=50 * EPS)
     np.testing.assert_allclose(slope / beta, found.number_variance, rtol=50 * EPS)
-    losses = -np.asarray(jax.jacfwd(log_z)(beta))
-    np.testing.assert_allclose(found.average_loss, p @ losses, rtol=50 * EPS)
+    np.testing.assert_allclose(found.average_loss, p @ np.asarray(losses), rtol=50 * EPS)
     step = 1e-5  # error step² times third derivatives of order 10, and EPS / step
-    low, high = (mechanics.grand_partition_function(log_z, beta, mu + s, numbers=numbers) for s in (-step, step))
+    low, high = (everything(beta, mu + s)[2] for s in (-step, step))
     np.testing.assert_allclose((high - low) / (2 * step * beta), found.mean_number, rtol=1e-8)
-    np.testing.assert_allclose(
-        mechanics.neuron_number_variance(log_z, beta, mu, numbers=numbers), found.number_variance, rtol=EPS
-    )
+    np.testing.assert_allclose(variance, found.number_variance, rtol=EPS)
 
 
 def test_large_exponents_keep_the_digits_of_the_variance_in_float32():
@@ -114,13 +120,13 @@ def test_large_exponents_keep_the_digits_of_the_variance_in_float32():
     assert all(field.dtype == jnp.float32 for field in found)
     np.testing.assert_allclose(found.number_variance, exact.number_variance, rtol=1e-5)  # 0.3 of N² = 10⁶
     np.testing.assert_allclose(found.mean_number, exact.mean_number, rtol=1e-6)
-    huge = mechanics.grand_canonical(jnp.array([1e300, -1e300, 0.0, 0.0]), 1.0, 1e5)
-    assert float(huge.mean_number) == 0
-    assert float(huge.log_partition) == 1e300
-    gone = jnp.array([-jnp.inf, 0.3, -jnp.inf, 0.1])
+    huge = np.array([1e300, -1e300, 0.0, 0.0])
+    assert float(mechanics.mean_neuron_number(huge, 1.0, 1e5)) == 0
+    assert float(mechanics.grand_partition_function(huge, 1.0, 1e5)) == 1e300
+    gone = np.array([-np.inf, 0.3, -np.inf, 0.1])
     assert float(mechanics.mean_neuron_number(gone, 1.0, 50.0)) == pytest.approx(3, abs=1e-12)
-    assert np.isfinite(jax.grad(mechanics.neuron_number_variance)(gone, 1.0, 0.2)).all()
-    assert np.isnan(mechanics.mean_neuron_number(jnp.full(4, -jnp.inf), 1.0, 0.0))
+    assert np.isfinite(jax.jit(jax.grad(mechanics.neuron_number_variance))(gone, 1.0, 0.2)).all()
+    assert np.isnan(mechanics.mean_neuron_number(np.full(4, -np.inf), 1.0, 0.0))
 
 
 @given(
@@ -137,14 +143,15 @@ def test_chemical_potential_inverts_the_mean_number(terms, beta, mean):
 
 
 def test_chemical_potential_on_a_staircase_at_the_ends_and_where_there_is_none():
-    stairs = -5.0 * jnp.arange(41.0) ** 2
-    wanted = jnp.array([1e-9, 0.5, 3.0, 17.5, 20.02, 40 - 1e-6])
+    stairs = -5.0 * np.arange(41.0) ** 2
+    wanted = np.array([1e-9, 0.5, 3.0, 17.5, 20.02, 40 - 1e-6])
     found = inverse(stairs, 1.0, wanted)
     assert found.converged.all()
-    np.testing.assert_allclose(found.value[jnp.array([1, 3])], [5, 175], rtol=1e-3)  # between N and N + 1: 5(2N + 1)
+    np.testing.assert_allclose(np.asarray(found.value)[[1, 3]], [5, 175], rtol=1e-3)  # between N and N + 1: 5(2N + 1)
     np.testing.assert_allclose(mechanics.mean_neuron_number(stairs, 1.0, found.value), wanted, rtol=1e-12)
-    gone = jnp.full(41, -jnp.inf).at[1].set(0.3).at[2].set(0.2)
-    none = inverse(gone, 1.0, jnp.array([0.5, 1.25, 2.5, 1.5, 2.0, 1.75]))
+    gone = np.full(41, -np.inf)
+    gone[1:3] = 0.3, 0.2
+    none = inverse(gone, 1.0, np.array([0.5, 1.25, 2.5, 1.5, 2.0, 1.75]))
     np.testing.assert_array_equal(none.converged, [False, True, False, True, False, True])
     value = 0.1 + math.log(3) * np.array([-1, 0, 1])
     np.testing.assert_allclose(none.value, [np.nan, value[0], np.nan, value[1], np.nan, value[2]], rtol=1e-14)
@@ -183,8 +190,8 @@ def test_chemical_potential_has_the_derivatives_of_the_implicit_function():
 
 
 def test_leading_axes_broadcast_and_one_program_serves_all_numbers():
-    terms = jnp.cos(jnp.arange(12.0)).reshape(3, 4)
-    mus = jnp.array([-0.5, 0.0, 2.0])
+    terms = np.cos(np.arange(12.0)).reshape(3, 4)
+    mus = np.array([-0.5, 0.0, 2.0])
     traces = []
 
     @jax.jit
@@ -195,10 +202,10 @@ def test_leading_axes_broadcast_and_one_program_serves_all_numbers():
     each = [mean(terms[k], 0.7, mus[k]) for k in range(3)]
     assert len(traces) == 1
     np.testing.assert_allclose(mechanics.mean_neuron_number(terms, 0.7, mus), each, rtol=20 * EPS)
-    sweep = mechanics.mean_neuron_number(terms[0], jnp.array([[0.7], [1.0]]), mus)
+    sweep = mechanics.mean_neuron_number(terms[0], np.array([[0.7], [1.0]]), mus)
     assert sweep.shape == (2, 3)
     assert float(sweep[0, 0]) == pytest.approx(float(each[0]), rel=20 * EPS)
-    back = mechanics.chemical_potential(terms, 0.7, jnp.array(each)).value
+    back = mechanics.chemical_potential(terms, 0.7, np.array(each)).value
     np.testing.assert_allclose(back, mus, atol=1e-13)
 
 
@@ -309,24 +316,24 @@ def test_a_vortex_of_any_circulation_solves_madelung_and_of_whole_circulation_sc
 
     velocity = jax.jit(jax.grad(lambda nu, q: state(nu, q, 0.4).free_energy, 1))
     for nu in (1.0, -2.0, 0.4, -1.7):
-        for q in (jnp.array([0.6, -0.8]), jnp.array([-1.1, 0.3])):
+        for q in (np.array([0.6, -0.8]), np.array([-1.1, 0.3])):
             continuity, jacobi, schrodinger = residuals(nu, q, 0.4)
             np.testing.assert_allclose([continuity, jacobi], 0, atol=1e-13)  # of terms of order 1
             np.testing.assert_allclose(schrodinger, 0, atol=1e-13)  # locally, for every ν
         angles = np.linspace(-np.pi, np.pi, 16, endpoint=False) + 0.1
-        loop = [1.5 * jnp.array([np.cos(a), np.sin(a)]) for a in angles]
-        circulation = sum(velocity(nu, q) @ jnp.array([-q[1], q[0]]) for q in loop) * (2 * np.pi / 16)
+        loop = [1.5 * np.array([np.cos(a), np.sin(a)]) for a in angles]
+        circulation = sum(np.asarray(velocity(nu, q)) @ np.array([-q[1], q[0]]) for q in loop) * (2 * np.pi / 16)
         assert float(circulation) == pytest.approx(2 * np.pi * hbar * nu, rel=1e-14)  # each term is the same
         if nu % 1 == 0:  # in units of μ = 2πħ, whole neurons
-            values = jnp.stack([state(nu, q, 0.4).free_energy for q in loop])
+            values = np.stack([state(nu, q, 0.4).free_energy for q in loop])
             mu = mechanics.chemical_potential_from_planck_constant(hbar)
             assert int(mechanics.exchanged_neurons(values, mu)) == int(nu)
-        above, below = (state(nu, jnp.array([-1.0, s * 1e-12]), 0.4).free_energy for s in (1, -1))
+        above, below = (state(nu, np.array([-1.0, s * 1e-12]), 0.4).free_energy for s in (1, -1))
         defect = mechanics.single_valuedness_defect(above - below, hbar)
         assert float(defect) == pytest.approx(abs(np.exp(2j * np.pi * nu) - 1), abs=1e-10)
-    r = (jnp.arange(4000.0) + 0.5) / 4000 * 9.0  # midpoint rule: error h² of the singular r^{1.8}
-    p = jax.vmap(lambda r: jnp.exp(state(0.4, jnp.stack([r, 0 * r]), 0.0).log_density))(r)
-    assert float(jnp.sum(2 * np.pi * r * p) * 9.0 / 4000) == pytest.approx(1, abs=1e-5)
+    r = (np.arange(4000.0) + 0.5) / 4000 * 9.0  # midpoint rule: error h² of the singular r^{1.8}
+    p = np.exp(jax.jit(jax.vmap(lambda r: state(0.4, jnp.stack([r, 0 * r]), 0.0).log_density))(r))
+    assert float(np.sum(2 * np.pi * r * p) * 9.0 / 4000) == pytest.approx(1, abs=1e-5)
 
 
 @given(C=temperature, eta=st.floats(0.001, 1), lam=temperature, mu=st.floats(0.01, 9), sign=st.sampled_from([-1, 1]))

@@ -43,7 +43,7 @@ def dense(q, u):
 
 @jax.jit
 def exact(q):
-    return jax.value_and_grad(lambda q: jnp.mean(jnp.stack([dense(q, u) for u in INPUTS])))(q)
+    return jax.value_and_grad(lambda q: jnp.mean(jax.vmap(lambda u: dense(q, u))(jnp.asarray(INPUTS))))(q)
 
 
 @partial(jax.jit, static_argnames=("chunk", "method"))

@@ -22,9 +22,9 @@ PHYSICS = {"hbar": HBAR, "mass": MASS}
 
 
 def moments(psi, grid):
-    p, x = jnp.abs(psi) ** 2, grid.axes[0]
-    mean = grid.integrate(p * x)
-    return float(mean), float(grid.integrate(p * (x - mean) ** 2))
+    p, x = np.abs(psi) ** 2 * float(grid.cell), np.asarray(grid.axes[0])
+    mean = p @ x
+    return mean, p @ (x - mean) ** 2
 
 
 @given(st.floats(-0.5, 0.5), st.floats(0.8, 1.4), st.floats(-3.0, 3.0))
@@ -39,7 +39,7 @@ def test_a_free_packet_moves_and_spreads_as_the_closed_form_says(center, width, 
 
 @pytest.mark.parametrize("order", [2, 4])
 def test_a_coherent_state_swings_without_spreading_with_the_order_of_the_splitting(order):
-    V = 0.5 * MASS * OMEGA**2 * RING.axes[0] ** 2
+    V = 0.5 * MASS * OMEGA**2 * np.asarray(RING.axes[0]) ** 2
     psi = mechanics.coherent_state(RING, 1.2, 0.3, frequency=OMEGA, **PHYSICS)
     errors = []
     for steps in (20, 40):
@@ -76,7 +76,7 @@ def test_a_potential_that_depends_on_time_keeps_the_order():
     grid = mechanics.Grid([-10.0], [10.0], 64, periodic=True)
     x = grid.axes[0]
     psi = mechanics.gaussian_wave_packet(grid, 0.0, 1.0, hbar=HBAR)
-    edge = jnp.where(jnp.abs(x) < 9, x, 0)
+    edge = np.where(np.abs(x) < 9, x, 0)
 
     def force(t):
         return -0.4 * jnp.cos(t) * edge
@@ -92,10 +92,10 @@ def test_a_potential_that_depends_on_time_keeps_the_order():
 
 
 def test_energy_is_conserved_and_the_end_of_a_run_can_be_differentiated():
-    V = 0.1 * RING.axes[0] ** 4
+    V = 0.1 * np.asarray(RING.axes[0]) ** 4
     psi = mechanics.gaussian_wave_packet(RING, 0.5, 0.7, 0.4, hbar=HBAR)
     run = mechanics.schrodinger_evolve(psi, V, RING, dt=0.01, steps=100, save_every=50, **PHYSICS)
-    energies = jax.jit(lambda psi: mechanics.schrodinger_energy(psi, V, RING, **PHYSICS))(run.psi)
+    energies = np.asarray(mechanics.schrodinger_energy(run.psi, V, RING, **PHYSICS))
     np.testing.assert_allclose(energies, energies[0], rtol=1e-8)  # dt⁴ of the splitting
     np.testing.assert_allclose(run.times, [0.0, 0.5, 1.0], atol=1e-15)
 
@@ -113,10 +113,10 @@ def test_energy_is_conserved_and_the_end_of_a_run_can_be_differentiated():
 def test_levels_of_the_oscillator_of_the_box_and_of_a_ring_with_flux():
     oscillator = HBAR * OMEGA * (np.arange(4) + 0.5)
     for grid in (RING, mechanics.Grid([-8.0], [8.0], 60)):
-        V = 0.5 * MASS * OMEGA**2 * grid.axes[0] ** 2
+        V = 0.5 * MASS * OMEGA**2 * np.asarray(grid.axes[0]) ** 2
         found = mechanics.schrodinger_eigenstates(V, grid, states=4, **PHYSICS)
         np.testing.assert_allclose(found.energies, oscillator, rtol=1e-10)
-    np.testing.assert_allclose(grid.integrate(found.states**2), np.ones(4), rtol=1e-12)
+    np.testing.assert_allclose(np.sum(np.asarray(found.states) ** 2, 1) * grid.cell, np.ones(4), rtol=1e-12)
     filtered = mechanics.schrodinger_eigenstates(V, grid, states=4, dense=False, **PHYSICS)
     np.testing.assert_allclose(filtered.energies, oscillator, rtol=1e-10)
     assert float(jnp.max(filtered.residual)) < 1e-6
@@ -131,12 +131,12 @@ def test_levels_of_the_oscillator_of_the_box_and_of_a_ring_with_flux():
 
 def test_the_phase_of_a_state_of_a_ring_with_flux_turns_with_its_energy():
     circle = mechanics.Grid([0.0], [2 * np.pi], 16, periodic=True)
-    wave = jax.lax.complex(jnp.cos(2 * circle.axes[0]), jnp.sin(2 * circle.axes[0]))
+    wave = np.exp(2j * np.asarray(circle.axes[0]))
     run = mechanics.schrodinger_evolve(wave, jnp.zeros(16), circle, dt=0.5, steps=3, flux=0.3, **PHYSICS)
     energy = HBAR**2 * 2.3**2 / (2 * MASS)
-    np.testing.assert_allclose(run.psi[-1], wave * jnp.exp(-1j * energy * 1.5 / HBAR), atol=1e-13)
+    np.testing.assert_allclose(run.psi[-1], wave * np.exp(-1j * energy * 1.5 / HBAR), atol=1e-13)
     J = mechanics.probability_current(wave, circle, flux=0.3, **PHYSICS)
-    np.testing.assert_allclose(J[:, 0], HBAR * 2.3 / MASS, rtol=1e-12)
+    np.testing.assert_allclose(np.ravel(J), HBAR * 2.3 / MASS, rtol=1e-12)
     assert float(mechanics.winding_number(wave, np.arange(8.0)[:, None] * np.pi / 4, circle)) == pytest.approx(2)
     loop = np.arange(8.0)[:, None] * np.pi / 4
     turned = mechanics.circulation(mechanics.wave_velocity(wave, circle, **PHYSICS), loop, mass=MASS, grid=circle)
@@ -153,12 +153,12 @@ def vortex(psi, loop):
 
 @pytest.mark.parametrize("charge", [1, -1, 2])
 def test_circulation_of_a_vortex_is_a_whole_number_of_quanta_and_stays_so(charge):
-    q = PLANE.coordinates
-    z = jax.lax.complex(q[..., 0], np.sign(charge) * 1.0 * q[..., 1]) ** abs(charge)
-    psi = z * jnp.exp(-MASS * OMEGA / (2 * HBAR) * jnp.sum(q**2, axis=-1)).astype(z.dtype)
+    q = np.asarray(PLANE.coordinates)
+    z = (q[..., 0] + 1j * np.sign(charge) * q[..., 1]) ** abs(charge)
+    psi = z * np.exp(-MASS * OMEGA / (2 * HBAR) * np.sum(q**2, axis=-1))
     angle = 2 * np.pi * np.arange(40) / 40
     loop = 1.1 * np.stack([np.cos(angle), np.sin(angle)], axis=-1) + 0.2
-    V = 0.5 * MASS * OMEGA**2 * jnp.sum(q**2, axis=-1)
+    V = 0.5 * MASS * OMEGA**2 * np.sum(q**2, axis=-1)
     run = mechanics.schrodinger_evolve(psi, V, PLANE, dt=0.1, steps=10, **PHYSICS)
     for now in run.psi:
         turns, quanta, turning = vortex(now, loop)
@@ -171,7 +171,7 @@ def test_circulation_of_a_vortex_is_a_whole_number_of_quanta_and_stays_so(charge
 def test_probability_is_conserved_locally():
     """∂p/∂t = -∇·J, with ∂ψ/∂t from the Hamiltonian: both sides by the same Fourier series."""
     psi = mechanics.gaussian_wave_packet(PLANE, [0.3, -0.4], [0.55, 0.6], [0.5, -0.2], hbar=HBAR)
-    V = jnp.sum(PLANE.coordinates**2, axis=-1)
+    V = np.sum(np.asarray(PLANE.coordinates) ** 2, axis=-1)
 
     @jax.jit
     def left(psi):
@@ -185,7 +185,7 @@ def test_probability_is_conserved_locally():
 def test_three_variables_walls_and_single_precision():
     grid = mechanics.Grid(np.float32([-4.0] * 3), np.float32([4.0] * 3), 12, periodic=(True, False, True))
     psi = mechanics.gaussian_wave_packet(grid, 0.0, 0.8, [0.0, 0.0, 0.5], hbar=1.0)
-    V = 0.5 * jnp.sum(grid.coordinates**2, axis=-1)
+    V = 0.5 * np.sum(np.asarray(grid.coordinates) ** 2, axis=-1)
     run = mechanics.schrodinger_evolve(psi, V, grid, hbar=1.0, mass=1.0, dt=0.05, steps=4)
     assert psi.dtype == run.psi.dtype == jnp.complex64
     assert run.times.dtype == mechanics.schrodinger_energy(psi, V, grid, hbar=1.0, mass=1.0).dtype == jnp.float32

@@ -68,15 +68,8 @@ def test_traced_layers_train_as_the_layers_do():
     same([w for w, _ in q["layers"]], list(theirs.network.weights), ROUNDING)
     same([b for _, b in q["layers"]], list(theirs.network.biases), ROUNDING)
     same(ours.history, theirs.history, ROUNDING)
-    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), q, twins()[1].parameters)
+    moved = jax.tree.map(lambda a, b: np.abs(np.asarray(a) - np.asarray(b)).max(), q, twins()[1].parameters)
     assert min(jax.tree.leaves(moved["layers"])) > 0.01
-
-
-def test_an_objective_with_the_relaxed_bulk_loss_trains_the_same():
-    """Relaxed to 1.5e-8, the default tolerance: gradients differ by that, and Adam's first steps are of size 0.02."""
-    loss = nt.Objective(boundary=0.5, bulk=1.0)
-    ours, theirs = (trained(k, loss=loss, epochs=1, observe_at=()).network for k in (1, 0))
-    same(ours.parameters["layers"], list(zip(theirs.weights, theirs.biases, strict=True)), 1e-6)
 
 
 def test_a_traced_run_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
@@ -137,7 +130,9 @@ def test_a_convolutional_model_equals_a_plain_loop_and_comes_back_as_one():
     np.testing.assert_allclose(result.history["loss"], losses, rtol=ROUNDING)
     same(nnx.state(result.network, nnx.BatchStat), before)
     kernel = model.conv.kernel[...]
-    assert float(jnp.abs(kernel - result.network.conv.kernel[...]).max()) > 0.01  # the given model is as it was
+    assert (
+        np.abs(np.asarray(kernel) - np.asarray(result.network.conv.kernel[...])).max() > 0.01
+    )  # the given model is as it was
 
 
 def test_what_cannot_be_trained_is_refused_by_name():
