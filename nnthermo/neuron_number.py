@@ -7,6 +7,11 @@ networks trained apart, the first neurons of one network, and all its subsets.
 The states of a neuron have a volume, so log Z_N holds (N/2) log 2π in units nobody has fixed: other units shift μ by a
 constant. With `normalised` the states are weighed by the window of (5.8) as a density, exp(-x·x/2) / (2π)^{N/2}; then
 log Z without its mean term is -½ log det M, and a neuron connected to nothing always costs: ½ log(1 - βm + β).
+
+Measured on small networks trained on digits (notebook on vortices and neurons): log Z_N is nearly a straight line in N, so
+that Σ e^{βμN} Z_N converges for μ below the cost of a neuron, and N fluctuates by as much as its mean, as for independent
+neurons. Normalised, that cost and the ħ = μ/2π at the width used are positive at every β; by volume both are negative at
+low β. Nothing in log Z_N singles out a width.
 """
 
 import itertools
@@ -229,31 +234,20 @@ def _log_partitions(
     stacked: bool,
 ) -> Array:
     def one(net: FeedForward, kept: Array, u: Array) -> Array:
-        return _log_partition(net, kept, u, beta, layer, 0.0 if m is None else m, mean_term, normalised)
+        """The neurons not kept are cut off, and what they add as free neurons is taken away."""
+        kept, shift = kept.astype(net.weights[0].dtype), 0.0 if m is None else m
+        weights = list(net.weights)
+        weights[layer] = weights[layer] * kept[None, :]
+        cut = net.replace(weights=weights)
+        whole = cut.propagate(u)
+        x, slopes = list(whole), list(cut.slopes(whole))
+        x[layer], slopes[layer - 1] = x[layer] * kept, slopes[layer - 1] * kept
+        G = bulk_hessian(cut, slopes=tuple(slopes))
+        log_z = log_partition(G, beta, m=shift, mean=tuple(x) if mean_term else None)
+        removed = jnp.sum(1 - kept)
+        free = free_neuron_log_partition(beta.astype(kept.dtype), m=shift)
+        volume = (net.size - removed) * (0.5 * math.log(2 * math.pi)) if normalised else 0.0
+        return log_z - removed * free - volume
 
     widths = jax.vmap(one, in_axes=(0 if stacked else None, 0, None))
     return widths(net, kept, u) if u.ndim == 1 else jax.vmap(widths, in_axes=(None, None, 0))(net, kept, u)
-
-
-def _log_partition(
-    net: FeedForward,
-    kept: Array,
-    inputs: Array,
-    beta: Scalar,
-    layer: int,
-    m: Scalar,
-    mean_term: bool,
-    normalised: bool,
-) -> Array:
-    """Log Z of the neurons that are kept: the others are cut off, and what they add as free neurons is taken away."""
-    kept = kept.astype(net.weights[0].dtype)
-    weights = list(net.weights)
-    weights[layer] = weights[layer] * kept[None, :]
-    cut = net.replace(weights=weights)
-    x, slopes = list(cut.propagate(inputs)), list(cut.slopes(cut.propagate(inputs)))
-    x[layer], slopes[layer - 1] = x[layer] * kept, slopes[layer - 1] * kept
-    log_z = log_partition(bulk_hessian(cut, slopes=tuple(slopes)), beta, m=m, mean=tuple(x) if mean_term else None)
-    removed = jnp.sum(1 - kept)
-    free = free_neuron_log_partition(real_array("beta", beta).astype(kept.dtype), m=m)
-    volume = (net.size - removed) * (0.5 * math.log(2 * math.pi)) if normalised else 0.0
-    return log_z - removed * free - volume
