@@ -8,10 +8,9 @@ The states of a neuron have a volume, so log Z_N holds (N/2) log 2π in units no
 constant. With `normalised` the states are weighed by the window of (5.8) as a density, exp(-x·x/2) / (2π)^{N/2}; then
 log Z without its mean term is -½ log det M, and a neuron connected to nothing always costs: ½ log(1 - βm + β).
 
-Measured on small networks trained on digits (notebook on vortices and neurons): log Z_N is nearly a straight line in N, so
-that Σ e^{βμN} Z_N converges for μ below the cost of a neuron, and N fluctuates by as much as its mean, as for independent
-neurons. Normalised, that cost and the ħ = μ/2π at the width used are positive at every β; by volume both are negative at
-low β. Nothing in log Z_N singles out a width.
+Measured on small networks trained on digits (notebook on vortices and neurons): log Z_N is nearly a straight line in N.
+Σ e^{βμN} Z_N converges for μ below its slope, and N fluctuates by as much as its mean: nothing singles out a width.
+Normalised, μ and ħ = μ/2π at the width used are positive at every β; by volume they are negative at low β.
 """
 
 import itertools
@@ -135,7 +134,7 @@ def subset_log_partition(
 ) -> Array:
     """Log Σ Z over all subsets of N hidden neurons, N = 0, ..., h: each neuron is there or is not, a lattice gas.
 
-    2^h networks, so for small h; at h = 12 they are 4096. For free neurons Z_N is the binomial coefficient times z^N.
+    2^h networks, so for small h. For free neurons Z_N is the binomial coefficient times z^N.
 
     Args:
         net: a `FeedForward` with at most 16 neurons in that layer.
@@ -173,9 +172,7 @@ def free_neuron_log_partition(beta: Scalar, *, m: Scalar = 0.0, normalised: bool
 def influence_order(net: FeedForward, *, layer: int = 1) -> Array:
     """Hidden neurons by falling |w_in| |w_out|, the lengths of their incoming and outgoing weights: shape (h,).
 
-    Raises:
-        ValueError: no such layer.
-        TypeError: networks of another kind.
+    Errors as `nested_log_partition`.
     """
     _hidden(net, layer)
     return jnp.argsort(-jnp.linalg.norm(net.weights[layer - 1], axis=1) * jnp.linalg.norm(net.weights[layer], axis=0))

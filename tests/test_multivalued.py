@@ -15,6 +15,19 @@ EPS = np.finfo(float).eps
 temperature = st.floats(0.125, 8, width=32)
 
 
+@jax.jit
+def follow(values, smooth, mu):
+    branches = mechanics.free_energy_branches(smooth, mu, [-2, 0, 7])
+    return mechanics.unwrap_free_energy(values, mu), mechanics.exchanged_neurons(values, mu), branches
+
+
+@jax.jit
+def match(C, eta, lam, mu):
+    B = mechanics.matched_batch_size(C, eta, lam, mu)
+    back = mechanics.matched_learning_rate(C, B.value, lam, mu)
+    return B, back.value, mechanics.matched_chemical_potential(C, eta, B.value, lam).value
+
+
 def test_planck_constant_of_a_chemical_potential():
     hbar = mechanics.planck_constant_from_chemical_potential(-3.1)
     assert float(hbar) == pytest.approx(-3.1 / (2 * math.pi), rel=2 * EPS)
@@ -38,12 +51,11 @@ def test_a_free_energy_is_followed_through_its_branches(mu, sign, branches, wind
     angle = 2 * np.pi * np.arange(32) / 32
     smooth = mu * (winding * angle / (2 * np.pi) + 0.2 * np.sin(angle))  # steps below μ(4 / 32 + 0.04)
     given_ = smooth + mu * np.array(branches)
-    found = mechanics.unwrap_free_energy(given_, mu)
+    found, whole, all_branches = follow(given_, smooth, mu)
     np.testing.assert_allclose(found.free_energy - found.free_energy[0], smooth - smooth[0], atol=1e-13)
     np.testing.assert_array_equal(found.neurons, branches[0] - np.array(branches))
     assert float(found.largest_step) < 0.17
-    assert int(mechanics.exchanged_neurons(given_, mu)) == winding
-    all_branches = mechanics.free_energy_branches(smooth, mu, [-2, 0, 7])
+    assert int(whole) == winding
     np.testing.assert_allclose(all_branches, smooth + mu * np.array([[-2], [0], [7]]), rtol=4 * EPS)
 
 
@@ -102,12 +114,12 @@ def test_a_vortex_of_any_circulation_solves_madelung_and_of_whole_circulation_sc
 
 @given(C=temperature, eta=st.floats(0.001, 1), lam=temperature, mu=st.floats(0.01, 9), sign=st.sampled_from([-1, 1]))
 def test_the_matched_batch_has_the_planck_constant_of_the_chemical_potential(C, eta, lam, mu, sign):
-    B = mechanics.matched_batch_size(C, eta, lam, sign * mu)
+    B, rate, potential = match(C, eta, lam, sign * mu)
     D = eta**2 * C / (2 * B.value)
     np.testing.assert_allclose(4 * D / (eta * lam), (mu / (2 * np.pi)) ** 2, rtol=1e-12)
     np.testing.assert_allclose(B.hbar, mu / (2 * np.pi), rtol=4 * EPS)
-    np.testing.assert_allclose(mechanics.matched_learning_rate(C, B.value, lam, mu).value, eta, rtol=1e-12)
-    np.testing.assert_allclose(mechanics.matched_chemical_potential(C, eta, B.value, lam).value, mu, rtol=1e-12)
+    np.testing.assert_allclose(rate, eta, rtol=1e-12)
+    np.testing.assert_allclose(potential, mu, rtol=1e-12)
     assert float(B.anisotropy) == 0
 
 
@@ -121,11 +133,11 @@ def test_the_noise_of_gradients_is_that_of_their_covariance():
         away = np.linalg.norm(C / mean - np.eye(len(C))) / len(C) ** 0.5
         np.testing.assert_allclose(found.anisotropy, away, rtol=1e-12)
         np.testing.assert_allclose(found.directions, np.trace(C) ** 2 / np.sum(C**2), rtol=1e-12)
-    match = jax.jit(jax.value_and_grad(lambda C: mechanics.matched_batch_size(C, 0.1, 1.0, 0.3).anisotropy))
+    slope = jax.jit(jax.value_and_grad(lambda C: mechanics.matched_batch_size(C, 0.1, 1.0, 0.3).anisotropy))
     matrix = mechanics.matched_batch_size(C, 0.1, 1.0, 0.3)
     np.testing.assert_allclose(matrix.anisotropy, away, rtol=1e-12)
     np.testing.assert_allclose(matrix.value, mechanics.matched_batch_size(mean, 0.1, 1.0, 0.3).value, rtol=1e-12)
-    isotropic, pull = match(2.0 * jnp.eye(4))
+    isotropic, pull = slope(2.0 * jnp.eye(4))
     assert float(isotropic) == 0
     assert np.isfinite(pull).all()
 
