@@ -9,7 +9,7 @@ constant. With `normalised` the states are weighed by the window of (5.8) as a d
 log Z without its mean term is -½ log det M, and a neuron connected to nothing always costs: ½ log(1 - βm + β).
 
 Measured on small networks trained on digits (notebook on vortices and neurons): log Z_N is nearly a straight line in N.
-Σ e^{βμN} Z_N converges for μ below its slope, and N fluctuates by as much as its mean: nothing singles out a width.
+If the line goes on, Σ e^{βμN} Z_N converges for μ below its slope, with N fluctuating by as much as its mean.
 Normalised, μ and ħ = μ/2π at the width used are positive at every β; by volume they are negative at low β.
 """
 
