@@ -79,6 +79,16 @@ def architectures_mnist(_results: dict[str, Any]) -> str:
     return "\n".join([*rows, *(f"| {' | '.join(row)} |" for row in verdicts)])
 
 
+def mechanics(results: dict[str, Any]) -> str:
+    """Markdown, one row a statement, the mean over seeds of its first number."""
+    rows = ["| claim about trainable variables | verdict | here, mean over seeds |", "|---|---|---|"]
+    for statement in results["statements"]:
+        number = statement["numbers"][0]
+        ours = _escaped(f"{number['label']}: {number['mean']:.3g}")
+        rows.append(f"| {statement['claim']} | {statement['verdict']} | {ours} |")
+    return "\n".join(rows)
+
+
 def _by_network(results: dict[str, Any], head: str, networks: Sequence[str]) -> str:
     rows = [f"| {head} | verdict | here, mean over seeds: {', '.join(networks)} |", "|---|---|---|"]
     for statement in results["statements"]:
@@ -96,7 +106,7 @@ def _escaped(text: str) -> str:
 
 TABLES = {
     f.__name__: f
-    for f in (reproduction, comparison, laws, architectures, architectures_parameters, architectures_mnist)
+    for f in (reproduction, comparison, laws, architectures, architectures_parameters, architectures_mnist, mechanics)
 }
 """Studies by folder, and what writes the table of each."""
 

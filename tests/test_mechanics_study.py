@@ -20,7 +20,7 @@ from nnthermo.mechanics import SampledPlanck
 
 TINY = Settings(
     samples=30, pool=14, hidden=2, replicas=60, steps=10, plane_steps=10, records=3, points=25, planck_times=10,
-    planck_batch_sizes=(2,), seeds=(3,), resamples=10, learning_rate=0.2,
+    planck_batch_sizes=(2,), planck_degrees=(4,), seeds=(3,), resamples=10, learning_rate=0.2,
 )  # fmt: skip
 
 
@@ -32,6 +32,7 @@ TINY = Settings(
         ({"replicas": 200}, "`replicas` must be at least 260: more than the weights"),
         ({"momentum": 1.0}, "`momentum` must lie between 0 and 1"),
         ({"planck_batch_sizes": (2, 2)}, "`planck_batch_sizes` must be positive and differ"),
+        ({"planck_degrees": (4, 4)}, "`planck_degrees` must increase from 2 or more"),
         ({"seeds": ()}, "`seeds` must name at least one seed"),
         ({"learning_rate": 0.0}, "`learning_rate` must be positive"),
         ({"steps": 3}, "`steps` must be at least 10"),
@@ -215,10 +216,11 @@ def test_planck_is_measured_by_the_least_degree_that_fits(monkeypatch, misfits, 
 
     def estimate(samples, times, *, key, degree, time_degree, resamples):
         asked.append((time_degree, resamples))
-        return SampledPlanck(*[jnp.asarray(misfits[runs.DEGREES.index(time_degree)])] * 7)
+        return SampledPlanck(*[jnp.asarray(misfits[(4, 6, 8).index(time_degree)])] * 7)
 
     monkeypatch.setattr(runs.mechanics, "planck_squared_from_samples", estimate)
-    found, chosen = runs.planck_squared(np.zeros((9, 20)), np.arange(9.0), jax.random.key(0), 50)
+    settings = dataclasses.replace(TINY, planck_degrees=(4, 6, 8), resamples=50)
+    found, chosen = runs.planck_squared(np.zeros((9, 20)), np.arange(9.0), jax.random.key(0), settings)
     assert chosen == degree
     assert asked[-1] == (degree, 50)  # every resample is spent on the one that counts
     assert float(found.misfit) == misfits[-1]
@@ -274,8 +276,7 @@ def test_a_tiny_run_from_networks_to_the_report(tmp_path):
         "workers": 1, "seconds": 1.0, "demonstrations": {"a": 1e-9},
         "statements": json.loads(json.dumps([s.to_json() for s in statements(found, TINY)])),
     }  # fmt: skip
-    page = Page(write_report(tmp_path, results, figures, moving))
-    text = page.text
+    text = Page(write_report(tmp_path, results, figures, moving).read_text(encoding="utf-8")).text
     assert "This is a short run" in text
     for title, *_ in FIGURES.values():
         assert title in text

@@ -18,7 +18,7 @@ class ChemicalPotential(NamedTuple):
 
     Attributes:
         value: μ, in units of the loss, shape (...); NaN where the number asked for is not between the smallest and the
-            largest N with Z_N > 0.
+            largest N with Z_N > 0, or a log Z_N is NaN.
         residual: ⟨N⟩(μ) less what was asked for.
         converged: whether the residual is what rounding of log Z_N and μ explains.
     """
@@ -78,6 +78,7 @@ def _invert(terms: Array, beta: Array, target: Array, N: Array, steps: int) -> C
         lambda slope, v: v / slope(jnp.ones_like(v)),
     )
     residual, rounding = _residual(terms, y, N, target)
+    possible = possible & jnp.isfinite(residual)
     return ChemicalPotential(jnp.where(possible, y / beta, jnp.nan), residual, possible & (abs(residual) <= rounding))
 
 

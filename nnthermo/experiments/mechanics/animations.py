@@ -69,7 +69,7 @@ def films(runs: Runs, well: DoubleWell, pair: Vortices, folder: Path) -> dict[st
     drawn: dict[str, tuple[Callable[[Any, int], None], range, tuple[float, float]]] = {
         "plane": (learning, range(len(plane["steps"])), (4.6, 4.6)),
         "double-well": (tunnelling, range(len(well.times)), (5.4, 3.6)),
-        "vortices": (lambda ax, frame: vortex_panel(ax, pair, frame), range(len(pair.times)), (4.2, 4.2)),
+        "vortices": (lambda ax, frame: vortex_panel(ax, pair, frame), range(len(pair.times)), (3.4, 3.4)),
     }
     with style():
         return {name: _film(folder / f"{name}.gif", *parts) for name, parts in drawn.items()}

@@ -64,13 +64,13 @@ class Vortices(NamedTuple):
     norm_error: float
 
 
-def double_well(*, frames: int = 80, particles: int = 4000, points: int = 192, seed: int = 0) -> DoubleWell:
+def double_well(*, frames: int = 60, particles: int = 4000, points: int = 192, seed: int = 0) -> DoubleWell:
     """A packet that starts in the left of two wells and tunnels; call it in float64."""
     grid = mechanics.Grid([-6.0], [6.0], points, periodic=True)
     q = grid.axes[0]
     V = 0.05 * (q**2 - 4.0) ** 2
     psi = mechanics.gaussian_wave_packet(grid, -2.0, 0.75, hbar=HBAR)
-    steps, dt = 10, 0.025
+    steps, dt = 14, 0.025
     flow = mechanics.schrodinger_evolve(
         psi, V, grid, hbar=HBAR, mass=MASS, dt=dt, steps=(frames - 1) * steps, save_every=steps
     )
@@ -94,7 +94,7 @@ def double_well(*, frames: int = 80, particles: int = 4000, points: int = 192, s
     )  # fmt: skip
 
 
-def vortices(*, frames: int = 60, points: int = 64) -> Vortices:
+def vortices(*, frames: int = 40, points: int = 64) -> Vortices:
     """Two vortices of charge one in a harmonic well: the phase turns twice around both, whatever they do."""
     grid = mechanics.Grid([-6.0, -6.0], [6.0, 6.0], points, periodic=True)
     x, y = grid.coordinates[..., 0], grid.coordinates[..., 1]
@@ -102,7 +102,7 @@ def vortices(*, frames: int = 60, points: int = 64) -> Vortices:
     psi = (z - 1.2) * (z + 0.8) * jnp.exp(-((x - 0.3) ** 2 + y**2) / 2).astype(z.dtype)
     psi = psi / jnp.sqrt(grid.integrate(jnp.abs(psi) ** 2)).astype(z.dtype)
     V = 0.5 * (x**2 + y**2)
-    steps = 6
+    steps = 9
     dt = 2 * np.pi / ((frames - 1) * steps)  # one period of the well
     flow = mechanics.schrodinger_evolve(
         psi, V, grid, hbar=HBAR, mass=MASS, dt=dt, steps=(frames - 1) * steps, save_every=steps

@@ -86,7 +86,10 @@ def _variances(run: Any, settings: Settings) -> Any:
         left.plot(steps, run["measured_variance"][:, -rank], ".", color=colour, markersize=3.5)
         left.plot(steps, run["predicted_variance"][:, -rank], "-", color=colour, linewidth=1.0, label=f"no. {rank}")
     left.set(xscale="log", yscale="log", xlabel="step + 1", ylabel="variance of the weights' combination")
-    left.legend(frameon=False, fontsize="small", title="from the sharpest", title_fontsize="small")
+    left.legend(
+        frameon=False, fontsize="x-small", title="from the sharpest", title_fontsize="x-small", loc="lower left"
+    )
+    left.set_ylim(0.35 * float(run["measured_variance"].min()), None)
     for k, (ax, rank) in enumerate(zip(others, SHOWN, strict=True)):
         for record, colour in ((0, FAINT), (len(steps) - 1, DARK)):
             x = run["samples"][record][:, k]
@@ -147,6 +150,8 @@ def _planck(runs: list[Any], settings: Settings) -> Any:
         places = np.arange(len(ratios)) + 0.12 * (number - (len(runs) - 1) / 2)
         rest.errorbar(places, ratios, yerr=spread, fmt="o", markersize=4, color=DARK, capsize=2)
     ax.set(xscale="log", yscale="log", xlabel="batch size", ylabel="in units of (relaxation rate)²")
+    ax.set_xticks(settings.planck_batch_sizes, [str(size) for size in settings.planck_batch_sizes])
+    ax.minorticks_off()
     ax.legend(frameon=False, fontsize="small")
     rest.axhline(1, color=FAINT, linewidth=1.0)
     rest.axhline(0, color=WARM, linewidth=1.0, linestyle=(0, (4, 2)))

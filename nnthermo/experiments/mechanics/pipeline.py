@@ -23,7 +23,7 @@ from nnthermo.experiments.processes import Report
 
 QUICK = Settings(
     samples=300, replicas=400, steps=300, records=10, points=41, planck_times=12, planck_batch_sizes=(2, 10),
-    seeds=(0,), resamples=10,
+    planck_degrees=(4,),    seeds=(0,), resamples=10,
 )  # fmt: skip
 """Real data, a few hundred networks, under a minute on two cores; too small to judge the papers by."""
 

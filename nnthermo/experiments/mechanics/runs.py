@@ -22,9 +22,6 @@ from nnthermo.experiments.processes import Report, alone
 SHOWN = (1, 10)
 """Ranks of the two directions, counted from the sharpest, whose densities are shown."""
 
-DEGREES = (4, 6, 8)
-"""Of the polynomials in time that ħ² is measured with."""
-
 CURVATURE_REPLICAS, NOISE_REPLICAS = 256, 32
 """Replicas over which the trace of the Hessian and the covariance of the gradients are averaged."""
 
@@ -232,7 +229,7 @@ def run_planck(problem: Problem, job: Job, report: Report | None = None) -> dict
         )  # fmt: skip
         q = ensemble["samples"].astype(float)
         samples.append(q)
-        found, degree = planck_squared(q / q.std(), steps * rate, jax.random.key(k), settings.resamples)
+        found, degree = planck_squared(q / q.std(), steps * rate, jax.random.key(k), settings)
         scale = float(q.var() * rate) ** 2
         estimates.append([scale * float(found.value), scale * float(found.error), float(found.misfit), float(degree)])
     batch_sizes = np.asarray([size for size, _ in kinds])
@@ -248,20 +245,20 @@ def run_planck(problem: Problem, job: Job, report: Report | None = None) -> dict
 
 
 def planck_squared(
-    samples: np.ndarray, times: np.ndarray, key: Array, resamples: int
+    samples: np.ndarray, times: np.ndarray, key: Array, settings: Settings
 ) -> tuple[mechanics.SampledPlanck, int]:
     """ħ² of an ensemble by Gaussians whose parameters are polynomials in time, of the least degree that fits them.
 
-    A fit is good where χ² a degree of freedom is at most one; without any, the highest degree.
+    A fit is good where χ² a degree of freedom is at most one; without any, the last degree.
     """
-    for degree in DEGREES:
+    for degree in settings.planck_degrees:
         estimate = partial(
             mechanics.planck_squared_from_samples, jnp.asarray(samples), jnp.asarray(times), key=key, degree=2,
             time_degree=degree,
         )  # fmt: skip
-        if degree == DEGREES[-1] or float(estimate(resamples=2).misfit) <= 1:
+        if degree == settings.planck_degrees[-1] or float(estimate(resamples=2).misfit) <= 1:
             break
-    return estimate(resamples=resamples), degree
+    return estimate(resamples=settings.resamples), degree
 
 
 def _along(centre: Array, vector: Array, q: Array) -> dict[str, Array]:

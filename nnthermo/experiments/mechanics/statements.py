@@ -257,7 +257,8 @@ def _momentum(runs: Runs, settings: Settings) -> Finding:
     ]
     comment = (
         f"With momentum {settings.momentum:g} the positions alone are no Fokker-Planck flow until the velocities "
-        "have been forgotten, which takes 1/(1 - momentum) steps: the estimate is then not one of -4D²."
+        "have been forgotten, which takes 1/(1 - momentum) steps: until then its width grows ever faster, as that of a "
+        "packet with ħ² > 0 does, and not ever slower, as that of a diffusion."
     )
     return Finding(numbers, judge([abs(v - 1) <= 0.25 for v in values]), comment)
 
