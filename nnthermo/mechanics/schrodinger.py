@@ -126,6 +126,8 @@ def _evolve(
     factors = {b: turn(b * dt * energy) for b in set(drifts)}
     still = {a: turn(a * dt * V / h) for a in set(kicks)}
 
+    ends = turn(2 * kicks[0] * dt * V / h)  # the last kick of a step and the first of the next
+
     def kick(psi: Array, a: float, t: Array) -> Array:
         if moving is None:
             return psi * still[a]
@@ -133,17 +135,23 @@ def _evolve(
         check("potential", f"return shape {grid.points}", now.shape == grid.points, now.shape)
         return psi * turn(a * dt * now / h)
 
-    def step(k: Array, psi: Array) -> Array:
+    def inner(k: Array, psi: Array) -> Array:
+        """A step without the kicks at its ends where V is static: those of neighbouring steps are one."""
         t = start + k.astype(h.dtype) * dt
         passed = np.cumsum((0.0, *drifts))
-        for stage, a in enumerate(kicks):
-            psi = kick(psi, a, t + float(passed[stage]) * dt)
-            if stage < len(drifts):
-                psi = multiply_waves(psi, grid, factors[drifts[stage]], odd=walls(grid))
-        return psi
+        for stage, b in enumerate(drifts):
+            if stage or moving is not None:
+                psi = kick(psi, kicks[stage], t + float(passed[stage]) * dt)
+            psi = multiply_waves(psi, grid, factors[b], odd=walls(grid))
+        return psi if moving is None else kick(psi, kicks[-1], t + dt)
 
     def record(psi: Array, first: Array) -> tuple[Array, Array]:
-        psi = jax.lax.fori_loop(0, every, lambda k, psi: step(first + k, psi), psi)
+        if moving is not None:
+            psi = jax.lax.fori_loop(0, every, lambda k, psi: inner(first + k, psi), psi)
+            return psi, psi
+        psi = inner(first, psi * still[kicks[0]])
+        psi = jax.lax.fori_loop(1, every, lambda k, psi: inner(first + k, psi * ends), psi)
+        psi = psi * still[kicks[-1]]
         return psi, psi
 
     records = jnp.arange(steps // every, dtype=jnp.int32) * every
