@@ -3,9 +3,9 @@
 A step of `schrodinger_evolve` on a ring grid of 256 × 256 is compared with its Fourier transforms alone: as many pairs,
 of the same dtype, in one loop (order 2 has one pair a step, order 4 six). What is left are products with phases.
 
-A step of `langevin_ensemble` of 10,000 replicas with a linear drift is compared with its floor: a loop that does no more
-than draw its normal numbers (two a variable and step: the increment of the noise and its space-time area) by the same
-generator, and read and write the state once. The calls take turns; the smallest ratio over the rounds is what a busy
+A step of `langevin_ensemble` of 10,000 replicas with a linear drift is compared with its floor: a loop that does no
+more than draw its normal numbers (two a variable and step: the increment of the noise and its space-time area) by the
+same generator, and read and write the state once. The calls take turns; the smallest ratio is what a busy
 machine leaves of the cost of the code.
 
     python benchmarks/mechanics.py                   # three minutes on a quiet core

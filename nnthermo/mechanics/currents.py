@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, real_array
+from nnthermo._checks import check, positive, real_array
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import (
     number_array,
@@ -35,6 +35,8 @@ def probability_current(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flu
     """
     psi = to_complex(number_array("psi", psi))
     grid.check("psi", psi)
+    positive("hbar", hbar)
+    positive("mass", mass)
     real = psi.real.dtype
     J = (jnp.conj(psi)[..., None] * spectral_gradient(psi, grid, odd=walls(grid))).imag
     shift = flux_shift(flux, grid)

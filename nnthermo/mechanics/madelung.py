@@ -38,6 +38,7 @@ def quantum_potential(p: Any, grid: Grid, *, planck_squared: Scalar, mass: Scala
         mass: M.
     """
     p = real_array("p", p)
+    positive("mass", mass)
     r = jnp.sqrt(p)
     h2, M = jnp.asarray(planck_squared, p.dtype), jnp.asarray(mass, p.dtype)
     return -h2 / (2 * M) * spectral_laplacian(r, grid) / r
@@ -57,6 +58,10 @@ def madelung_energy(
         mass: M.
     """
     p, u = real_array("p", p), real_array("velocity", velocity)
+    grid.check("p", p)
+    check("velocity", f"have shape {(*p.shape, grid.dimensions)}", u.shape == (*p.shape, grid.dimensions), u.shape)
+    check("potential", f"have shape {grid.points}", jnp.shape(potential) in ((), grid.points, p.shape), "another")
+    positive("mass", mass)
     h2, M = jnp.asarray(planck_squared, p.dtype), jnp.asarray(mass, p.dtype)
     V = jnp.broadcast_to(real_array("potential", potential).astype(p.dtype), p.shape)
     bend = jnp.sum(spectral_gradient(jnp.sqrt(p), grid) ** 2, axis=-1)

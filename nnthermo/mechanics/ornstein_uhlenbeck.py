@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, finite, real_array
+from nnthermo._checks import check, finite, is_concrete, real_array
 from nnthermo._typing import Array
 
 DOUBLINGS = 64
@@ -42,11 +42,12 @@ def ornstein_uhlenbeck_moments(
         `GaussianMoments`, with the axes of `time` in front.
 
     Raises:
-        ValueError: wrong shapes.
+        ValueError: wrong shapes, negative times, diffusions or covariances.
     """
     m0 = real_array("mean0", mean0, ndim=1)
     t = real_array("time", time)
     finite("time", t)
+    check("time", "not be negative", not is_concrete(t) or bool((t >= 0).all()), time)
     check("time", "be one number or a vector", t.ndim <= 1, f"shape {t.shape}")
     K = len(m0)
     A, D, S0 = (
@@ -57,6 +58,13 @@ def ornstein_uhlenbeck_moments(
             ("covariance0", covariance0),
         )
     )
+
+    for name, matrix in (("diffusion_matrix", D), ("covariance0", S0)):
+        if is_concrete(matrix):
+            size, skew = float(jnp.max(jnp.abs(matrix))), float(jnp.max(jnp.abs(matrix - matrix.T)))
+            check(name, "be symmetric", not skew > 1e-4 * size, f"an asymmetry of {skew}")
+            least = float(jnp.min(jnp.linalg.eigvalsh(matrix)))
+            check(name, "have no negative eigenvalue", not least < -1e-4 * size, least)
 
     def product(*factors: Array) -> Array:
         return jnp.linalg.multi_dot(factors, precision=jax.lax.Precision.HIGHEST)

@@ -92,8 +92,8 @@ def along_strongest(weights: np.ndarray, steps: Sequence[tuple[int, int]]) -> np
 
 def skew_rates(
     grid: Grid, free_energy: Array | None, drift: Array | None, D: np.ndarray, slope: Array, *, ito: bool, dtype: Any
-) -> tuple[Array, Array, tuple[tuple[int, int], ...]]:
-    """Forward and backward rates (faces, *points) of long jumps, and their steps: see `fokker_planck_generator`.
+) -> tuple[Array, Array, tuple[tuple[int, int], ...], Array]:
+    """Rates (faces, *points) of long jumps, their steps and the rates of D alone: see `fokker_planck_generator`.
 
     The rates are those of each cell: the mean of its jumps is the drift and their squares are D, exactly, but where
     |drift| along a step exceeds its 2ρ, which adds the difference to D. Fick's operator is Itô's with ∂_l D_kl for a
@@ -112,6 +112,10 @@ def skew_rates(
             b = b + jnp.stack([_derivative(field[..., j, k], k, grid) for j in (0, 1)], axis=-1)
     cells = b / jnp.asarray(h, dtype).reshape(1, 1, 2)
     shares = along_strongest(weights, steps)
+    raised = np.einsum("m...,mk->...k", weights, np.asarray(steps, float) ** 2)
+    diagonal = np.einsum("...kk->...k", matrices) / h**2
+    lowered = diagonal / np.where(raised > 0, raised, 1)  # 1 where no eigenvalue was raised
+    given = [jnp.zeros(grid.points, dtype)] * 2
     forward, backward = [], []
     for e, r, share in zip(steps, weights, shares, strict=True):
         rho, c = jnp.asarray(r, dtype), jnp.sum(jnp.asarray(share, dtype) * cells, axis=-1)
@@ -120,7 +124,11 @@ def skew_rates(
         exists = jnp.asarray(faces(grid, e))
         forward.append(jnp.where(exists, rho + c / 2 + more, 0))
         backward.append(jnp.where(exists, back, 0))
-    return jnp.stack(forward), jnp.stack(backward), steps
+        for k in (0, 1):
+            own = r * lowered[..., k]
+            between = 0.5 * (own + np.roll(own, (-e[0], -e[1]), (0, 1)))
+            given[k] = given[k] + jnp.asarray(np.where(np.asarray(faces(grid, e)), e[k] ** 2 * between, 0), dtype)
+    return jnp.stack(forward), jnp.stack(backward), steps, jnp.stack(given)
 
 
 def _derivative(values: Array, axis: int, grid: Grid) -> Array:
