@@ -16,7 +16,7 @@ def swing(momentum, order=2, dt=0.01, steps=100, grid=RING):
     V = 0.5 * grid.axes[0] ** 2
     psi = mechanics.coherent_state(grid, 0.0, momentum, frequency=1.0, **PHYSICS)
     run = mechanics.schrodinger_evolve(psi, V, grid, dt=dt, steps=steps, order=order, save_every=steps // 2, **PHYSICS)
-    mean = grid.integrate(jnp.abs(run.psi) ** 2 * grid.axes[0])
+    mean = grid.integrate(jnp.abs(run.psi) ** 2 * grid.axes[0][None])
     return run, float(jnp.max(jnp.abs(mean - momentum * jnp.sin(run.times))))
 
 
@@ -28,7 +28,8 @@ def test_tail_tells_waves_that_the_grid_does_not_hold():
     assert error > 1.0
     assert float(lost.tail.max()) > 0.1
     np.testing.assert_allclose(mechanics.norm(lost.psi, RING), 1, rtol=1e-12)  # which does not tell
-    wave = jnp.exp(1j * 2 * jnp.pi / 16 * 20 * RING.axes[0]) + jnp.exp(1j * 2 * jnp.pi / 16 * 22 * RING.axes[0])
+    k = 2 * jnp.pi / 16 * RING.axes[0]
+    wave = jnp.cos(20 * k) + jnp.cos(22 * k)
     still = mechanics.schrodinger_evolve(wave, jnp.zeros(64), RING, dt=0.01, steps=100, save_every=50, **PHYSICS)
     np.testing.assert_allclose(still.tail, 0.5, rtol=1e-12)  # 64/3 lies between 20 and 22
 
@@ -40,7 +41,7 @@ def test_tail_between_walls_and_phase_of_every_potential():
     run = mechanics.schrodinger_evolve(psi, V, box, dt=1e-9, steps=1, **PHYSICS)
     np.testing.assert_allclose(run.tail, 0.5, rtol=1e-6)
     np.testing.assert_allclose(run.phase, 1e-9 * np.pi**2 * (81 - 4) / 2, rtol=1e-6)
-    for potential in (500 * V, lambda t: 500 * V):
+    for potential in (500 * V, lambda t: 500 * V + 0 * t):
         run = mechanics.schrodinger_evolve(psi, potential, box, dt=-1e-9, steps=1, **PHYSICS)
         np.testing.assert_allclose(run.phase, 1e-9 * 1000, rtol=1e-6)
 
@@ -52,7 +53,7 @@ def test_phase_tells_steps_that_are_too_long(order):
     assert error < 1e-3  # dt², and ten times less for order 4
     long, error = swing(2.0, order, dt=2.5, steps=4)  # beyond 2/ω, where the leapfrog of order 2 grows
     assert float(long.phase.max()) > np.pi
-    assert error > 0.1
+    assert error > 0.02  # of an amplitude of 2
 
 
 def test_broken_wave_functions_stay_broken():
@@ -93,9 +94,10 @@ def test_added_diffusion_of_long_jumps():
     rates = np.asarray(A.forward + A.backward)[:, 0, 0] / 2
     found = np.einsum("m,mk->k", rates, np.square(A.offsets)) * h**2 / np.diag(skew) - 1
     np.testing.assert_allclose(A.added_diffusion(), found, rtol=1e-12)
-    assert (found > 100).all()
-    line = mechanics.fokker_planck_generator(grid, diffusion=np.ones((2, 2)))  # an eigenvalue of 0 is raised to 0.02
-    np.testing.assert_allclose(line.added_diffusion(), 0.01, rtol=1e-9)
+    assert (found > 50).all()
+    slim = np.array([[4.0, 2.0], [2.0, 1.0]])  # an eigenvalue of 0 is raised to 0.05, along (1, -2)/√5
+    line = mechanics.fokker_planck_generator(grid, diffusion=slim)
+    np.testing.assert_allclose(line.added_diffusion(), [0.01 / 4, 0.04], rtol=1e-9)
 
 
 def test_fluid_with_a_node_is_not_valid():
@@ -117,3 +119,54 @@ def test_fluid_with_a_node_is_not_valid():
     _, u = mechanics.madelung_from_wavefunction(jnp.sin(ring.axes[0]), ring, hbar=1.0, mass=1.0)
     Q = mechanics.quantum_potential(jnp.sin(ring.axes[0]) ** 2, ring, planck_squared=1.0, mass=1.0)
     assert not bool(jnp.isfinite(u).all() & jnp.isfinite(Q).all())
+
+
+WALLS = mechanics.Grid([-2.0], [2.0], 16)
+BELL = jnp.exp(-(WALLS.axes[0] ** 2))
+SIGNED = BELL.at[3].set(-0.1)
+TIMES = jnp.array([0.0, 2.0, 1.0])
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mechanics.fokker_planck_evolve(
+            SIGNED, mechanics.fokker_planck_generator(WALLS, diffusion=1.0), TIMES), "`p0` must not be negative"),
+        (lambda: mechanics.langevin_ensemble(
+            KEY, lambda q: -q, np.ones((2, 2)), np.array([[1, 0.5], [0, 1]]), [0, 1.0], steps=1),
+         "`diffusion` must be symmetric"),
+        (lambda: mechanics.ornstein_uhlenbeck_moments(1.0, -1.0, [1.0], 1.0, 1.0), "`diffusion_matrix` must have no"),
+        (lambda: mechanics.ornstein_uhlenbeck_moments(1.0, 1.0, [1.0], -1.0, 1.0), "`covariance0` must have no"),
+        (lambda: mechanics.ornstein_uhlenbeck_moments(1.0, 1.0, [1.0], 1.0, -1.0), "`time` must not be negative"),
+        (lambda: mechanics.nelson_ensemble(KEY, lambda q, _: -q, np.ones((2, 1)), TIMES, **PHYSICS), "`times` must"),
+        (lambda: mechanics.nelson_ensemble(KEY, lambda q, _: q[0], np.ones((2, 2)), TIMES[:2], **PHYSICS),
+         "`drift` must return"),
+        (lambda: mechanics.nelson_drift_on_grid(jnp.ones((3, 64)), TIMES**2, RING, **PHYSICS), "`times` must increase"),
+        (lambda: mechanics.born_samples(KEY, jnp.zeros(64), RING, 2), "`psi` must be finite and not zero"),
+        (lambda: mechanics.schrodinger_evolve(
+            BELL, BELL, WALLS, hbar=[1.0, 2.0], mass=1.0, dt=1.0, steps=1), "`hbar` must have shape"),
+        (lambda: mechanics.schrodinger_evolve(
+            jnp.ones(64), jnp.ones(64), RING, dt=1.0, steps=1, flux=[0.1, 0.2], **PHYSICS), "`flux` must be a number"),
+        (lambda: mechanics.hamiltonian(BELL, BELL[1:], WALLS, **PHYSICS), "`potential` must have shape"),
+        (lambda: mechanics.hamiltonian(BELL, BELL, WALLS, hbar=1.0, mass=-1.0), "`mass` must be positive"),
+        (lambda: mechanics.probability_current(BELL, WALLS, hbar=1.0, mass=0.0), "`mass` must be positive"),
+        (lambda: mechanics.quantum_potential(BELL, WALLS, planck_squared=1.0, mass=-1.0), "`mass` must be positive"),
+        (lambda: mechanics.madelung_energy(BELL, BELL, BELL, WALLS, planck_squared=1.0, mass=1.0), "`velocity` must"),
+        (lambda: mechanics.schrodinger_bridge(
+            BELL, BELL, WALLS, planck_squared=-1.0, mass=1.0, duration=1.0, substeps=0, potential=BELL), "substeps"),
+        (lambda: mechanics.velocity_from_densities(jnp.stack([BELL] * 3), TIMES, WALLS), "`times` must increase"),
+        (lambda: mechanics.unwrap_free_energy(TIMES, 0.0), "`mu` must not be 0"),
+        (lambda: mechanics.exchanged_neurons(TIMES * jnp.nan, 1.0), "`free_energy` must be finite"),
+        (lambda: mechanics.spectral_derivative(BELL, WALLS, 0, order=-1), "`order` must be at least 1"),
+    ],
+)  # fmt: skip
+def test_refuses_by_name(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_negative_densities_give_nan():
+    assert bool(jnp.isnan(mechanics.shannon_entropy(SIGNED, WALLS)))
+    p, F = mechanics.density_and_phase(-BELL, -BELL, planck_squared=-1.0)
+    assert bool(jnp.isnan(p).all() & jnp.isnan(F).all())

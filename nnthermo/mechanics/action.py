@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nnthermo._checks import check, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
@@ -82,7 +83,7 @@ def stationary_entropy_production_action(
     shape = (len(t), *grid.points)
     check("p", f"have shape {shape}, times and grid", p.shape == shape, p.shape)
     check("F", f"have shape {shape}, times and grid", F.shape == shape, F.shape)
-    check("times", "increase", not is_concrete(t) or bool((jnp.diff(t) > 0).all()), t)
+    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
     V = real_array("potential", potential).astype(p.dtype)
     grid.check("potential", V)
     V = jnp.broadcast_to(V, shape)

@@ -125,8 +125,9 @@ def _root(D: Array, K: int) -> Array:
     if D.shape != (K, K):
         refuse("diffusion", f"be a number or have shape {(K,)} or {(K, K)}", f"shape {D.shape}")
     if is_concrete(D):
-        skew = float(jnp.max(jnp.abs(D - D.T)))
-        check("diffusion", "be symmetric", not skew > 1e-4 * float(jnp.max(jnp.abs(D))), f"an asymmetry of {skew}")
+        known = np.asarray(D)
+        skew = float(np.max(np.abs(known - known.T)))
+        check("diffusion", "be symmetric", not skew > 1e-4 * float(np.max(np.abs(known))), f"an asymmetry of {skew}")
     values, vectors = jnp.linalg.eigh(D)
     slack = K * jnp.finfo(D.dtype).eps * jnp.max(jnp.abs(values))
     values = jnp.where(values < -slack, jnp.nan, jnp.maximum(values, 0))

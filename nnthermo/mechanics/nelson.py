@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nnthermo._checks import check, integer, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar
@@ -58,8 +59,8 @@ def nelson_drift_on_grid(psi: Any, times: Any, grid: Grid, *, hbar: Scalar, mass
     check("psi", f"have shape {(len(t), *grid.points)}", psi.shape == (len(t), *grid.points), psi.shape)
     check("times", "be at least 2", len(t) >= 2, len(t))
     if is_concrete(t):
-        step = jnp.diff(t)
-        even = (step > 0).all() & (jnp.abs(step - step[0]) <= 1e-3 * step[0]).all()
+        step = np.diff(np.asarray(t))
+        even = (step > 0).all() & (np.abs(step - step[0]) <= 1e-3 * step[0]).all()
         check("times", "increase in even steps", bool(even), t)
     positive("hbar", hbar)
     positive("mass", mass)
@@ -130,7 +131,7 @@ def nelson_ensemble(
     n = integer("substeps", substeps)
     check("substeps", "be at least 1", n >= 1, n)
     t = t.astype(q.dtype)
-    check("times", "increase", not is_concrete(t) or bool((jnp.diff(t) > 0).all()), t)
+    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
     shape = jax.eval_shape(drift, jax.ShapeDtypeStruct(q.shape[1:], q.dtype), jax.ShapeDtypeStruct((), q.dtype)).shape
     check("drift", f"return shape {q.shape[1:]}", shape == q.shape[1:], f"shape {shape}")
     noise = jnp.sqrt(jnp.asarray(hbar, q.dtype) / jnp.asarray(mass, q.dtype))

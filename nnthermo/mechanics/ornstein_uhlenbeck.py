@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nnthermo._checks import check, finite, is_concrete, real_array
 from nnthermo._typing import Array
@@ -47,7 +48,7 @@ def ornstein_uhlenbeck_moments(
     m0 = real_array("mean0", mean0, ndim=1)
     t = real_array("time", time)
     finite("time", t)
-    check("time", "not be negative", not is_concrete(t) or bool((t >= 0).all()), time)
+    check("time", "not be negative", not is_concrete(t) or bool((np.asarray(t) >= 0).all()), time)
     check("time", "be one number or a vector", t.ndim <= 1, f"shape {t.shape}")
     K = len(m0)
     A, D, S0 = (
@@ -61,9 +62,10 @@ def ornstein_uhlenbeck_moments(
 
     for name, matrix in (("diffusion_matrix", D), ("covariance0", S0)):
         if is_concrete(matrix):
-            size, skew = float(jnp.max(jnp.abs(matrix))), float(jnp.max(jnp.abs(matrix - matrix.T)))
+            known = np.asarray(matrix)
+            size, skew = float(np.max(np.abs(known))), float(np.max(np.abs(known - known.T)))
             check(name, "be symmetric", not skew > 1e-4 * size, f"an asymmetry of {skew}")
-            least = float(jnp.min(jnp.linalg.eigvalsh(matrix)))
+            least = float(np.min(np.linalg.eigvalsh(known)))
             check(name, "have no negative eigenvalue", not least < -1e-4 * size, least)
 
     def product(*factors: Array) -> Array:

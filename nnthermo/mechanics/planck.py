@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nnthermo._checks import check, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar
@@ -55,7 +56,7 @@ def time_derivative(values: Any, times: Any) -> Array:
     """Second-order derivative at the interior times, (T - 2, ...), for times that need not be evenly spaced."""
     values, t = real_array("values", values), real_array("times", times, ndim=1)
     check("times", "be at least 3, one for each of `values`", len(t) >= 3 and values.shape[:1] == t.shape, t.shape)
-    check("times", "increase", not is_concrete(t) or bool((jnp.diff(t) > 0).all()), t)
+    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
     step = jnp.diff(t.astype(values.dtype)).reshape((-1,) + (1,) * (values.ndim - 1))
     slope = jnp.diff(values, axis=0) / step
     before, after = step[:-1], step[1:]
