@@ -40,6 +40,8 @@ from nnthermo.mechanics.entropy_production import entropy_balance as entropy_bal
 from nnthermo.mechanics.entropy_production import entropy_production as entropy_production
 from nnthermo.mechanics.entropy_production import free_energy_production as free_energy_production
 from nnthermo.mechanics.entropy_production import shannon_entropy as shannon_entropy
+from nnthermo.mechanics.ermakov import WidthPlanck as WidthPlanck
+from nnthermo.mechanics.ermakov import planck_squared_from_widths as planck_squared_from_widths
 from nnthermo.mechanics.fast_neurons import AdiabaticDynamics as AdiabaticDynamics
 from nnthermo.mechanics.fast_neurons import GreenKubo as GreenKubo
 from nnthermo.mechanics.fast_neurons import adiabatic_drift_diffusion as adiabatic_drift_diffusion
@@ -85,7 +87,6 @@ from nnthermo.mechanics.multivalued import (
 from nnthermo.mechanics.multivalued import exchanged_neurons as exchanged_neurons
 from nnthermo.mechanics.multivalued import free_energy_branches as free_energy_branches
 from nnthermo.mechanics.multivalued import oscillator_vortex as oscillator_vortex
-from nnthermo.mechanics.multivalued import (
     planck_constant_from_chemical_potential as planck_constant_from_chemical_potential,
 )
 from nnthermo.mechanics.multivalued import single_valuedness_defect as single_valuedness_defect

@@ -9,8 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from nnthermo._checks import check, positive, real_array, refuse
+from nnthermo._checks import check, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import spectral_gradient, spectral_laplacian
 from nnthermo.mechanics.grid import Grid
@@ -83,6 +84,7 @@ def stationary_entropy_production_action(
     shape = (len(t), *grid.points)
     check("p", f"have shape {shape}, times and grid", p.shape == shape, p.shape)
     check("F", f"have shape {shape}, times and grid", F.shape == shape, F.shape)
+    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
     V = real_array("potential", potential).astype(p.dtype)
     grid.check("potential", V)
     V = jnp.broadcast_to(V, shape)

@@ -32,9 +32,11 @@ def heat_pair(p: Any, F: Any, *, planck_squared: Scalar) -> tuple[Array, Array]:
 
 
 def density_and_phase(forward: Any, backward: Any, *, planck_squared: Scalar) -> tuple[Array, Array]:
-    """p = φ+ φ- and F = (h/2) log(φ+/φ-), the inverse of `heat_pair`; arguments φ+, φ- > 0."""
+    """p = φ+ φ- and F = (h/2) log(φ+/φ-), the inverse of `heat_pair`; arguments φ+, φ- > 0, else NaN."""
     up, down = real_array("forward", forward), real_array("backward", backward)
+    check("backward", f"have shape {up.shape}, that of `forward`", down.shape == up.shape, down.shape)
     h = jnp.sqrt(-jnp.asarray(planck_squared, up.dtype))
+    up, down = (jnp.where(f < 0, jnp.nan, f) for f in (up, down))
     return up * down, h / 2 * jnp.log(up / down)
 
 
@@ -102,6 +104,7 @@ def schrodinger_bridge(
     check("potential", f"have shape {grid.points}", V is None or V.shape == grid.points, V)
     numbers = [jnp.asarray(n, p0.dtype) for n in (planck_squared, mass, duration, tolerance)]
     counts = (T, integer("iterations", iterations), integer("substeps", substeps))
+    check("iterations and substeps", "be at least 1", min(counts[1:]) >= 1, counts[1:])
     return _bridge(p0, p1.astype(p0.dtype), V, grid, *numbers, *counts)
 
 

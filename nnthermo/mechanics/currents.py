@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, real_array
+from nnthermo._checks import check, positive, real_array
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import (
     number_array,
@@ -36,6 +36,8 @@ def probability_current(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flu
     """
     psi = to_complex(number_array("psi", psi))
     grid.check("psi", psi)
+    positive("hbar", hbar)
+    positive("mass", mass)
     return _current(psi, grid, hbar, mass, flux_shift(flux, grid))
 
 

@@ -57,6 +57,9 @@ def fokker_planck_evolve(p0: Any, generator: Generator, times: Any, *, steps: in
     """
     p = real_array("p0", p0)
     generator.grid.check("p0", p)
+    if is_concrete(p):  # what an elimination rounds below zero may stay
+        least, most = (float(f(np.asarray(p), initial=0)) for f in (np.min, np.max))
+        check("p0", "not be negative", not least < -1e-6 * most, f"{least} at worst")
     t = real_array("times", times, ndim=1)
     check("times", "hold at least one time", len(t) > 0, "none")
     dtype = jnp.result_type(p.dtype, generator.forward.dtype)

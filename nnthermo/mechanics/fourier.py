@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.layout import Layout, with_layout_constraint
 
-from nnthermo._checks import check, real_array
+from nnthermo._checks import check, integer, real_array
 from nnthermo._typing import Array
 from nnthermo.mechanics.grid import Grid
 
@@ -64,6 +64,16 @@ def squared_wave_numbers(grid: Grid, shift: Array | None = None) -> Array:
     return total
 
 
+def amplitudes(values: Array, grid: Grid, *, odd: Axes = ()) -> Array:
+    """Sums over the (continued) grid of values times each wave, (..., points of rings, twice those between walls)."""
+    d = grid.dimensions
+    for axis in range(d):
+        if not grid.periodic[axis]:
+            mirrored = jnp.flip(values, axis - d)
+            values = jnp.concatenate([values, -mirrored if axis in odd else mirrored], axis - d)
+    return _transform(jnp.fft.fftn, to_complex(values), tuple(range(-d, 0)))
+
+
 def multiply_waves(values: Array, grid: Grid, symbol: Array, *, odd: Axes = ()) -> Array:
     """Multiply the amplitude of every wave by `symbol`, an array of the (continued) grid, real or complex.
 
@@ -78,15 +88,11 @@ def multiply_waves(values: Array, grid: Grid, symbol: Array, *, odd: Axes = ()) 
 
 @partial(jax.jit, static_argnums=3, inline=True)
 def _multiply(values: Array, grid: Grid, symbol: Array, odd: Axes) -> Array:
-    d, continued = grid.dimensions, values
-    for axis in range(d):
-        if not grid.periodic[axis]:
-            mirrored = jnp.flip(continued, axis - d)
-            continued = jnp.concatenate([continued, -mirrored if axis in odd else mirrored], axis - d)
+    d = grid.dimensions
     last = tuple(range(-d, 0))
     symbol = to_complex(symbol).astype(to_complex(values).dtype).reshape((1,) * (values.ndim - d) + symbol.shape)
-    waves = _transform(jnp.fft.fftn, to_complex(continued), last) * symbol
-    result = _transform(jnp.fft.ifftn, waves, last)[(..., *(slice(n) for n in grid.points))]
+    result = _transform(jnp.fft.ifftn, amplitudes(values, grid, odd=odd) * symbol, last)
+    result = result[(..., *(slice(n) for n in grid.points))]
     return result if jnp.iscomplexobj(values) else result.real
 
 
@@ -105,7 +111,9 @@ def spectral_derivative(values: Any, grid: Grid, axis: int, *, order: int = 1, o
     """
     values = number_array("values", values)
     grid.check("values", values)
+    axis = integer("axis", axis)
     check("axis", f"be a variable of the grid, 0 to {grid.dimensions - 1}", 0 <= axis < grid.dimensions, axis)
+    check("order", "be at least 1", integer("order", order) >= 1, order)
     return _derivative(values, grid, axis, order, tuple(odd))
 
 

@@ -28,11 +28,11 @@ Offsets = tuple[tuple[int, ...], ...]
 @partial(jax.jit, static_argnums=(5, 6, 7))
 def jump_rates(
     grid: Grid, F: Array | None, b: Array | None, D: Array, slope: Array, offsets: Offsets, ito: bool, dtype: Any
-) -> tuple[Array, Array]:
-    """Forward and backward rates of every kind of face, (faces, *points)."""
+) -> tuple[Array, Array, Array]:
+    """Both rates of every kind of face, (faces, *points), and those of D alone by axis, (d, *points)."""
     h = grid.spacing.astype(dtype)
     axes = tuple(range(grid.dimensions))
-    forward, backward = [], []
+    forward, backward, given = [], [], [jnp.zeros(grid.points, dtype)] * grid.dimensions
     for e, r in zip(offsets, _cell_rates(grid, D.astype(dtype), h, offsets), strict=True):
         there = jnp.roll(r, tuple(-s for s in e), axes)
         c = jnp.zeros(grid.points, dtype)
@@ -48,7 +48,9 @@ def jump_rates(
         exists = faces(grid, e)
         forward.append(jnp.where(exists, u, 0))
         backward.append(jnp.where(exists, w, 0))
-    return jnp.stack(forward), jnp.stack(backward)
+        for k in range(grid.dimensions):
+            given[k] = given[k] + e[k] ** 2 * jnp.where(exists, 0.5 * (r + there), 0)
+    return jnp.stack(forward), jnp.stack(backward), jnp.stack(given)
 
 
 def _scharfetter_gummel(rho: Array, c: Array) -> tuple[Array, Array]:

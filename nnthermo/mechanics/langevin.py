@@ -24,10 +24,14 @@ def langevin_ensemble(
 ) -> Array:
     r"""Replicas of dq = b(q) dt + √(2D) dW in the Itô sense, whose density follows ∂p/∂t = ∂_k∂_l(D_kl p) - ∂_k(b_k p).
 
-    Integrated by diffrax. For constant D (additive noise) the solver is a stochastic Runge-Kutta method whose
-    averages are of second order in the step (ShARK, of strong order 3/2); for D(q) it is Euler-Maruyama, of first
-    order, the one among diffrax's that is Itô's for every kind of noise. For Fick's ∂_k(D_kl ∂_l p) add ∂_l D_kl to the
-    drift. Drift sign·γ∇F and D of mini-batches or fast neurons: see `sgd_diffusion_matrix`.
+    The noise is diffrax's. For constant D (additive noise) the method is a stochastic Runge-Kutta method whose averages
+    are of second order in the step (ShARK of Foster, dos Reis & Strange 2023, of strong order 3/2); for D(q) it is
+    Euler-Maruyama, of first order, the one among diffrax's that is Itô's for every kind of noise. For Fick's
+    ∂_k(D_kl ∂_l p) add ∂_l D_kl to the drift. Drift sign·γ∇F and D of mini-batches or fast neurons: see
+    `sgd_diffusion_matrix`.
+
+    Explicit methods: steps longer than about 2 over the fastest rate of the drift swing and grow without a NaN for
+    a while. Halve the step and compare.
 
     Args:
         key: random key. One key a replica is split from it, so that `chunk` changes nothing.
@@ -41,8 +45,8 @@ def langevin_ensemble(
         solver: a diffrax solver instead, which must be Itô's for D(q).
 
     Returns:
-        Replicas at the times, shape (T, R, K), the first q0. NaN where a replica blew up, or where D has an eigenvalue
-        below zero by more than rounding.
+        Replicas at the times, shape (T, R, K), the first q0. NaN where a replica blew up, or where D is
+        negative, or has an eigenvalue below zero by more than rounding.
 
     Raises:
         ImportError: without diffrax.
@@ -73,8 +77,12 @@ def langevin_ensemble(
             return root
         return extra("lineax", "mechanics").DiagonalLinearOperator(root)
 
-    if solver is None:
-        solver = diffrax.Euler() if multiplicative else diffrax.ShARK()
+    def spread(z: Array) -> Array:
+        assert constant is not None
+        return constant * z if constant.ndim == 1 else jnp.matmul(constant, z, precision=jax.lax.Precision.HIGHEST)
+
+    if solver is None and multiplicative:
+        solver = diffrax.Euler()
     area = diffrax.SpaceTimeLevyArea if not multiplicative else diffrax.BrownianIncrement
     if hasattr(solver, "minimal_levy_area"):
         area = diffrax.SpaceTimeLevyArea
@@ -85,8 +93,18 @@ def langevin_ensemble(
         path = diffrax.UnsafeBrownianPath(shape=jax.ShapeDtypeStruct((K,), dtype), key=key, levy_area=area)
         terms = diffrax.MultiTerm(diffrax.ODETerm(lambda _t, q, _args: drift(q)), diffrax.ControlTerm(noise, path))
 
+        def additive(q: Array, span: Array) -> Array:
+            """ShARK, as diffrax.ShARK steps, but in two passes over the state: noise costs most of it."""
+            area, h = path.evaluate(span[0], span[1], use_levy=True), span[1] - span[0]
+            W, H = (spread(z) for z in jax.lax.optimization_barrier((area.W, area.H)))  # or they are drawn twice over
+            first = h * drift(q + H)
+            second = h * drift(q + H + 5 / 6 * (first + W))
+            return q + W + 0.4 * first + 0.6 * second
+
         def step(carry: tuple[Array, Any], span: Array) -> tuple[tuple[Array, Any], None]:
             q, state = carry
+            if solver is None:
+                return (additive(q, span), state), None
             q, _, _, state, _ = solver.step(terms, span[0], span[1], q, None, state, made_jump=False)
             return (q, state), None
 
@@ -94,7 +112,7 @@ def langevin_ensemble(
             carry, _ = jax.lax.scan(step, carry, jnp.stack([ends[:-1], ends[1:]], axis=1))
             return carry, carry[0]
 
-        start = (q, solver.init(terms, ends[0, 0], ends[0, 1], q, None))
+        start = (q, None if solver is None else solver.init(terms, ends[0, 0], ends[0, 1], q, None))
         return jnp.concatenate([q[None], jax.lax.scan(interval, start, ends)[1]])
 
     return jnp.swapaxes(jax.lax.map(lambda pair: one(*pair), (jax.random.split(key, R), q), batch_size=some), 0, 1)
@@ -106,6 +124,10 @@ def _root(D: Array, K: int) -> Array:
         return jnp.sqrt(2 * jnp.broadcast_to(D, (K,)))
     if D.shape != (K, K):
         refuse("diffusion", f"be a number or have shape {(K,)} or {(K, K)}", f"shape {D.shape}")
+    if is_concrete(D):
+        known = np.asarray(D)
+        skew = float(np.max(np.abs(known - known.T)))
+        check("diffusion", "be symmetric", not skew > 1e-4 * float(np.max(np.abs(known))), f"an asymmetry of {skew}")
     values, vectors = jnp.linalg.eigh(D)
     slack = K * jnp.finfo(D.dtype).eps * jnp.max(jnp.abs(values))
     values = jnp.where(values < -slack, jnp.nan, jnp.maximum(values, 0))

@@ -38,6 +38,7 @@ def quantum_potential(p: Any, grid: Grid, *, planck_squared: Scalar, mass: Scala
         mass: M.
     """
     p = real_array("p", p)
+    positive("mass", mass)
     grid.check("p", p)
     return _quantum_potential(p, grid, planck_squared, mass)
 
@@ -63,8 +64,11 @@ def madelung_energy(
         mass: M.
     """
     p, u = real_array("p", p), real_array("velocity", velocity)
-    V = jnp.broadcast_to(real_array("potential", potential).astype(p.dtype), p.shape)
     grid.check("p", p)
+    check("velocity", f"have shape {(*p.shape, grid.dimensions)}", u.shape == (*p.shape, grid.dimensions), u.shape)
+    check("potential", f"have shape {grid.points}", jnp.shape(potential) in ((), grid.points, p.shape), "another")
+    positive("mass", mass)
+    V = jnp.broadcast_to(real_array("potential", potential).astype(p.dtype), p.shape)
     return _energy(p, u, V, grid, planck_squared, mass)
 
 

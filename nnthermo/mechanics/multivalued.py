@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
-from nnthermo._checks import check, positive, real_array
+from nnthermo._checks import check, finite, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar
 
 
@@ -152,4 +152,7 @@ def oscillator_vortex(
 def _path(free_energy: Any, mu: Any) -> tuple[Array, Array]:
     F = real_array("free_energy", free_energy)
     check("free_energy", "have a last axis of two or more points", F.ndim > 0 and F.shape[-1] > 1, f"shape {F.shape}")
-    return F, real_array("mu", mu, shape=()).astype(F.dtype)
+    mu = real_array("mu", mu, shape=()).astype(F.dtype)
+    finite("free_energy", F)  # whole numbers have no NaN
+    check("mu", "not be 0", not is_concrete(mu) or float(mu) != 0, mu)
+    return F, mu

@@ -11,8 +11,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from nnthermo._checks import check, integer, positive, real_array
+from nnthermo._checks import check, integer, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import number_array, spectral_gradient, to_complex
 from nnthermo.mechanics.grid import Grid
@@ -57,6 +58,12 @@ def nelson_drift_on_grid(psi: Any, times: Any, grid: Grid, *, hbar: Scalar, mass
     psi, t = to_complex(number_array("psi", psi)), real_array("times", times, ndim=1)
     check("psi", f"have shape {(len(t), *grid.points)}", psi.shape == (len(t), *grid.points), psi.shape)
     check("times", "be at least 2", len(t) >= 2, len(t))
+    if is_concrete(t):
+        step = np.diff(np.asarray(t))
+        even = (step > 0).all() & (np.abs(step - step[0]) <= 1e-3 * step[0]).all()
+        check("times", "increase in even steps", bool(even), t)
+    positive("hbar", hbar)
+    positive("mass", mass)
     slope = spectral_gradient(psi, grid, odd=walls(grid))
     d, h = grid.dimensions, grid.spacing
     origin = jnp.stack([axis[0] for axis in grid.axes])
@@ -91,8 +98,13 @@ def born_samples(key: Array, psi: Any, grid: Grid, count: int) -> Array:
     psi = number_array("psi", psi)
     check("psi", f"have shape {grid.points}", psi.shape == grid.points, psi.shape)
     choose, spread = jax.random.split(key)
-    cells = jax.random.categorical(choose, jnp.log(jnp.abs(psi) ** 2).ravel(), shape=(integer("count", count),))
-    inside = jax.random.uniform(spread, (count, grid.dimensions), grid.lower.dtype, -0.5, 0.5)
+    weight = jnp.sum(jnp.abs(psi) ** 2)
+    if is_concrete(weight):
+        check("psi", "be finite and not zero everywhere", 0 < float(weight) < float("inf"), f"∑|Ψ|² = {weight}")
+    some = integer("count", count)
+    check("count", "not be negative", some >= 0, some)
+    cells = jax.random.categorical(choose, jnp.log(jnp.abs(psi) ** 2).ravel(), shape=(some,))
+    inside = jax.random.uniform(spread, (some, grid.dimensions), grid.lower.dtype, -0.5, 0.5)
     return grid.coordinates.reshape(-1, grid.dimensions)[cells] + inside * grid.spacing[None]
 
 
@@ -119,6 +131,9 @@ def nelson_ensemble(
     n = integer("substeps", substeps)
     check("substeps", "be at least 1", n >= 1, n)
     t = t.astype(q.dtype)
+    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
+    shape = jax.eval_shape(drift, jax.ShapeDtypeStruct(q.shape[1:], q.dtype), jax.ShapeDtypeStruct((), q.dtype)).shape
+    check("drift", f"return shape {q.shape[1:]}", shape == q.shape[1:], f"shape {shape}")
     noise = jnp.sqrt(jnp.asarray(hbar, q.dtype) / jnp.asarray(mass, q.dtype))
     many = jax.vmap(drift, in_axes=(0, None))
 

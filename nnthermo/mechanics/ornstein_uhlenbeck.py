@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from nnthermo._checks import check, finite, real_array
+from nnthermo._checks import check, finite, is_concrete, real_array
 from nnthermo._typing import Array
 
 DOUBLINGS = 64
@@ -43,11 +44,12 @@ def ornstein_uhlenbeck_moments(
         `GaussianMoments`, with the axes of `time` in front.
 
     Raises:
-        ValueError: wrong shapes.
+        ValueError: wrong shapes, negative times, diffusions or covariances.
     """
     m0 = real_array("mean0", mean0, ndim=1)
     t = real_array("time", time)
     finite("time", t)
+    check("time", "not be negative", not is_concrete(t) or bool((np.asarray(t) >= 0).all()), time)
     check("time", "be one number or a vector", t.ndim <= 1, f"shape {t.shape}")
     K = len(m0)
     A, D, S0 = (
@@ -59,6 +61,13 @@ def ornstein_uhlenbeck_moments(
         )
     )
 
+    for name, matrix in (("diffusion_matrix", D), ("covariance0", S0)):
+        if is_concrete(matrix):
+            known = np.asarray(matrix)
+            size, skew = float(np.max(np.abs(known))), float(np.max(np.abs(known - known.T)))
+            check(name, "be symmetric", not skew > 1e-4 * size, f"an asymmetry of {skew}")
+            least = float(np.min(np.linalg.eigvalsh(known)))
+            check(name, "have no negative eigenvalue", not least < -1e-4 * size, least)
     return _moments(A, D, m0, S0, t.astype(m0.dtype))
 
 

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, positive, real_array
+from nnthermo._checks import check, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import (
     inverse_laplacian,
@@ -57,6 +57,7 @@ def time_derivative(values: Any, times: Any) -> Array:
     """Second-order derivative at the interior times, (T - 2, ...), for times that need not be evenly spaced."""
     values, t = real_array("values", values), real_array("times", times, ndim=1)
     check("times", "be at least 3, one for each of `values`", len(t) >= 3 and values.shape[:1] == t.shape, t.shape)
+    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
     return _central(values, t)
 
 

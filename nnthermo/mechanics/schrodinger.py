@@ -15,7 +15,7 @@ import numpy as np
 
 from nnthermo._checks import check, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics.fourier import multiply_waves, number_array, squared_wave_numbers, to_complex
+from nnthermo.mechanics.fourier import amplitudes, multiply_waves, number_array, squared_wave_numbers, to_complex
 from nnthermo.mechanics.grid import Grid
 from nnthermo.mechanics.madelung import whole_records
 
@@ -26,10 +26,17 @@ class SchrodingerFlow(NamedTuple):
     Attributes:
         times: (S,), the first is the start.
         psi: Ψ, (S, *points), complex.
+        tail: share of |Ψ|² in waves of the fastest third along any variable, (S,). Below 1e-6 the grid holds Ψ; above
+            1e-3 what is faster has come back as something slower, and the run is wrong from there on. NaN with Ψ.
+        phase: the most by which a step turns parts of Ψ against each other, (S,): |dt|/ħ times the larger of the ranges
+            of V and of ħ²k²/2M over where |Ψ|², in place and in wave numbers, exceeds 1e-6 of its largest value. Above
+            π it wraps, the order of the method is lost and levels 2πħ/dt apart mix: take shorter steps.
     """
 
     times: Array
     psi: Array
+    tail: Array
+    phase: Array
 
 
 # Fractions of the step, potential and kinetic in turn, potential first and last. Order 4: the six-stage method of
@@ -45,7 +52,9 @@ def flux_shift(flux: Any, grid: Grid) -> Array | None:
     """Shift 2πν/L of the wave numbers of rings with flux ν; None without flux."""
     if flux is None:
         return None
-    nu = jnp.broadcast_to(real_array("flux", flux), (grid.dimensions,))
+    nu = real_array("flux", flux)
+    check("flux", f"be a number or have shape {(grid.dimensions,)}", nu.shape in ((), (grid.dimensions,)), nu.shape)
+    nu = jnp.broadcast_to(nu, (grid.dimensions,))
     if not all(grid.periodic):
         refuse("flux", "be None between walls: only rings hold flux", flux)
     return 2 * jnp.pi * nu.astype(grid.lower.dtype) / (grid.upper - grid.lower)
@@ -72,8 +81,9 @@ def schrodinger_evolve(
 ) -> SchrodingerFlow:
     """Run the Schrödinger equation from Ψ: split steps of order 2 or 4, exact in space for waves the grid resolves.
 
-    Unitary: the norm is kept to rounding (float32: about 1e-7 √steps). Free motion is exact for any step. Aliasing of
-    waves faster than the grid holds is not seen by the method; look at the spectrum of Ψ.
+    Unitary: the norm is kept to rounding (float32: about 1e-7 √steps), also where the run is wrong. What tells is
+    `tail`, whether the grid holds Ψ, and `phase`, whether the steps are short enough; look at both. Free motion is
+    exact for any step, whatever `phase` says.
 
     Args:
         psi: Ψ at the start, (*points), real or complex.
@@ -98,7 +108,8 @@ def schrodinger_evolve(
     moving = potential if callable(potential) else None
     V = jnp.zeros((), real) if moving else real_array("potential", potential).astype(real)
     check("potential", f"have shape {grid.points}", moving is not None or V.shape == grid.points, V.shape)
-    numbers = [jnp.asarray(n, real) for n in (hbar, mass, dt, start)]
+    given = {"hbar": hbar, "mass": mass, "dt": dt, "start": start}
+    numbers = [real_array(name, n, shape=()).astype(real) for name, n in given.items()]
     return _evolve(psi, V, grid, flux_shift(flux, grid), *numbers, moving, order, steps, every)
 
 
@@ -126,6 +137,8 @@ def _evolve(
     factors = {b: turn(b * dt * energy) for b in set(drifts)}
     still = {a: turn(a * dt * V / h) for a in set(kicks)}
 
+    ends = turn(2 * kicks[0] * dt * V / h)  # the last kick of a step and the first of the next
+
     def kick(psi: Array, a: float, t: Array) -> Array:
         if moving is None:
             return psi * still[a]
@@ -133,23 +146,54 @@ def _evolve(
         check("potential", f"return shape {grid.points}", now.shape == grid.points, now.shape)
         return psi * turn(a * dt * now / h)
 
-    def step(k: Array, psi: Array) -> Array:
+    def inner(k: Array, psi: Array) -> Array:
+        """A step without the kicks at its ends where V is static: those of neighbouring steps are one."""
         t = start + k.astype(h.dtype) * dt
         passed = np.cumsum((0.0, *drifts))
-        for stage, a in enumerate(kicks):
-            psi = kick(psi, a, t + float(passed[stage]) * dt)
-            if stage < len(drifts):
-                psi = multiply_waves(psi, grid, factors[drifts[stage]], odd=walls(grid))
-        return psi
+        for stage, b in enumerate(drifts):
+            if stage or moving is not None:
+                psi = kick(psi, kicks[stage], t + float(passed[stage]) * dt)
+            psi = multiply_waves(psi, grid, factors[b], odd=walls(grid))
+        return psi if moving is None else kick(psi, kicks[-1], t + dt)
 
-    def record(psi: Array, first: Array) -> tuple[Array, Array]:
-        psi = jax.lax.fori_loop(0, every, lambda k, psi: step(first + k, psi), psi)
-        return psi, psi
+    fast = _fast_waves(grid)
+
+    def measured(psi: Array, k: Array) -> tuple[Array, Array, Array]:
+        waves = jnp.abs(amplitudes(psi, grid, odd=walls(grid))) ** 2
+        now = V if moving is None else real_array("potential", moving(start + k.astype(h.dtype) * dt)).astype(h.dtype)
+        ranges = jnp.stack([_range(now, jnp.abs(psi) ** 2), _range(energy, waves)])
+        return psi, jnp.sum(jnp.where(fast, waves, 0)) / jnp.sum(waves), jnp.abs(dt) / h * jnp.max(ranges)
+
+    def record(psi: Array, first: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+        if moving is not None:
+            psi = jax.lax.fori_loop(0, every, lambda k, psi: inner(first + k, psi), psi)
+            return psi, measured(psi, first + every)
+        psi = inner(first, psi * still[kicks[0]])
+        psi = jax.lax.fori_loop(1, every, lambda k, psi: inner(first + k, psi * ends), psi)
+        psi = psi * still[kicks[-1]]
+        return psi, measured(psi, first + every)
 
     records = jnp.arange(steps // every, dtype=jnp.int32) * every
     _, later = jax.lax.scan(record, psi, records)
     times = start + jnp.arange(steps // every + 1, dtype=h.dtype) * every * dt
-    return SchrodingerFlow(times, jnp.concatenate([psi[None], later]))
+    first = measured(psi, jnp.zeros((), jnp.int32))
+    return SchrodingerFlow(times, *(jnp.concatenate([a[None], b]) for a, b in zip(first, later, strict=True)))
+
+
+def _range(values: Array, weights: Array) -> Array:
+    """Largest less smallest of the values where the weights count; NaN with the weights."""
+    counts = weights >= 1e-6 * jnp.max(weights)  # never true for NaN: infinite less infinite
+    most = jnp.max(jnp.where(counts, values, -jnp.inf)) - jnp.min(jnp.where(counts, values, jnp.inf))
+    return jnp.where(most >= 0, most, jnp.nan)
+
+
+def _fast_waves(grid: Grid) -> Array:
+    """Which waves of the (continued) grid belong to the fastest third along any variable."""
+    fast = np.zeros((1,) * grid.dimensions, bool)
+    for axis, n in enumerate(grid.points):
+        share = np.abs(np.fft.fftfreq(n if grid.periodic[axis] else 2 * n)) * 3
+        fast = fast | (share > 1).reshape([-1 if a == axis else 1 for a in range(grid.dimensions)])
+    return jnp.asarray(fast)
 
 
 def norm(psi: Any, grid: Grid) -> Array:
@@ -177,7 +221,11 @@ def hamiltonian(psi: Any, potential: Any, grid: Grid, *, hbar: Scalar, mass: Sca
     """
     psi = to_complex(number_array("psi", psi))
     grid.check("psi", psi)
-    V = jnp.broadcast_to(real_array("potential", potential).astype(psi.real.dtype), psi.shape)
+    V = real_array("potential", potential).astype(psi.real.dtype)
+    check("potential", f"have shape {grid.points}", V.shape in ((), grid.points, psi.shape), V.shape)
+    V = jnp.broadcast_to(V, psi.shape)
+    positive("hbar", hbar)
+    positive("mass", mass)
     return _hamiltonian(psi, V, grid, hbar, mass, flux_shift(flux, grid))
 
 

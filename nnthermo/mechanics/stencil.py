@@ -11,10 +11,8 @@ square root of the condition of D in units of the cells.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -94,8 +92,8 @@ def along_strongest(weights: np.ndarray, steps: Sequence[tuple[int, int]]) -> np
 
 def skew_rates(
     grid: Grid, free_energy: Array | None, drift: Array | None, D: np.ndarray, slope: Array, *, ito: bool, dtype: Any
-) -> tuple[Array, Array, tuple[tuple[int, int], ...]]:
-    """Forward and backward rates (faces, *points) of long jumps, and their steps: see `fokker_planck_generator`.
+) -> tuple[Array, Array, tuple[tuple[int, int], ...], Array]:
+    """Rates (faces, *points) of long jumps, their steps and the rates of D alone: see `fokker_planck_generator`.
 
     The rates are those of each cell: the mean of its jumps is the drift and their squares are D, exactly, but where
     |drift| along a step exceeds its 2ρ, which adds the difference to D. Fick's operator is Itô's with ∂_l D_kl for a
@@ -104,38 +102,33 @@ def skew_rates(
     h = np.asarray(grid.spacing)
     matrices = np.broadcast_to(D, (*grid.points, 2, 2))
     steps, weights = skew_steps(matrices / np.outer(h, h))
-    shares = along_strongest(weights, steps)
-    forward, backward = _rates(
-        grid, free_energy, drift, None if ito else matrices, slope, weights, shares, steps, jnp.dtype(dtype)
-    )
-    return forward, backward, steps
-
-
-@partial(jax.jit, static_argnums=(7, 8))
-def _rates(
-    grid: Grid, free_energy: Array | None, drift: Array | None, matrices: Any, slope: Array, weights: Any, shares: Any,
-    steps: tuple[tuple[int, int], ...], dtype: Any,
-) -> tuple[Array, Array]:  # fmt: skip
-    """Rates of the jumps that make up the drift, with ∂_l D_kl where `matrices` are given."""
-    h = grid.spacing
     b = jnp.zeros((*grid.points, 2), dtype) if drift is None else drift.astype(dtype)
     if free_energy is not None:
         F = free_energy.astype(dtype)
         b = b + slope.astype(dtype) * jnp.stack([_derivative(F, k, grid) for k in (0, 1)], axis=-1)
-    if matrices is not None:
-        field = matrices.astype(dtype)
+    if not ito:
+        field = jnp.asarray(matrices, dtype)
         for k in (0, 1):
             b = b + jnp.stack([_derivative(field[..., j, k], k, grid) for j in (0, 1)], axis=-1)
-    cells = b / h.astype(dtype).reshape(1, 1, 2)
+    cells = b / jnp.asarray(h, dtype).reshape(1, 1, 2)
+    shares = along_strongest(weights, steps)
+    raised = np.einsum("m...,mk->...k", weights, np.asarray(steps, float) ** 2)
+    diagonal = np.einsum("...kk->...k", matrices) / h**2
+    lowered = diagonal / np.where(raised > 0, raised, 1)  # 1 where no eigenvalue was raised
+    given = [jnp.zeros(grid.points, dtype)] * 2
     forward, backward = [], []
     for e, r, share in zip(steps, weights, shares, strict=True):
-        rho, c = r.astype(dtype), jnp.sum(share.astype(dtype) * cells, axis=-1)
+        rho, c = jnp.asarray(r, dtype), jnp.sum(jnp.asarray(share, dtype) * cells, axis=-1)
         more = jnp.maximum(jnp.abs(c) / 2 - rho, 0)
         back = jnp.roll(rho - c / 2 + more, (-e[0], -e[1]), (0, 1))
         exists = jnp.asarray(faces(grid, e))
         forward.append(jnp.where(exists, rho + c / 2 + more, 0))
         backward.append(jnp.where(exists, back, 0))
-    return jnp.stack(forward), jnp.stack(backward)
+        for k in (0, 1):
+            own = r * lowered[..., k]
+            between = 0.5 * (own + np.roll(own, (-e[0], -e[1]), (0, 1)))
+            given[k] = given[k] + jnp.asarray(np.where(np.asarray(faces(grid, e)), e[k] ** 2 * between, 0), dtype)
+    return jnp.stack(forward), jnp.stack(backward), steps, jnp.stack(given)
 
 
 def _derivative(values: Array, axis: int, grid: Grid) -> Array:
