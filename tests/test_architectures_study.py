@@ -333,7 +333,8 @@ for name in rows[0]:
     np.testing.assert_allclose(rows[0][name], rows[1][name], rtol=1e-4, atol=1e-5, err_msg=name)  # float32 training
 print("same")
 """
-    flags = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    options = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=2"
+    flags = os.environ | {"XLA_FLAGS": options, "JAX_PLATFORMS": "cpu"}
     found = subprocess.run(
         [sys.executable, "-c", code], env=flags, capture_output=True, text=True, timeout=300, check=False
     )

@@ -332,7 +332,7 @@ def test_stein_identities():
     net, u, beta = network(8, (2, 3, 2), scale=2.0), draw_inputs(8, 2), 1.3
     ensemble = nt.CanonicalEnsemble(net, u, beta)
     drawn = nt.ancestral_samples(ensemble, jax.random.key(4), 100_000)
-    forces = jax.vmap(jax.grad(ensemble.log_density))(drawn.states)
+    forces = jax.jit(jax.vmap(jax.grad(ensemble.log_density)))(drawn.states)
     w = np.asarray(drawn.weights)[:, None]
     virial = np.asarray(jnp.sum(drawn.states * forces, axis=-1))[:, None]
     for values, exact in ((np.asarray(forces), 0.0), (virial, -7.0)):  # ⟨β∇H + x⟩ = 0, ⟨x·(β∇H + x)⟩ = N
@@ -348,11 +348,11 @@ def test_log_z_is_differentiable_in_weights_and_data():
     def sampled(net, u, beta):
         return nt.ancestral(nt.CanonicalEnsemble(net, u, beta), jax.random.key(0), 100_000).log_partition.value
 
-    gradient = jax.grad(sampled, (0, 1, 2))(net, u, jnp.asarray(2.0))
+    gradient = jax.jit(jax.grad(sampled, (0, 1, 2)))(net, u, jnp.asarray(2.0))
     h = 1e-4
     step = net.replace(weights=[net.weights[0], net.weights[1] + h])
     back = net.replace(weights=[net.weights[0], net.weights[1] - h])
-    exact = lambda n, u, b: float(nt.quadrature(nt.CanonicalEnsemble(n, u, b), points=256).log_partition.value)  # noqa: E731
+    exact = lambda n, u, b: float(nt.quadrature(nt.CanonicalEnsemble(n, u, b), points=128).log_partition.value)  # noqa: E731
     weight = (exact(step, u, 2.0) - exact(back, u, 2.0)) / (2 * h)
     data = (exact(net, u + h, 2.0) - exact(net, u - h, 2.0)) / (2 * h)
     temperature = (exact(net, u, 2.0 + h) - exact(net, u, 2.0 - h)) / (2 * h)

@@ -19,6 +19,7 @@ from jax.flatten_util import ravel_pytree
 from test_report import Page
 
 import nnthermo as nt
+from nnthermo.__main__ import main
 from nnthermo.experiments import page as shared
 from nnthermo.experiments.compare import QUICK, Settings, compare, curvature, readout
 from nnthermo.experiments.compare.curvature import LOSSES, THRESHOLDS
@@ -128,7 +129,7 @@ def test_boundary_curvatures_are_those_of_all_weights():
     problem, left_out = curvature.prepare(net, u, t, span)
     assert left_out == 0
     flat, unravel = ravel_pytree(net)
-    full = jax.hessian(lambda w: nt.mean_loss(nt.boundary_loss, unravel(w), u, t))(flat)
+    full = jax.jit(jax.hessian(lambda w: nt.mean_loss(nt.boundary_loss, unravel(w), u, t)))(flat)
     reduced = dense(curvature.boundary_product, problem)
     unreached = full.shape[0] - reduced.shape[0]
     assert unreached == 5 * (12 - 9)  # 9 samples span 9 of the 12 inputs of each of 5 neurons
@@ -153,7 +154,7 @@ def test_bulk_curvatures_are_the_derivative_of_the_envelope_gradient():
         ahead, behind = (ravel_pytree(gradient(unravel(flat + s * h * v)))[0] for s in (1, -1))
         # central differences: h² from the third derivative, 1e-13/h from the tolerance of the minimum
         assert found @ np.asarray(v) == pytest.approx(np.asarray(ahead - behind) / (2 * h), abs=2e-7)
-    frozen = jax.hessian(lambda w: curvature.mean_clamped_loss(unravel(w), problem.hidden, problem))(flat)
+    frozen = jax.jit(jax.hessian(lambda w: curvature.mean_clamped_loss(unravel(w), problem.hidden, problem)))(flat)
     moved = np.asarray(frozen) - found  # h_wx h_xx⁻¹ h_xw is positive: minima that follow can only lower curvature
     assert np.linalg.eigvalsh(moved).min() > -1e-10
     assert np.linalg.eigvalsh(moved).max() > 1e-2
@@ -430,8 +431,6 @@ def test_test_samples_are_not_trained_on():
     ],
 )
 def test_command_says_what_is_wrong_in_one_line(arguments, message, tmp_path, capsys):
-    from nnthermo.__main__ import main
-
     with pytest.raises(SystemExit) as stop:
         main(["compare", *arguments, "--output", str(tmp_path / "out")])
     assert stop.value.code == 2
@@ -505,7 +504,7 @@ def test_the_boundary_run_is_plain_training(finished):
 
 
 @pytest.mark.slow
-def test_killed_the_run_resumes_to_the_same_bits(finished, tmp_path):
+def test_killed_the_run_resumes_to_the_same_bits(finished, tmp_path, capsys):
     expected, *_ = finished
     output = tmp_path / "out"
     arguments = [sys.executable, "-m", "nnthermo", "compare", *FLAGS, "--workers", "1", "--output", str(output)]
@@ -516,9 +515,10 @@ def test_killed_the_run_resumes_to_the_same_bits(finished, tmp_path):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    refused = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert refused.returncode == 2
-    assert "`output` must be empty (or continued with --resume)" in refused.stderr
+    with pytest.raises(SystemExit) as refused:
+        main(arguments[3:])
+    assert refused.value.code == 2
+    assert "`output` must be empty (or continued with --resume)" in capsys.readouterr().err
     done = subprocess.run([*arguments, "--resume"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for training in TINY.trainings:
