@@ -87,6 +87,7 @@ from nnthermo.mechanics.multivalued import (
 from nnthermo.mechanics.multivalued import exchanged_neurons as exchanged_neurons
 from nnthermo.mechanics.multivalued import free_energy_branches as free_energy_branches
 from nnthermo.mechanics.multivalued import oscillator_vortex as oscillator_vortex
+from nnthermo.mechanics.multivalued import (
     planck_constant_from_chemical_potential as planck_constant_from_chemical_potential,
 )
 from nnthermo.mechanics.multivalued import single_valuedness_defect as single_valuedness_defect
