@@ -170,3 +170,13 @@ def test_negative_densities_give_nan():
     assert bool(jnp.isnan(mechanics.shannon_entropy(SIGNED, WALLS)))
     p, F = mechanics.density_and_phase(-BELL, -BELL, planck_squared=-1.0)
     assert bool(jnp.isnan(p).all() & jnp.isnan(F).all())
+
+
+def test_ensembles_step_as_the_solver_of_the_library_does():
+    diffrax = pytest.importorskip("diffrax")
+    D = np.array([[0.5, 0.2], [0.2, 0.3]])
+
+    def run(solver):
+        return mechanics.langevin_ensemble(KEY, jnp.sin, np.ones((3, 2)), D, [0.0, 0.5], steps=3, solver=solver)
+
+    np.testing.assert_allclose(run(None), run(diffrax.ShARK()), rtol=1e-13)  # the same noise: rounding
