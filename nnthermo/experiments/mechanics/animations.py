@@ -24,7 +24,7 @@ FILMS = {
     "double-well": (
         "A packet that tunnels",
         "|Ψ|² of the Schrödinger equation (line), the potential (thin line), and the histogram of Nelson's particles, "
-        "which diffuse with a drift that feels their own density.",
+        "which diffuse with a drift that feels |Ψ|².",
     ),
     "vortices": (
         "Vortices",

@@ -1,8 +1,7 @@
-"""Two systems with known answers, to be watched: a packet in a double well, and a vortex that turns around a ring.
+"""Two systems with known answers, to be watched: a packet in a double well, and two vortices in a harmonic one.
 
-The first runs three ways: the Schrödinger equation, the Madelung fluid that is the same thing, and an ensemble of
-diffusing particles whose drift feels the density (Nelson). Each demonstration returns frames and the numbers that are
-conserved.
+The first runs two ways, by the Schrödinger equation and as an ensemble of diffusing particles whose drift feels |Ψ|²
+(Nelson). Each demonstration returns frames and the numbers that are conserved.
 """
 
 from typing import Any, NamedTuple

@@ -9,8 +9,7 @@ from nnthermo._checks import extra
 from nnthermo.experiments.drawing import canvas, save, style
 from nnthermo.experiments.mechanics import gaussian, measuring
 from nnthermo.experiments.mechanics.demonstrations import DoubleWell, Vortices
-from nnthermo.experiments.mechanics.runs import SHOWN
-from nnthermo.experiments.mechanics.settings import Settings
+from nnthermo.experiments.mechanics.settings import SHOWN, Settings
 from nnthermo.experiments.mechanics.statements import Runs
 from nnthermo.plotting import COOL, DARK, FAINT, INK, WARM
 

@@ -52,8 +52,9 @@ CAVEATS = (
     "its first correction in η is included in the plane.",
     "The linear prediction for all weights holds near the minimum. Flat directions have not come to rest by the end.",
     "Entropies of all weights are those of Gaussians with the measured covariance.",
-    "ħ² is measured along one direction by densities that are Gaussian at each time, smooth in time; the standard "
-    "error does not know the bias of that family, of which χ² tells.",
+    "ħ² is measured along one direction from the width of the ensemble, by Ermakov's equation: exact for densities "
+    "that are Gaussian in a steady harmonic force, and a misfit above 1.5 says that they are not.",
+    "Of arXiv:2111.00903 the abstract was read, and of arXiv:2008.01540 a published list of terms.",
     "What the Schrödinger equation would need of a network, a number of neurons, step or batch size that adjusts "
     "itself so that entropy production is stationary, is not part of stochastic gradient descent and was not trained.",
 )
@@ -127,7 +128,7 @@ def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
     return (
         "Section 11 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) and the first half of "
         "its sequel (arXiv:2111.00903) describe the weights of a learning network by a Fokker-Planck equation, and by "
-        "a Schrödinger equation where entropy production is stationary. Neither was measured there. Here "
+        "a Schrödinger equation where entropy production is stationary. Here "
         f"{settings['replicas']:,} networks of {results['parameters']} weights were trained side by side, "
         f"{'from one minimum' if seeds == 1 else f'from the minima of {seeds} seeds'}, on {settings['samples']:,} "
         "images, and compared with predictions in which no constant is fitted. " + tally_sentence(cards)

@@ -16,11 +16,8 @@ from nnthermo.experiments.folder import save_arrays
 from nnthermo.experiments.mechanics import gaussian, plane
 from nnthermo.experiments.mechanics.ensembles import gaussian_start, trained
 from nnthermo.experiments.mechanics.problem import Problem, make_problem
-from nnthermo.experiments.mechanics.settings import Settings
+from nnthermo.experiments.mechanics.settings import ARMS, SHOWN, Settings
 from nnthermo.experiments.processes import Report, alone
-
-SHOWN = (1, 10)
-"""Ranks of the two directions, counted from the sharpest, whose densities are shown."""
 
 CURVATURE_REPLICAS, NOISE_REPLICAS = 256, 32
 """Replicas over which the trace of the Hessian and the covariance of the gradients are averaged."""
@@ -63,8 +60,7 @@ def run(job: Job, report: Report | None = None) -> None:
 
 def _keys(job: Job) -> tuple[Array, Array]:
     """Of the start and of the batches."""
-    arms = ("plane", "weights", "planck")
-    both = jax.random.split(jax.random.fold_in(jax.random.key(job.seed), arms.index(job.arm)))
+    both = jax.random.split(jax.random.fold_in(jax.random.key(job.seed), ARMS.index(job.arm)))
     return both[0], both[1]
 
 
@@ -206,7 +202,7 @@ def noise(problem: Problem, q: Array, vectors: Array) -> Array:
 
 
 def run_planck(problem: Problem, job: Job, report: Report | None = None) -> dict[str, np.ndarray]:
-    """Slow SGD with several batch sizes and with momentum, seen along the sharpest direction; ħ² of each."""
+    """Slow SGD with several batch sizes and with momentum, seen along the sharpest direction."""
     settings = job.settings
     eta = settings.planck_learning_rate
     linear = gaussian.linearise(problem, eta, 1)
@@ -216,7 +212,7 @@ def run_planck(problem: Problem, job: Job, report: Report | None = None) -> dict
     sizes = settings.planck_batch_sizes
     kinds = [(size, 0.0) for size in sizes] + [(sizes[0], settings.momentum)]
     start_key, key = _keys(job)
-    samples, estimates = [], []
+    samples = []
     for k, (size, momentum) in enumerate(kinds):
         spread = settings.planck_spread * float(np.sqrt(unit / size / rate))
         ensemble = trained(
@@ -227,38 +223,28 @@ def run_planck(problem: Problem, job: Job, report: Report | None = None) -> dict
             look=partial(_along, centre, vector), state=job.folder / f"{job.name}-{k}.state.npz",
             report=_told(job, report, len(kinds) * int(steps[-1]), k * int(steps[-1])),
         )  # fmt: skip
-        q = ensemble["samples"].astype(float)
-        samples.append(q)
-        found, degree = planck_squared(q / q.std(), steps * rate, jax.random.key(k), settings)
-        scale = float(q.var() * rate) ** 2
-        estimates.append([scale * float(found.value), scale * float(found.error), float(found.misfit), float(degree)])
+        samples.append(ensemble["samples"])
     batch_sizes = np.asarray([size for size, _ in kinds])
     return {
         "steps": steps.astype(float),
-        "samples": np.stack(samples).astype(np.float32),
+        "samples": np.stack(samples),
         "batch_size": batch_sizes,
         "momentum": np.asarray([momentum for _, momentum in kinds]),
         "rate": np.asarray(rate),
         "diffusion": unit / batch_sizes,
-        "estimate": np.asarray(estimates),
     }
 
 
-def planck_squared(
-    samples: np.ndarray, times: np.ndarray, key: Array, settings: Settings
-) -> tuple[mechanics.SampledPlanck, int]:
-    """ħ² of an ensemble by Gaussians whose parameters are polynomials in time, of the least degree that fits them.
-
-    A fit is good where χ² a degree of freedom is at most one; without any, the last degree.
-    """
-    for degree in settings.planck_degrees:
-        estimate = partial(
-            mechanics.planck_squared_from_samples, jnp.asarray(samples), jnp.asarray(times), key=key, degree=2,
-            time_degree=degree,
-        )  # fmt: skip
-        if degree == settings.planck_degrees[-1] or float(estimate(resamples=2).misfit) <= 1:
-            break
-    return estimate(resamples=settings.resamples), degree
+def planck_estimates(run: dict[str, np.ndarray], settings: Settings) -> np.ndarray:
+    """(ħ/M)², its standard error and the misfit of each ensemble of a `run_planck`, (ensembles, 3); in float64."""
+    found = []
+    for k, samples in enumerate(run["samples"]):
+        q = jnp.asarray(samples, jnp.float64)
+        widths = mechanics.planck_squared_from_widths(
+            q, jnp.asarray(run["steps"], jnp.float64), key=jax.random.key(k), resamples=settings.resamples
+        )
+        found.append([float(widths.value), float(widths.error), float(widths.misfit)])
+    return np.asarray(found)
 
 
 def _along(centre: Array, vector: Array, q: Array) -> dict[str, Array]:
