@@ -6,7 +6,8 @@ networks trained apart, the first neurons of one network, and all its subsets.
 
 The states of a neuron have a volume, so log Z_N holds (N/2) log 2π in units nobody has fixed: other units shift μ by a
 constant. With `normalised` the states are weighed by the window of (5.8) as a density, exp(-x·x/2) / (2π)^{N/2}; then
-log Z without its mean term is -½ log det M, and a neuron connected to nothing always costs: ½ log(1 - βm + β).
+log Z without its mean term is -½ log det M, and a neuron connected to nothing changes it by -½ log(1 - βm + β), a
+cost for m < 1 only.
 
 Measured on small networks trained on digits (notebook on vortices and neurons): log Z_N is nearly a straight line in N.
 If the line goes on, Σ e^{βμN} Z_N converges for μ below its slope, with N fluctuating by as much as its mean.

@@ -87,17 +87,17 @@ def test_balance_along_a_run_and_the_term_the_papers_drop():
     @jax.jit
     def run():
         F = grid.evaluate(lambda q: (q[0] ** 2 - 1) ** 2)
-        A = mechanics.fokker_planck_generator(grid, F, diffusion=0.3)
+        A = mechanics.fokker_planck_generator(grid, F, gamma=1.0, diffusion=0.3)
         p0 = grid.normalise(grid.evaluate(lambda q: jnp.exp(-((q[0] - 0.4) ** 2) / 0.08)))
         times = jnp.array([0.0, 0.1 - dt, 0.1, 0.1 + dt])
         p = mechanics.fokker_planck_evolve(p0, A, times, steps=2).density
-        rest = mechanics.stationary_density(grid, F, diffusion=0.3)
+        rest = mechanics.stationary_density(grid, F, gamma=1.0, diffusion=0.3)
         two = jnp.stack([p[2], rest])
         return (
             jnp.stack([mechanics.shannon_entropy(p, grid), jax.vmap(lambda p: grid.integrate(p * F))(p)]),
-            mechanics.entropy_production(two, F, grid, diffusion=0.3),
-            mechanics.free_energy_production(two, F, grid, diffusion=0.3),
-            mechanics.free_energy_production(p[2], F, grid, diffusion=0.3, sign=1),
+            mechanics.entropy_production(two, F, grid, gamma=1.0, diffusion=0.3),
+            mechanics.free_energy_production(two, F, grid, gamma=1.0, diffusion=0.3),
+            mechanics.free_energy_production(p[2], F, grid, gamma=1.0, diffusion=0.3, sign=1),
         )
 
     (S, U), entropies, energies, uphill = run()
@@ -123,7 +123,7 @@ def test_off_diagonal_diffusion_produces_by_its_quadratic_form():
     def run():
         grid = Grid([-4.0, -3.2], [4.0, 3.2], 40)
         p = grid.normalise(grid.evaluate(lambda q: jnp.exp(-0.5 * q @ np.linalg.inv(S) @ q)))
-        return mechanics.entropy_production(p, jnp.zeros(grid.points), grid, diffusion=D)
+        return mechanics.entropy_production(p, jnp.zeros(grid.points), grid, gamma=1.0, diffusion=D)
 
     found = run()
     assert float(jnp.sum(found.stochastic_by_axis)) == pytest.approx(float(found.stochastic), rel=1e-14)
@@ -136,11 +136,11 @@ def test_empty_cells_and_leading_axes_and_float32():
     F, point = np.asarray(grid.axes[0]) ** 2, np.zeros(23)
     point[5] = 1 / grid.cell
     assert float(mechanics.shannon_entropy(point, grid)) == pytest.approx(np.log(float(grid.cell)), rel=1e-14)
-    rest = mechanics.stationary_density(grid, F, diffusion=0.1)
+    rest = mechanics.stationary_density(grid, F, gamma=1.0, diffusion=0.1)
     negative = np.array(rest)
     negative[3] = -1
     four = np.stack([np.full(23, 0.25), rest, negative, point])
-    rates = mechanics.entropy_production(four, F, grid, diffusion=0.1)
+    rates = mechanics.entropy_production(four, F, grid, gamma=1.0, diffusion=0.1)
     np.testing.assert_allclose(rates.stochastic[0], 0, atol=1e-15)  # flat
     np.testing.assert_allclose(rates.total[1], 0, atol=1e-12)
     assert rates.learning_by_axis.shape == (4, 1)
@@ -152,8 +152,8 @@ def test_empty_cells_and_leading_axes_and_float32():
         small = Grid(np.float32([-2.0]), np.float32([2.0]), 23)
         F = small.evaluate(lambda q: q[0] ** 2)
         narrow = small.normalise(jnp.exp(-60 * F))  # underflows at the walls
-        both = mechanics.entropy_production(jnp.stack([p, narrow]), F, small, diffusion=jnp.float32(0.1))
-        return both, mechanics.free_energy_production(p, F, small, diffusion=jnp.float32(0.1))
+        both = mechanics.entropy_production(jnp.stack([p, narrow]), F, small, gamma=1.0, diffusion=jnp.float32(0.1))
+        return both, mechanics.free_energy_production(p, F, small, gamma=1.0, diffusion=jnp.float32(0.1))
 
     both, energy = single(jnp.asarray(rest, jnp.float32))
     assert {v.dtype for v in [*both, *energy]} == {jnp.dtype("float32")}

@@ -102,7 +102,7 @@ def test_evolution_is_the_matrix_exponential_also_in_three_dimensions_with_walls
     grid = Grid([0.0, -1.0, -2.0], [2 * np.pi, 1.0, 2.0], (5, 4, 6), periodic=(True, False, False))
     x, y, z = np.moveaxis(np.asarray(grid.coordinates), -1, 0)
     F, whirl = np.cos(x) * y + z**2 / 2, np.stack([1 + z, z, -y], axis=-1)
-    A = mechanics.fokker_planck_generator(grid, F, diffusion=jnp.array([0.5, 0.1, 0.3]), drift=whirl)
+    A = mechanics.fokker_planck_generator(grid, F, gamma=1.0, diffusion=jnp.array([0.5, 0.1, 0.3]), drift=whirl)
     dense = np.asarray(A.matrix())
     np.testing.assert_allclose(dense.sum(0), 0, atol=1e-14)
     assert (dense - np.diag(np.diag(dense))).min() >= 0
@@ -126,7 +126,7 @@ def test_full_diffusion_matrices_give_the_closed_covariance():
     def run(n):
         grid = Grid([-4.0, -3.2], [4.0, 3.2], n)
         F = grid.evaluate(lambda q: 0.5 * q @ H @ q)
-        A = mechanics.fokker_planck_generator(grid, F, diffusion=D)
+        A = mechanics.fokker_planck_generator(grid, F, gamma=1.0, diffusion=D)
         p = mechanics.fokker_planck_evolve(gaussian(grid, 1.0, 0.3), A, jnp.array([0.0, 0.4]), steps=1).density[1]
         return *moments(grid, p), jnp.min(p)
 
@@ -197,13 +197,15 @@ def test_stationary_laws_where_nothing_is_constant():
 
 def test_signs_are_downhill_by_default_and_uphill_in_the_paper():
     F = F_WELL
-    down = mechanics.stationary_density(WELL, F, diffusion=0.2)
-    up = mechanics.stationary_density(WELL, F, diffusion=0.2, sign=1)
+    down = mechanics.stationary_density(WELL, F, gamma=1.0, diffusion=0.2)
+    up = mechanics.stationary_density(WELL, F, gamma=1.0, diffusion=0.2, sign=1)
     places = np.asarray(WELL.axes[0])
     assert abs(abs(places[np.argmax(down)]) - 1) < 0.04  # at a minimum of F, to a cell
     assert abs(places[np.argmax(up)]) > 2.4  # at a wall
-    np.testing.assert_allclose(down, mechanics.stationary_density(WELL, -F, diffusion=0.2, sign=1), rtol=1e-14)
-    A = mechanics.fokker_planck_generator(WELL, F, diffusion=0.2, sign=1)
+    np.testing.assert_allclose(
+        down, mechanics.stationary_density(WELL, -F, gamma=1.0, diffusion=0.2, sign=1), rtol=1e-14
+    )
+    A = mechanics.fokker_planck_generator(WELL, F, gamma=1.0, diffusion=0.2, sign=1)
     assert np.abs(A.apply(up)).max() < 1e-10
 
 
@@ -231,7 +233,7 @@ def test_float32_stays_float32_and_positive():
     @jax.jit
     def run(D):
         grid = Grid(np.float32([-2.0]), np.float32([2.0]), 30)
-        A = mechanics.fokker_planck_generator(grid, grid.evaluate(double_well), diffusion=D)
+        A = mechanics.fokker_planck_generator(grid, grid.evaluate(double_well), gamma=1.0, diffusion=D)
         p0 = jnp.zeros(30, jnp.float32).at[7].set(1 / grid.cell)
         density = mechanics.fokker_planck_evolve(p0, A, jnp.array([0.0, 0.1], jnp.float32), steps=1).density[1]
         return A.forward, density, A.stationary(), grid.integrate(density)
@@ -244,8 +246,8 @@ def test_float32_stays_float32_and_positive():
 
 def test_too_few_steps_are_told():
     F = F_WELL
-    A = mechanics.fokker_planck_generator(WELL, F, diffusion=0.3)
-    p0 = mechanics.stationary_density(WELL, F, diffusion=2.0)
+    A = mechanics.fokker_planck_generator(WELL, F, gamma=1.0, diffusion=0.3)
+    p0 = mechanics.stationary_density(WELL, F, gamma=1.0, diffusion=2.0)
     found = mechanics.fokker_planck_evolve(p0, A, jnp.array([0.0, 1.0]), steps=1)
     assert float(found.error[1]) == 2.0
     assert float(WELL.integrate(found.density[1])) == pytest.approx(1, abs=1e-12)  # late, but nothing is lost
@@ -275,11 +277,26 @@ def test_linear_moments_for_any_matrix_at_any_time():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda F: mechanics.fokker_planck_generator(WELL, F, diffusion=-0.1), "`diffusion` must not be negative"),
-        (lambda F: mechanics.fokker_planck_generator(WELL, F, diffusion=jnp.ones(5)), "`diffusion` must be a number"),
-        (lambda F: mechanics.fokker_planck_generator(WELL, F[1:], diffusion=0.1), "`free_energy` must have shape"),
-        (lambda F: mechanics.fokker_planck_generator(WELL, F, diffusion=np.nan), "`diffusion` must be finite"),
-        (lambda F: mechanics.stationary_density(WELL, F, diffusion=0.0), "`diffusion` must be positive"),
+        (
+            lambda F: mechanics.fokker_planck_generator(WELL, F, gamma=1.0, diffusion=-0.1),
+            "`diffusion` must not be negative",
+        ),
+        (
+            lambda F: mechanics.fokker_planck_generator(WELL, F, gamma=1.0, diffusion=jnp.ones(5)),
+            "`diffusion` must be a number",
+        ),
+        (
+            lambda F: mechanics.fokker_planck_generator(WELL, F[1:], gamma=1.0, diffusion=0.1),
+            "`free_energy` must have shape",
+        ),
+        (
+            lambda F: mechanics.fokker_planck_generator(WELL, F, gamma=1.0, diffusion=np.nan),
+            "`diffusion` must be finite",
+        ),
+        (
+            lambda F: mechanics.stationary_density(WELL, F, gamma=1.0, diffusion=0.0),
+            "`diffusion` must be positive",
+        ),
         (lambda _: mechanics.fokker_planck_generator(Grid([0.0] * 2, [1.0] * 2, 5), diffusion=np.triu(np.ones((2, 2)))),
          "`diffusion` must be symmetric"),
         (lambda _: mechanics.fokker_planck_generator(Grid([0.0] * 3, [1.0] * 3, 17), diffusion=1.0).matrix(),
@@ -292,7 +309,7 @@ def test_refuses_by_name(make, message):
 
 
 def test_refuses_times_and_traced_values_without_steps():
-    A = mechanics.fokker_planck_generator(WELL, F_WELL, diffusion=0.1)
+    A = mechanics.fokker_planck_generator(WELL, F_WELL, gamma=1.0, diffusion=0.1)
     p0 = np.ones(160)
     with pytest.raises(ValueError, match="`times` must not decrease"):
         mechanics.fokker_planck_evolve(p0, A, jnp.array([1.0, 0.0]))

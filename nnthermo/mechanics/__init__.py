@@ -100,6 +100,7 @@ from nnthermo.mechanics.ornstein_uhlenbeck import GaussianMoments as GaussianMom
 from nnthermo.mechanics.ornstein_uhlenbeck import ornstein_uhlenbeck_moments as ornstein_uhlenbeck_moments
 from nnthermo.mechanics.planck import PlanckEstimate as PlanckEstimate
 from nnthermo.mechanics.planck import estimate_planck_squared as estimate_planck_squared
+from nnthermo.mechanics.planck import time_derivative as time_derivative
 from nnthermo.mechanics.planck import velocity_from_densities as velocity_from_densities
 from nnthermo.mechanics.planck_samples import SampledPlanck as SampledPlanck
 from nnthermo.mechanics.planck_samples import planck_squared_from_samples as planck_squared_from_samples

@@ -33,6 +33,11 @@ def _numbers(diffusion: Any, gamma: Any, multiplier: Any) -> tuple[Array, Array,
     return tuple(jnp.broadcast_arrays(D, g, lam))  # type: ignore[return-value]
 
 
+def _not_zero(name: str, value: Any) -> None:
+    if is_concrete(value):
+        check(name, "not be 0", bool((np.asarray(value) != 0).all()), value)
+
+
 def stationary_entropy_production_action(
     p: Any,
     F: Any,
@@ -154,11 +159,12 @@ def effective_planck_squared(diffusion: Any, gamma: Any, multiplier: Any, *, kee
     Args:
         diffusion: D.
         gamma: γ > 0.
-        multiplier: λ, not 0.
+        multiplier: λ, not 0: refused, or NaN or infinite where traced.
         keep: "stochastic", "learning" or "all".
     """
     c = learning_coefficient(diffusion, gamma, multiplier, keep=keep)
     D, g, lam = _numbers(diffusion, gamma, multiplier)
+    _not_zero("multiplier", multiplier)
     return 4 * D / (g * lam) - (c / (g * lam)) ** 2
 
 
@@ -185,6 +191,7 @@ def _shift(F: Any, p: Any, diffusion: Any, gamma: Any, multiplier: Any, keep: Ke
     check("p", f"have shape {F.shape}, that of F", p.shape == F.shape, p.shape)
     c = learning_coefficient(diffusion, gamma, multiplier, keep=keep)
     _, g, lam = _numbers(diffusion, gamma, multiplier)
+    _not_zero("multiplier", multiplier)
     return _shifted(F, p, c, g, lam, sign)
 
 

@@ -23,21 +23,35 @@ from nnthermo.mechanics.grid import Grid
 
 
 def heat_pair(p: Any, F: Any, *, planck_squared: Scalar) -> tuple[Array, Array]:
-    """φ+ and φ- = √p exp(±F/h), h = √(-ħ²), of the shape of p and F; NaN unless ħ² < 0."""
+    """φ+ and φ- = √p exp(±F/h), h = √(-ħ²), of the shape of p and F; refused, or NaN where traced, unless ħ² < 0."""
     p = real_array("p", p)
     F = real_array("F", F).astype(p.dtype)
     check("F", f"have shape {p.shape}, that of p", F.shape == p.shape, F.shape)
-    h = jnp.sqrt(-jnp.asarray(planck_squared, p.dtype))
+    h = _action_unit(planck_squared, p.dtype)
     return jnp.sqrt(p) * jnp.exp(F / h), jnp.sqrt(p) * jnp.exp(-F / h)
 
 
-def density_and_phase(forward: Any, backward: Any, *, planck_squared: Scalar) -> tuple[Array, Array]:
-    """p = φ+ φ- and F = (h/2) log(φ+/φ-), the inverse of `heat_pair`; arguments φ+, φ- > 0, else NaN."""
-    up, down = real_array("forward", forward), real_array("backward", backward)
-    check("backward", f"have shape {up.shape}, that of `forward`", down.shape == up.shape, down.shape)
-    h = jnp.sqrt(-jnp.asarray(planck_squared, up.dtype))
+def density_and_phase(plus: Any, minus: Any, *, planck_squared: Scalar) -> tuple[Array, Array]:
+    """p = φ+ φ- and F = (h/2) log(φ+/φ-), the inverse of `heat_pair`.
+
+    Args:
+        plus: φ+ > 0, the function that runs backward in time.
+        minus: φ- > 0, the one that runs forward; of the shape of φ+.
+        planck_squared: ħ² = -h² < 0; NaN for F where it is traced and not negative.
+    """
+    up, down = real_array("plus", plus), real_array("minus", minus)
+    check("minus", f"have shape {up.shape}, that of `plus`", down.shape == up.shape, down.shape)
+    h = _action_unit(planck_squared, up.dtype)
+    down = down.astype(up.dtype)
     up, down = (jnp.where(f < 0, jnp.nan, f) for f in (up, down))
     return up * down, h / 2 * jnp.log(up / down)
+
+
+def _action_unit(planck_squared: Scalar, dtype: Any) -> Array:
+    """h = √(-ħ²)."""
+    positive("-planck_squared", -planck_squared)
+    h2 = jnp.asarray(planck_squared, dtype)
+    return jnp.sqrt(jnp.where(h2 < 0, -h2, jnp.nan))
 
 
 class SchrodingerBridge(NamedTuple):

@@ -80,13 +80,20 @@ def _turns(values: Array) -> Array:
     return jnp.where(jnp.all(jnp.abs(ratio) > 0), turns, jnp.nan)
 
 
-def wave_velocity(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar) -> Callable[[Array], Array]:
-    """The function u(places) = (ħ/M) Im(∇Ψ/Ψ), places (L, d) to (L, d), by the Fourier series of Ψ.
+def wave_velocity(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any = None) -> Callable[[Array], Array]:
+    """The function u(places) = (ħ/M) (Im(∇Ψ/Ψ) + 2πν/L), places (L, d) to (L, d), by the Fourier series of Ψ.
 
     Ψ is smooth where its velocity is not: near a vortex this is exact, and interpolating the velocity is hopeless.
+
+    Args:
+        psi: Ψ, (*points).
+        grid: rings, or hard walls.
+        hbar: ħ.
+        mass: M.
+        flux: ν through each ring, in quanta: the velocity is that of `probability_current`.
     """
     psi = to_complex(number_array("psi", psi))
-    real, odd = psi.real.dtype, walls(grid)
+    real, odd, shift = psi.real.dtype, walls(grid), flux_shift(flux, grid)
     slopes = [spectral_derivative(psi, grid, k, odd=odd) for k in range(grid.dimensions)]
 
     def velocity(places: Array) -> Array:
@@ -95,7 +102,10 @@ def wave_velocity(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar) -> Callab
         for k, slope in enumerate(slopes):  # the derivative along a wall-to-wall variable is even about its walls
             others = tuple(axis for axis in odd if axis != k)
             parts.append((spectral_interpolate(slope, grid, places, odd=others) / value).imag)
-        return jnp.asarray(hbar, real) / jnp.asarray(mass, real) * jnp.stack(parts, axis=-1)
+        turn = jnp.stack(parts, axis=-1)
+        if shift is not None:
+            turn = turn + shift.astype(real)[None]
+        return jnp.asarray(hbar, real) / jnp.asarray(mass, real) * turn
 
     return velocity
 
@@ -145,31 +155,32 @@ def _circulation(u: Array, loop: Array, mass: Scalar, grid: Grid | None) -> Arra
     return jnp.asarray(mass, u.dtype) * jnp.sum(u * tangent.astype(u.dtype)) / n
 
 
-def angular_momentum(psi: Any, grid: Grid, *, hbar: Scalar, center: Any = 0.0) -> Array:
+def angular_momentum(psi: Any, grid: Grid, *, hbar: Scalar, center: Any = 0.0, flux: Any = None) -> Array:
     """⟨(q - c) × (-iħ∇)⟩ / ∫|Ψ|²: L_z, (...), in two variables; the vector, (..., 3), in three.
 
-    Along rings Ψ must vanish at the ends of the box, where q jumps.
+    Along rings Ψ must vanish at the ends of the box, where q jumps. With flux it is the kinetic one, M∫(q - c) × J.
 
     Args:
         psi: Ψ, (..., *points).
         grid: of two or three variables.
         hbar: ħ.
         center: c, a number or (d,).
+        flux: ν through each ring, in quanta: ∇ becomes ∇ + 2πiν/L.
     """
     psi = to_complex(number_array("psi", psi))
     grid.check("psi", psi)
     d = grid.dimensions
     check("grid", "have two or three variables", d in (2, 3), d)
-    return _turning(psi, grid, hbar, jnp.broadcast_to(real_array("center", center), (d,)))
+    return _turning(psi, grid, hbar, jnp.broadcast_to(real_array("center", center), (d,)), flux_shift(flux, grid))
 
 
 @partial(jax.jit, inline=True)
-def _turning(psi: Array, grid: Grid, hbar: Scalar, center: Array) -> Array:
+def _turning(psi: Array, grid: Grid, hbar: Scalar, center: Array, shift: Array | None) -> Array:
     d, real = grid.dimensions, psi.real.dtype
     c = center.astype(grid.lower.dtype)
     away = (grid.coordinates - c.reshape((1,) * d + (d,))).astype(real)
     away = jnp.broadcast_to(away, (*psi.shape, d))
-    P = probability_current(psi, grid, hbar=hbar, mass=1.0)
+    P = _current(psi, grid, hbar, 1.0, shift)
     weight = grid.integrate(jnp.abs(psi) ** 2)
 
     def about(a: int, b: int) -> Array:

@@ -27,8 +27,7 @@ class EntropyProduction(NamedTuple):
 
     Attributes:
         stochastic: D ∫ |∇p|²/p ≥ 0, by diffusion, shape (*leading).
-        learning: ∫ p ∇·b by the drift b = sign·γ∇F, less what leaves through walls that is, negative where learning
-            destroys entropy.
+        learning: ∫ p ∇·b - ∮ p b·n by the drift b = sign·γ∇F, negative where learning destroys entropy.
         total: their sum, dS/dt.
         stochastic_by_axis: shape (*leading, d); what flows along a diagonal counts half for each of its axes.
         learning_by_axis: shape (*leading, d).
@@ -47,7 +46,8 @@ class FreeEnergyProduction(NamedTuple):
     Attributes:
         explicit: ⟨∂F/∂t⟩, kept by the papers.
         drift: ⟨b·∇F⟩, which is sign·γ⟨|∇F|²⟩ without a further drift; kept by the papers.
-        diffusive: ⟨D ∇²F⟩, dropped by the papers.
+        diffusive: ⟨∇·(D∇F)⟩ for Fick, ⟨D_kl ∂_k∂_l F⟩ in the Itô sense, both ⟨D ∇²F⟩ for one constant D; dropped by the
+            papers.
         kept: explicit + drift.
         total: all three, d⟨F⟩/dt.
     """
@@ -77,7 +77,7 @@ def entropy_production(
     free_energy: Any,
     grid: Grid,
     *,
-    gamma: Any = 1.0,
+    gamma: Any = None,
     diffusion: Any,
     sign: float = -1,
     drift: Any = None,
@@ -139,7 +139,7 @@ def free_energy_production(
     free_energy: Any,
     grid: Grid,
     *,
-    gamma: Any = 1.0,
+    gamma: Any,
     diffusion: Any,
     sign: float = -1,
     drift: Any = None,
@@ -149,8 +149,9 @@ def free_energy_production(
     """d⟨F⟩/dt = ⟨∂F/∂t + sign·γ|∇F|² + D∇²F⟩ and its three terms; they add up to the discrete flow's to rounding.
 
     Exact along Fokker-Planck (own derivation). arXiv:2008.01540 keeps the first two (items 3 and 4 of its list); the
-    third is as large as the others near the stationary law, where -γ⟨|∇F|²⟩ + D⟨∇²F⟩ = 0. Between walls D⟨∇²F⟩ is less
-    the surface term D∮ p ∇F·n.
+    third is as large as the others near the stationary law, where -γ⟨|∇F|²⟩ + D⟨∇²F⟩ = 0. Where D depends on q it is
+    ⟨∇·(D∇F)⟩ for Fick, and ⟨D_kl ∂_k∂_l F⟩ with `ito`: the drift's is ⟨b·∇F⟩ in both. Between walls it is less the
+    surface term ∮ p n·D∇F. What upwind differences diffuse counts as diffusive.
 
     Args:
         p: density, shape (*leading, *points).
@@ -165,29 +166,40 @@ def free_energy_production(
     """
     arguments = {"gamma": gamma, "diffusion": diffusion, "sign": sign, "drift": drift, "ito": ito}
     generator = fokker_planck_generator(grid, free_energy, **arguments)
+    still = fokker_planck_generator(grid, free_energy, **{**arguments, "diffusion": 0.0, "ito": False})
     p, F = real_array("p", p), real_array("free_energy", free_energy, shape=grid.points)
     grid.check("p", p)
     change = None if rate_of_change is None else real_array("rate_of_change", rate_of_change, shape=grid.points)
-    return _energy_balance(p, F, change, generator)
+    return _energy_balance(p, F, change, generator, still)
 
 
 @jax.jit
-def _energy_balance(p: Array, F: Array, change: Array | None, generator: Generator) -> FreeEnergyProduction:
+def _energy_balance(
+    p: Array, F: Array, change: Array | None, generator: Generator, still: Generator
+) -> FreeEnergyProduction:
+    """`still` is the generator without diffusion, whose u - w is the drift without the ∂D of a convention."""
     grid = generator.grid
     F = F.astype(p.dtype)
-    u, w = generator.per_face(generator.forward, p), generator.per_face(generator.backward, p)
-    a, b = generator.left(p), generator.right(p)
-    climb = generator.per_face(generator.right(F) - generator.left(F), p)
-    axes = tuple(range(-grid.dimensions - 1, 0))
-    cell = grid.cell.astype(p.dtype)
-    by_drift = cell * jnp.sum(0.5 * (u - w) * (a + b) * climb, axis=axes)
-    by_noise = cell * jnp.sum(0.5 * (u + w) * (a - b) * climb, axis=axes)
+    by_drift, _ = _climbed(p, F, still)
+    biased, spread = _climbed(p, F, generator)
+    by_noise = spread + (biased - by_drift)
     explicit = jnp.zeros_like(by_drift)
     if change is not None:
         rate = change.astype(p.dtype)
         explicit = grid.integrate(p * rate.reshape((1,) * (p.ndim - rate.ndim) + rate.shape))
     kept = explicit + by_drift
     return FreeEnergyProduction(explicit, by_drift, by_noise, kept, kept + by_noise)
+
+
+def _climbed(p: Array, F: Array, generator: Generator) -> tuple[Array, Array]:
+    """Free energy climbed a time by the difference u - w of the rates, and by their sum: shapes (*leading)."""
+    u, w = generator.per_face(generator.forward, p), generator.per_face(generator.backward, p)
+    a, b = generator.left(p), generator.right(p)
+    climb = generator.per_face(generator.right(F) - generator.left(F), p)
+    axes = tuple(range(-generator.grid.dimensions - 1, 0))
+    cell = generator.grid.cell.astype(p.dtype)
+    differences, sums = 0.5 * (u - w) * (a + b) * climb, 0.5 * (u + w) * (a - b) * climb
+    return cell * jnp.sum(differences, axis=axes), cell * jnp.sum(sums, axis=axes)
 
 
 def _by_axis(values: Array, generator: Generator) -> Array:

@@ -120,7 +120,7 @@ def _beyond(mean: Array) -> Array:
     return jnp.where(ratio == 1, 1, jnp.minimum(term / (1 - ratio), 1))
 
 
-def stationary_density(grid: Grid, free_energy: Any, *, gamma: Any = 1.0, diffusion: Any, sign: float = -1) -> Array:
+def stationary_density(grid: Grid, free_energy: Any, *, gamma: Any, diffusion: Any, sign: float = -1) -> Array:
     """exp(sign·γF/D) over its integral on the grid: the law that drift and diffusion leave as it is.
 
     For one number D; other diffusions: `Generator.stationary`. Own derivation, a standard result; the paper's sign

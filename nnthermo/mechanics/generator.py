@@ -162,7 +162,7 @@ def fokker_planck_generator(
     grid: Grid,
     free_energy: Any = None,
     *,
-    gamma: Any = 1.0,
+    gamma: Any = None,
     diffusion: Any,
     sign: float = -1,
     drift: Any = None,
@@ -192,7 +192,7 @@ def fokker_planck_generator(
     Args:
         grid: one to three variables. Walls reflect: nothing passes. On rings F must close as well.
         free_energy: F at the points, shape (*points); None for none.
-        gamma: learning rate γ of the drift, shape ().
+        gamma: learning rate γ of the drift, shape (); to be given with `free_energy`, without it of no use.
         diffusion: D ≥ 0 in (units of q)²/time: a number, (*points), one per axis (d,) or (*points, d), or symmetric
             matrices (d, d) or (*points, d, d).
         sign: +1 up the free energy, -1 down.
@@ -203,13 +203,15 @@ def fokker_planck_generator(
         A `Generator`; traced values of D that allow no non-negative rates give NaN.
 
     Raises:
-        ValueError: wrong shapes, D negative, not symmetric, or too skew for the spacing in three dimensions.
+        ValueError: `free_energy` without `gamma`; wrong shapes; D negative, not symmetric, or too skew for the
+            spacing in three dimensions.
     """
     d, dtypes = grid.dimensions, [grid.lower.dtype]
     F = None if free_energy is None else real_array("free_energy", free_energy, shape=grid.points)
     b = None if drift is None else real_array("drift", drift, shape=(*grid.points, d))
     dtypes += [v.dtype for v in (F, b) if v is not None]
-    gamma = real_array("gamma", gamma, shape=())
+    check("gamma", "be given with `free_energy`: the drift is sign·γ∇F", F is None or gamma is not None, gamma)
+    gamma = real_array("gamma", 0.0 if gamma is None else gamma, shape=())
     finite("gamma", gamma)
     D = real_array("diffusion", diffusion)
     finite("diffusion", D)

@@ -27,7 +27,7 @@ from nnthermo.mechanics.grid import Grid
 
 
 def quantum_potential(p: Any, grid: Grid, *, planck_squared: Scalar, mass: Scalar) -> Array:
-    """Q = -(ħ²/2M) ∇²√p / √p, (..., *points), in units of the loss.
+    """Q = -(ħ²/2M) ∇²√p / √p, (..., *points), like V in units of F over time: F is an action, ħ in its units.
 
     Near zeros of p the quotient is one of rounding errors, or infinite.
 

@@ -37,10 +37,12 @@ def gradient_noise(per_sample_gradients: Any) -> GradientNoise:
     """The noise of per-sample gradients, at the cost of the smaller of their two Gram matrices.
 
     Args:
-        per_sample_gradients: (n, K), n samples, K trainable variables; the covariance is divided by n.
+        per_sample_gradients: (n, K), n ≥ 2 samples, K trainable variables; the covariance is divided by n. Samples that
+            are all alike have no noise: `directions` is NaN.
     """
     g = real_array("per_sample_gradients", per_sample_gradients, ndim=2)
-    check("per_sample_gradients", "have samples and variables", min(g.shape) > 0, f"shape {g.shape}")
+    fair = g.shape[0] >= 2 and g.shape[1] >= 1
+    check("per_sample_gradients", "have two samples or more, and variables", fair, f"shape {g.shape}")
     g = g - jnp.mean(g, axis=0, keepdims=True)
     n, K = g.shape
     gram = jnp.matmul(g, g.T, precision=Precision.HIGHEST) if n < K else jnp.matmul(g.T, g, precision=Precision.HIGHEST)
@@ -96,6 +98,7 @@ def matched_learning_rate(gradient_covariance: Any, batch_size: Scalar, multipli
     C, anisotropy = _isotropic(gradient_covariance)
     B, lam = _positive(C, batch_size=batch_size, multiplier=multiplier)
     hbar = abs(real_array("mu", mu).astype(C.dtype)) / (2 * math.pi)
+    positive("|mu|", hbar)
     return Matched(lam * B * hbar**2 / (2 * C), hbar, anisotropy)
 
 

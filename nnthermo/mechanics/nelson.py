@@ -2,8 +2,9 @@
 
     dq = (ħ/M) (Re + Im) ∇log Ψ dt + √(ħ/M) dW.
 
-The imaginary part is the velocity of the fluid, the real part is (ħ/2M) ∇log p: a rule of learning that feels its own
-score. That is from a public source, the one named; nothing says that an actual rule of learning does so.
+The drift is that of a given Ψ: the imaginary part is the velocity of its fluid, the real part is (ħ/2M) ∇log|Ψ|², a
+rule of learning that feels |Ψ|². That is from a public source, the one named; nothing says that an actual rule of
+learning does so.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, integer, is_concrete, positive, real_array
+from nnthermo._checks import check, finite, integer, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import number_array, spectral_gradient, to_complex
 from nnthermo.mechanics.grid import Grid
@@ -50,18 +51,24 @@ def nelson_drift_on_grid(psi: Any, times: Any, grid: Grid, *, hbar: Scalar, mass
 
     Args:
         psi: Ψ, (T, *points).
-        times: (T,), evenly spaced, T at least 2.
+        times: (T,), increasing, or decreasing for a run backwards, T at least 2; even steps are not needed. Before the
+            first and after the last the nearest record holds. Traced times out of order give NaN.
         grid: rings, or hard walls.
         hbar: ħ.
         mass: M.
+
+    Raises:
+        ValueError: wrong shapes, or times that neither increase nor decrease throughout.
     """
     psi, t = to_complex(number_array("psi", psi)), real_array("times", times, ndim=1)
     check("psi", f"have shape {(len(t), *grid.points)}", psi.shape == (len(t), *grid.points), psi.shape)
     check("times", "be at least 2", len(t) >= 2, len(t))
+    ahead = jnp.where(t[-1] > t[0], 1, -1).astype(t.dtype) * t
+    ordered = jnp.all(jnp.diff(ahead) > 0)
     if is_concrete(t):
-        step = np.diff(np.asarray(t))
-        even = (step > 0).all() & (np.abs(step - step[0]) <= 1e-3 * step[0]).all()
-        check("times", "increase in even steps", bool(even), t)
+        finite("times", t)
+        check("times", "increase, or decrease, throughout", bool(ordered), t)
+    numbers = jnp.where(ordered, jnp.arange(len(t), dtype=t.dtype), jnp.nan)
     positive("hbar", hbar)
     positive("mass", mass)
     slope = spectral_gradient(psi, grid, odd=walls(grid))
@@ -84,7 +91,8 @@ def nelson_drift_on_grid(psi: Any, times: Any, grid: Grid, *, hbar: Scalar, mass
         return total
 
     def drift(q: Array, now: Array) -> Array:
-        when = jnp.clip((now - t[0]) / (t[1] - t[0]), 0, len(t) - 1)
+        now = jnp.asarray(now).astype(t.dtype)
+        when = jnp.interp(jnp.where(t[-1] > t[0], now, -now), ahead, numbers)
         index = jnp.concatenate([when[None].astype(h.dtype), (q.astype(h.dtype) - origin) / h])
         ratio = sample(slope, index) / sample(psi, index)[None]
         scale = jnp.asarray(hbar, q.dtype) / jnp.asarray(mass, q.dtype)

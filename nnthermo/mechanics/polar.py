@@ -22,30 +22,36 @@ from nnthermo.mechanics.fourier import (
     to_complex,
 )
 from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.schrodinger import flux_shift
 
 
-def madelung_from_wavefunction(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar) -> tuple[Array, Array]:
-    """Density p = |Ψ|² (..., *points) and velocity u = (ħ/M) Im(∇Ψ/Ψ) (..., *points, d).
+def madelung_from_wavefunction(
+    psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any = None
+) -> tuple[Array, Array]:
+    """Density p = |Ψ|² (..., *points) and velocity u = (ħ/M) (Im(∇Ψ/Ψ) + 2πν/L) (..., *points, d): J = p u.
 
-    The mean of u along a ring is the winding. At a zero of Ψ the velocity is infinite or NaN.
+    The mean of u along a ring is 2πħ/(ML) times the winding and the flux: Ψ with flux ν is a fluid of ν more windings.
+    At a zero of Ψ the velocity is infinite or NaN.
 
     Args:
         psi: Ψ, (..., *points), complex.
         grid: rings; walls only where Ψ is even about them (as wave functions between hard walls are not).
         hbar: ħ.
         mass: M.
+        flux: ν through each ring, in quanta, as for `schrodinger_evolve`.
     """
     psi = to_complex(number_array("psi", psi))
     grid.check("psi", psi)
-    return _fluid(psi, grid, hbar, mass)
+    return _fluid(psi, grid, hbar, mass, flux_shift(flux, grid))
 
 
 @partial(jax.jit, inline=True)
-def _fluid(psi: Array, grid: Grid, hbar: Scalar, mass: Scalar) -> tuple[Array, Array]:
+def _fluid(psi: Array, grid: Grid, hbar: Scalar, mass: Scalar, shift: Array | None) -> tuple[Array, Array]:
     real = psi.real.dtype
-    slope = spectral_gradient(psi, grid) / psi[..., None]
-    scale = jnp.asarray(hbar, real) / jnp.asarray(mass, real)
-    return jnp.abs(psi) ** 2, scale * slope.imag
+    turn = (spectral_gradient(psi, grid) / psi[..., None]).imag
+    if shift is not None:
+        turn = turn + shift.astype(real).reshape((1,) * psi.ndim + shift.shape)
+    return jnp.abs(psi) ** 2, jnp.asarray(hbar, real) / jnp.asarray(mass, real) * turn
 
 
 class PolarForm(NamedTuple):
@@ -65,7 +71,7 @@ class PolarForm(NamedTuple):
 
 
 def wavefunction_from_madelung(p: Any, velocity: Any, grid: Grid, *, hbar: Scalar, mass: Scalar) -> PolarForm:
-    """Ψ = √p exp(iF/ħ) of a density and a velocity u = ∇F/M; the way back is `madelung_from_wavefunction`.
+    """Ψ = √p exp(iF/ħ) of a density and a velocity u = ∇F/M, without flux; back by `madelung_from_wavefunction`.
 
     F is the mean of u along each ring times the coordinate, and the solution of M∇·u = ∇²F for the rest.
 

@@ -1,8 +1,7 @@
 """The Schrödinger equation iħ ∂Ψ/∂t = -(ħ²/2M) ∇²Ψ + V Ψ, split into kinetic and potential steps.
 
 The equation of arXiv:2012.05082 (recalled; M = 1/(2γ) re-derived), for wave functions Ψ = √p exp(iF/ħ) of the trainable
-variables. The form (11.9) of arXiv:2004.09280, -i ∂Ψ/∂t = (D_seed/2) ∇²Ψ, is this one with ħ/M = D_seed = 2D, V = 0 and
-Ψ in place of its complex conjugate.
+variables. The form (11.9) of arXiv:2004.09280, -i ∂Ψ/∂t = (D_seed/2) ∇²Ψ, is this one with ħ/M = D_seed = 2D and V = 0.
 """
 
 from collections.abc import Callable
