@@ -90,6 +90,7 @@ def velocity_from_densities(densities: Any, times: Any, grid: Grid, *, iteration
     check("densities", "have one time axis before those of the grid", p.ndim == grid.dimensions + 1, p.shape)
     t = real_array("times", times, ndim=1)
     check("times", "be at least 3, one for each of `densities`", len(t) >= 3 and p.shape[:1] == t.shape, t.shape)
+    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
     return _velocity(p, t, grid, iterations)
 
 

@@ -61,8 +61,8 @@ def planck_squared_from_samples(
     +ħ². `degree` 2 is a Gaussian at each time, 4 knows skewness and two maxima. Scan both degrees: raise them until
     `misfit` is at most 1 and the value stays, and no further, because the error grows with them. A family too small in
     time is biased by more than its error, and `misfit` does not always tell: an Ornstein-Uhlenbeck ensemble that
-    starts 0.4 widths narrow gives 0.4, 0.7, 0.85 and 0.95 of its -4D² at degrees 5 to 8, and a positive value at 3. Gaussian
-    ensembles are for `planck_squared_from_widths`, which has no such bias.
+    starts 0.4 widths narrow gives 0.4, 0.7, 0.85 and 0.95 of its -4D² at degrees 5 to 8, and a positive value at 3.
+    Gaussian ensembles are for `planck_squared_from_widths`, which has no such bias.
 
     Args:
         samples: q, (T, R): replica r is one column, the same at all times; T above `time_degree`, R at least 10.
