@@ -1,12 +1,29 @@
 """Entropic mechanics: trainable variables that drift and diffuse, as Fokker-Planck, Madelung and Schrödinger dynamics.
 
 Section 11 of arXiv:2004.09280 and the first half of V. Vanchurin, *Towards a theory of quantum gravity from neural
-networks*, arXiv:2111.00903, which builds on arXiv:2008.01540 and arXiv:2012.05082. Everything here takes functions or
-arrays of the trainable variables q, a free energy F(q), a potential V(q), and knows nothing of networks.
+networks*, arXiv:2111.00903, which builds on arXiv:2008.01540 and arXiv:2012.05082. Of arXiv:2111.00903 the abstract and
+the list of its sections were read, not the body: formulas for it are recalled or own derivations, each docstring says
+which. Everything here takes functions or arrays of the trainable variables q, a free energy F(q), a potential V(q), and
+knows nothing of networks.
 
 Symbols: q trainable variables, γ (`gamma`) the learning rate of the drift, D (`diffusion`) with ∂p/∂t = D ∇²p, twice
 smaller than the D of (11.5); λ (`multiplier`) the multiplier of free-energy production; ħ² (`planck_squared`), of
 either sign. Entropies are in nats, time in steps of learning unless said otherwise.
+
+Conventions:
+
+    ==================  ===============================================================================================
+    grid                first where the grid is what is built on (`fokker_planck_generator`, `stationary_density`, wave
+                        packets); after the arrays on it elsewhere
+    order               (p, F, grid, times) and (psi, potential, grid): where times say when arrays were recorded they
+                        follow the grid, except (psi, times, grid) and (densities, velocities, times, grid) of
+                        `nelson_drift_on_grid`, `velocity_from_densities` and `estimate_planck_squared`
+    axes                (time or replicas, points, vector components)
+    sign                drift = sign·γ∇F, -1 by default: descent. The action, its ħ² and its fluid have the paper's +1
+    D or ħ/M            D of Fokker-Planck: √(2D) dW. Nelson and the bridge: √(ħ/M) dW, which is D = ħ/2M
+    drift b(q)          `langevin_ensemble`, `modified_drift`; as an array (points, d), `fokker_planck_generator`
+    drift b(q, t)       `nelson_drift`, `nelson_drift_on_grid`, `nelson_ensemble`
+    ==================  ===============================================================================================
 """
 
 from nnthermo.mechanics.action import ActionGradient as ActionGradient
