@@ -172,7 +172,7 @@ def test_log_eigenvalue_laplacian_does_not_overflow_and_has_a_gradient_at_zero()
     assert np.isnan(jax.jit(nt.log_eigenvalue_laplacian)(beyond, 1.7, m=10.0))
 
 
-DEPTHS = [(3, 2), (2, 3, 2), (2, 2, 3, 2), (2,) * 5, (2, 3) * 3, (3, 1, 2, 2, 1, 3, 2), (2,) * 8]
+DEPTHS = [(3, 2), (2, 2, 3, 2), (2, 3) * 3, (3, 1, 2, 2, 1, 3, 2), (2,) * 8]
 """Two to eight layers; the first has one layer of weights, and six and more of one width share a `scan`."""
 
 

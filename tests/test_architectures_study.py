@@ -39,8 +39,8 @@ def an_architecture(shape: str, depth: int, skip: str, activation: str) -> Archi
 CASES = [
     an_architecture(shape, depth, skip, activation)
     for shape, depth, skip, activation in (
-        ("even", 1, "none", "tanh"), ("even", 1, "all", "tanh"), ("narrowing", 2, "none", "relu"),
-        ("belly", 3, "hidden", "tanh"), ("waist", 3, "all", "sigmoid"), ("widening", 4, "none", "sigmoid"),
+        ("even", 1, "all", "tanh"), ("narrowing", 2, "none", "relu"), ("belly", 3, "hidden", "tanh"),
+        ("widening", 4, "none", "sigmoid"),
     )
 ]  # fmt: skip
 
