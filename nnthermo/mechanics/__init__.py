@@ -49,6 +49,10 @@ from nnthermo.mechanics.diffusion import modified_diffusion_matrix as modified_d
 from nnthermo.mechanics.diffusion import modified_drift as modified_drift
 from nnthermo.mechanics.diffusion import modified_loss as modified_loss
 from nnthermo.mechanics.diffusion import sgd_diffusion_matrix as sgd_diffusion_matrix
+from nnthermo.mechanics.duality import Duality as Duality
+from nnthermo.mechanics.duality import DualityDefects as DualityDefects
+from nnthermo.mechanics.duality import duality_defects as duality_defects
+from nnthermo.mechanics.duality import duality_report as duality_report
 from nnthermo.mechanics.eigenstates import Eigenstates as Eigenstates
 from nnthermo.mechanics.eigenstates import schrodinger_eigenstates as schrodinger_eigenstates
 from nnthermo.mechanics.entropy_production import EntropyProduction as EntropyProduction
