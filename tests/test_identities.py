@@ -1138,7 +1138,7 @@ ORDINARY = (
     "½ lost in log det",
     "work of the wrong sign",
 )
-"""Errors that `-m 'not exhaustive'` plants, too: each makes JAX trace anew."""
+"""Errors that are planted always, and not only by `-m exhaustive`: each makes JAX trace anew."""
 
 
 @pytest.mark.exhaustive

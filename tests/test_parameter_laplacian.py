@@ -17,7 +17,7 @@ SHAPES = [
     (4, 2, 3),
     (2, 3, 2, 2),
     (2, 2, 3, 2, 2, 2),
-    (2, 2, 2, 3, 2, 2, 2, 2),
+    pytest.param((2, 2, 2, 3, 2, 2, 2, 2), marks=pytest.mark.exhaustive),
 ]
 """Two, three, four, six and eight layers; six of one width in a row are `test_many_layers_of_one_width`."""
 

@@ -22,6 +22,10 @@ FREE = {
     "fixed rows in front": "11111 1000 011 10",
     "outputs": "00000 0000 000 11",
 }
+PATTERNS = [
+    *("hidden", "all", "clamped inputs", "parts"),
+    *(pytest.param(p, marks=pytest.mark.exhaustive) for p in ("a layer held", "fixed rows in front", "outputs")),
+]
 
 
 def masks(pattern):
@@ -62,7 +66,7 @@ def dense_weighted(net, x, beta, m, weights, free):
 DENSE = compiled(dense_weighted)
 
 
-@pytest.mark.parametrize("pattern", FREE)
+@pytest.mark.parametrize("pattern", PATTERNS)
 @given(
     seed=st.integers(0, 10**6),
     log_beta=st.floats(-3, 3),
@@ -94,7 +98,7 @@ def test_values_and_gradients_equal_dense(pattern, seed, log_beta, share, scale,
         np.testing.assert_allclose(x1, y1, rtol=0, atol=rounding * size)
 
 
-@pytest.mark.parametrize("pattern", FREE)
+@pytest.mark.parametrize("pattern", PATTERNS)
 def test_products_spectrum_and_dense_form(pattern):
     net, free = network(3, SIZES), masks(pattern)
     x = net.propagate(draw_inputs(1, 5))
