@@ -36,7 +36,7 @@ def read_idx(path: str | os.PathLike[str], *, ndim: int) -> np.ndarray:
     except EOFError as error:
         raise ValueError(f"`{name}` must be a whole gzip file, but got one that is cut short") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"`{name}` must be an undamaged gzip file, but got: {error}") from error
+        raise ValueError(f"`{name}` must be an undamaged gzip file, but got a damaged one: {error}") from error
 
     header = 4 + 4 * ndim
     check(name, f"hold a header of {header} bytes", len(content) >= header, f"{len(content)} bytes in all")
