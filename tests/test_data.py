@@ -427,7 +427,7 @@ def test_idx_with_any_changed_byte_is_refused_or_read_alike(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"not gzip", r"must be an undamaged gzip file, but got: Not a gzipped file"),
+        (b"not gzip", r"must be an undamaged gzip file, but got a damaged one: Not a gzipped file"),
         (gzip.compress(b"\0\0\x08"), r"must hold a header of 16 bytes, but got 3 bytes in all"),
         (gzip.compress(b"\0\0\x08\x01" + bytes(12)), r"must begin with the magic number 00000803, but got 00000801"),
         (gzip.compress(b"\0\0\x0d\x03" + bytes(12)), r"must begin with the magic number 00000803, but got 00000d03"),
