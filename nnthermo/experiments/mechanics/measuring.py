@@ -1,4 +1,4 @@
-"""Numbers from the ensembles: distances of densities, what sampling alone would make of them, entropies."""
+"""Numbers from the ensembles: distances of densities, what sampling alone would make of them."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -108,18 +108,6 @@ def _boxes(p: np.ndarray, lines: tuple[np.ndarray, np.ndarray], edges: tuple[np.
     along = np.stack([np.interp(edges[1], lines[1], row) for row in whole])
     both = np.stack([np.interp(edges[0], lines[0], column) for column in along.T], axis=1)
     return np.diff(np.diff(both, axis=0), axis=1)
-
-
-def sampled_entropy(run: Run, record: int) -> tuple[float, float]:
-    """Entropy of the counts in boxes, without the bias of counting (Miller), and that of the prediction there; nats."""
-    predicted, found, _ = coarse(run, record)
-    bias = (np.count_nonzero(found) - 1) / (2 * run["samples"].shape[1])
-    return float(_entropy(found) + bias), float(_entropy(predicted))
-
-
-def _entropy(p: np.ndarray) -> float:
-    inside = p[p > 0]
-    return float(-(inside * np.log(inside)).sum())
 
 
 def kolmogorov(samples: np.ndarray, variance: float) -> float:

@@ -172,7 +172,6 @@ def run_weights(problem: Problem, job: Job, report: Report | None = None) -> dic
     for name, (values, samples) in kinds.items():
         balance = gaussian.balance(values, linear, samples)
         found |= {f"{name}_{field}": value for field, value in balance._asdict().items()}
-        found[f"{name}_shown"] = values[:, shown][:, :, shown]
         found[f"{name}_variance"] = np.diagonal(values, axis1=1, axis2=2)
     found["measured_learning"] = destroyed
     found["measured_production"] = gaussian.production(covariances, noises, settings.replicas)
