@@ -1,0 +1,101 @@
+"""Inverse, determinant and signature of a small symmetric matrix g_ab, for any signature."""
+
+import jax.numpy as jnp
+
+from nnthermo._checks import check, finite, is_concrete, real_array, refuse
+from nnthermo._typing import Array
+
+
+def inverse_and_determinant(metric: Array) -> tuple[Array, Array]:
+    """g^ab and det g of one g_ab (n, n).
+
+    Up to n = 4 by minors: no pivots, which metrics with null coordinates lack on the diagonal, no LAPACK call, and an
+    error that does not depend on the units of single coordinates. Beyond by LU.
+
+    Returns:
+        g^ab (n, n), symmetric, and det g (). A singular g gives NaN or infinity.
+    """
+    g = real_array("metric", metric, ndim=2)
+    n = g.shape[0]
+    check("metric", "be square", g.shape == (n, n) and n > 0, f"shape {g.shape}")
+    if n > 4:
+        inverse = jnp.linalg.inv(g)
+        return (inverse + inverse.T) / 2, jnp.linalg.det(g)
+    adjugate = {1: _adjugate_1, 2: _adjugate_2, 3: _adjugate_3, 4: _adjugate_4}[n]
+    upper = adjugate([[g[min(i, j), max(i, j)] for j in range(n)] for i in range(n)])
+    determinant = sum(g[0, j] * upper[0, j] for j in range(n))
+    flat = jnp.stack([upper[min(i, j), max(i, j)] for i in range(n) for j in range(n)])
+    return flat.reshape(n, n) / determinant, jnp.asarray(determinant)
+
+
+def _adjugate_1(_: list[list[Array]]) -> dict[tuple[int, int], Array]:
+    return {(0, 0): jnp.ones_like(_[0][0])}
+
+
+def _adjugate_2(g: list[list[Array]]) -> dict[tuple[int, int], Array]:
+    return {(0, 0): g[1][1], (0, 1): -g[0][1], (1, 1): g[0][0]}
+
+
+def _adjugate_3(g: list[list[Array]]) -> dict[tuple[int, int], Array]:
+    return {(i, j): _cofactor(g, i, j) for i in range(3) for j in range(i, 3)}
+
+
+def _cofactor(g: list[list[Array]], i: int, j: int) -> Array:
+    rows, columns = [k for k in range(3) if k != i], [k for k in range(3) if k != j]
+    (a, b), (c, d) = ([g[r][k] for k in columns] for r in rows)
+    return (-1) ** (i + j) * (a * d - b * c)
+
+
+def _adjugate_4(g: list[list[Array]]) -> dict[tuple[int, int], Array]:
+    pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    above = {(p, q): g[0][p] * g[1][q] - g[0][q] * g[1][p] for p, q in pairs}
+    below = {(p, q): g[2][p] * g[3][q] - g[2][q] * g[3][p] for p, q in pairs}
+
+    def expand(row: list[Array], minors: dict[tuple[int, int], Array], j: int) -> Array:
+        a, b, c = (k for k in range(4) if k != j)
+        return row[a] * minors[b, c] - row[b] * minors[a, c] + row[c] * minors[a, b]
+
+    other = {0: (1, below), 1: (0, below), 2: (3, above), 3: (2, above)}
+    return {(i, j): (-1) ** (i + j) * expand(g[other[i][0]], other[i][1], j) for i in range(4) for j in range(i, 4)}
+
+
+def signature(metric: Array) -> tuple[int, int]:
+    """(negative, positive) counts of the eigenvalues of g_ab (n, n): (1, n - 1) for a space-time.
+
+    Rows and columns are scaled to norm one first, which leaves the counts (Sylvester) and removes units.
+
+    Raises:
+        TypeError: g under a transformation: counts are Python integers.
+        ValueError: g not finite, not symmetric, or degenerate.
+    """
+    if not is_concrete(metric):
+        raise TypeError("`metric` must be known for its signature to be counted, but got a traced value")
+    g = real_array("metric", metric, ndim=2)
+    regular("metric", g)
+    scale = 1 / jnp.sqrt(jnp.linalg.norm(g, axis=1))
+    eigenvalues = jnp.linalg.eigvalsh(g * scale[:, None] * scale[None, :])
+    negative = int((eigenvalues < 0).sum())
+    return negative, g.shape[0] - negative
+
+
+def regular(name: str, g: Array, where: str = "") -> None:
+    """Refuse a known g_ab that is not finite, not symmetric, or degenerate to rounding.
+
+    Zero rows are what an axis of polar coordinates gives; 4 ε² of the largest row still counts as zero, since
+    sin² π is 1e-32 and not 0.
+    """
+    if not is_concrete(g):
+        return
+    finite(name, g)
+    eps = float(jnp.finfo(g.dtype).eps)
+    asymmetry = float(jnp.max(jnp.abs(g - g.T)))
+    largest = float(jnp.max(jnp.abs(g)))
+    if asymmetry > 64 * eps * largest:  # products of a few factors in another order
+        refuse(name, "be symmetric", f"|g - gᵀ| up to {asymmetry:.2g}{where}")
+    rows = jnp.linalg.norm(g, axis=1)
+    if largest == 0 or float(rows.min()) < 4 * eps**2 * float(rows.max()):
+        refuse(name, "be invertible", f"a row of zeros{where}: an axis or a horizon of these coordinates?")
+    scale = 1 / jnp.sqrt(rows)
+    balanced = float(jnp.abs(jnp.linalg.det(g * scale[:, None] * scale[None, :])))
+    if balanced < 4 * g.shape[0] * eps:
+        refuse(name, "be invertible", f"determinant {balanced:.2g} of the scaled matrix{where}")
