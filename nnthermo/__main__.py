@@ -1,25 +1,47 @@
 """The command line: `nnthermo reproduce`, `compare`, `laws`, `architectures`, `mechanics`, `audit`, `data`."""
 
+import dataclasses
+import importlib
+import inspect
+import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 if TYPE_CHECKING:
     import typer
 
+STUDIES = {
+    "reproduce": "The paper's two networks on real digits: figures 1-7, every quoted number beside ours.",
+    "compare": "Boundary loss against bulk loss: the comparison that the paper leaves undone.",
+    "laws": "Equilibrium, entropy and the laws of learning (Sections 6-7) along training runs.",
+    "architectures": "Which architectures learn well: ΔF and skewness (Sections 8-9) against training.",
+    "mechanics": "Thousands of networks side by side: Fokker-Planck, entropy, the sign of ħ², films.",
+}
+"""What each does, by command. `nnthermo.experiments` has a package of that name for it, with a function of that name,
+its `Settings`, whose fields are the options, and `QUICK`."""
+
+
+AUDIT = "Every numbered equation: exact, approximate, misprinted or wrong, by numbers."
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; without the extra that it needs, say how to get it."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        app = build()
+        app = build(given)
     except ImportError as error:
         sys.exit(str(error))
-    app(arguments)
+    app(given)
 
 
-def build() -> "typer.Typer":
-    """The Typer application.
+def build(given: list[str]) -> "typer.Typer":
+    """The Typer application; options of a study are read from its settings when it is the one that is called.
+
+    Args:
+        given: the command line.
 
     Raises:
         ImportError: typer or rich is missing, with the command that installs them.
@@ -40,96 +62,84 @@ def build() -> "typer.Typer":
             typer.echo(f"nnthermo {__version__}")
             raise typer.Exit
 
-    app.command("reproduce")(reproduce_command(typer))
-    app.command("compare")(compare_command(typer))
-    app.command("laws")(laws_command(typer))
-    app.command("architectures")(architectures_command(typer))
-    app.command("mechanics")(mechanics_command(typer))
-    app.command("audit")(audit_command(typer))
+    for name, text in STUDIES.items():
+        app.command(name, help=text, short_help=text)(
+            study_command(typer, name) if given[:1] == [name] else lambda: None
+        )
+    app.command("audit", short_help=AUDIT)(audit_command(typer))
     app.command("data")(data_command(typer))
     return app
 
 
-def reproduce_command(typer: Any) -> Any:
-    """`nnthermo reproduce`."""
-    option = typer.Option
+def study_command(typer: Any, name: str) -> Callable[..., None]:
+    """The command of a study: where to, how, and every field of its settings as an option."""
+    study = importlib.import_module(f"nnthermo.experiments.{name}")
+    fields = {field.name: field for field in dataclasses.fields(study.Settings)}
+    helps = described(study.Settings)
 
-    def reproduce(
-        output: Annotated[Path, option(help="Folder for the results.")] = Path("nnthermo-reproduce"),
-        quick: Annotated[
-            bool, option("--quick", help="A short run on real data, under a minute on two cores.")
-        ] = False,
-        resume: Annotated[bool, option("--resume", help="Continue the run in the output folder.")] = False,
-        dataset: Annotated[str | None, option(help="digits (embedded, 5,000), mnist or fashion_mnist.")] = None,
-        data_dir: Annotated[str | None, option(help="Where the full data sets lie.")] = None,
-        samples: Annotated[int | None, option(help="Training samples (the paper: 6,000).")] = None,
-        epochs: Annotated[int | None, option(help="Epochs (the paper: 30,000).")] = None,
-        learning_rate: Annotated[float | None, option(help="Learning rate of SGD.")] = None,
-        batch_size: Annotated[int | None, option(help="Samples a step.")] = None,
-        scale: Annotated[float | None, option(help="Factor on Glorot-uniform initial weights.")] = None,
-        pixel_high: Annotated[float | None, option(help="Value of a white pixel.")] = None,
-        target_off: Annotated[float | None, option(help="Target of silent outputs.")] = None,
-        target_on: Annotated[float | None, option(help="Target of the active output.")] = None,
-        seeds: Annotated[str | None, option(help="Seeds, separated by commas.")] = None,
-        beta: Annotated[float | None, option(help="β at which thermodynamic functions are recorded.")] = None,
-        observations: Annotated[int | None, option(help="Records in log epoch, and as many in epoch.")] = None,
-        relaxed_samples: Annotated[int | None, option(help="Samples over which the bulk loss is averaged.")] = None,
-        workers: Annotated[int | None, option(help="Processes; default one a core.")] = None,
-        sensitivity_epochs: Annotated[
-            int | None,
-            option(help="Epochs of each run with one setting changed; 0 for none (default 1,000; quick: 0)."),
-        ] = None,
+    def option(name: str, kind: Any, default: Any, text: str, *flags: str) -> inspect.Parameter:
+        annotated = Annotated[kind, typer.Option(*flags, help=text)]
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotated)
+
+    parameters = [
+        option("output", Path, Path(f"nnthermo-{name}"), "Folder for the results."),
+        option("quick", bool, False, "A short run, about a minute on two cores.", "--quick"),
+        option("resume", bool, False, "Continue the run in the output folder.", "--resume"),
+        option("workers", int | None, None, "Processes; default one a core. On accelerators 1."),
+        option("data_dir", str | None, None, "Where the full data sets lie."),
+    ]
+    for field in fields.values():
+        shown = f"{helps[field.name]} [default: {_shown(field.default)}]"
+        parameters.append(option(field.name, str if _is_list(field) else field.type, None, shown))
+
+    def command(
+        output: Path, quick: bool, resume: bool, workers: int | None, data_dir: str | None, **chosen: Any
     ) -> None:
-        """Train the paper's two networks on real digits: figures 1-7, every quoted number beside ours, one report."""
         with _friendly_errors():
-            from nnthermo.experiments import reproduce as study
+            given = {n: _values(fields[n], v) for n, v in chosen.items() if v is not None}
+            settings = study.QUICK if quick else study.Settings()
+            saved = output / "settings.json"
+            if resume and saved.exists():  # what was not said again is as it was
+                settings = study.Settings.from_json(json.loads(saved.read_text())["settings"])
+            options = {"resume": resume, "workers": workers, "data_dir": data_dir}
+            _show(output, lambda **told: getattr(study, name)(settings.changed(**given), output, **options, **told))
 
-            given = _given(
-                seeds=seeds, dataset=dataset, samples=samples, epochs=epochs, learning_rate=learning_rate,
-                batch_size=batch_size, scale=scale, pixel_high=pixel_high, target_off=target_off,
-                target_on=target_on, beta=beta, observations=observations, relaxed_samples=relaxed_samples
-            )  # fmt: skip
-            length = (0 if quick else 1000) if sensitivity_epochs is None else sensitivity_epochs
-            options = {"data_dir": data_dir, "resume": resume, "workers": workers, "sensitivity_epochs": length}
-            _study(study, study.reproduce, output, given, quick, **options)
-
-    return reproduce
-
-
-LISTS: dict[str, Callable[[str], Any]] = {
-    "seeds": int, "depths": int, "score_epochs": int, "betas": float, "planck_batch_sizes": int,
-    "networks": str, "activations": str, "skips": str,
-}  # fmt: skip
-"""Settings that are given as values separated by commas, and the type of each."""
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
 
 
-def _values(name: str, text: str) -> tuple:
-    kind: dict[Any, str] = {int: "whole numbers", float: "numbers", str: "names"}
+def described(settings: type) -> dict[str, str]:
+    """What the docstring of a dataclass says of each of its attributes, as sentences."""
+    _, _, attributes = inspect.cleandoc(settings.__doc__ or "").partition("Attributes:\n")
+    found = re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", attributes, re.MULTILINE)
+    return {name: _sentence(re.sub(r"\s+", " ", text)) for name, text in found}
+
+
+def _sentence(text: str) -> str:
+    """With a capital in front, no code marks, and a full stop."""
+    first = text[0].upper() if text[0].isascii() else text[0]  # no Greek capitals
+    return first + text[1:].replace("`", "").rstrip(".") + "."
+
+
+def _shown(default: Any) -> str:
+    return ",".join(map(str, default)) if isinstance(default, tuple) else "none" if default is None else str(default)
+
+
+def _is_list(field: dataclasses.Field) -> bool:
+    return isinstance(field.default, tuple)
+
+
+def _values(field: dataclasses.Field, value: Any) -> Any:
+    """What an option's text means: lists are separated by commas."""
+    if not _is_list(field):
+        return value
+    kind = get_args(field.type)[0]
+    words = {int: "whole numbers", float: "numbers", str: "names"}[kind]
     try:
-        return tuple(LISTS[name](part.strip()) for part in text.split(",") if part.strip())
+        return tuple(kind(part.strip()) for part in value.split(",") if part.strip())
     except ValueError:
-        raise ValueError(f"`{name}` must be {kind[LISTS[name]]} separated by commas, but got {text!r}") from None
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    """The settings that were named on the command line."""
-    chosen = {name: value for name, value in values.items() if value is not None}
-    return {name: _values(name, v) if name in LISTS else v for name, v in chosen.items()}
-
-
-def _study(
-    study: Any, run: Callable[..., dict[str, Any]], output: Path, given: dict[str, Any], quick: bool, **options: Any
-) -> None:
-    """Run a study, a module with `Settings` and `QUICK`, with what was said and what the folder knows."""
-    import dataclasses
-    import json
-
-    settings = study.QUICK if quick else study.Settings()
-    saved = output / "settings.json"
-    if options["resume"] and saved.exists():  # what was not said again is as it was
-        settings = study.Settings.from_json(json.loads(saved.read_text())["settings"])
-    settings = dataclasses.replace(settings, **given)
-    _show(output, lambda **told: run(settings, output, **options, **told))
+        raise ValueError(f"`{field.name}` must be {words} separated by commas, but got {value!r}") from None
 
 
 def _show(output: Path, experiment: Callable[..., dict[str, Any]]) -> None:
@@ -155,209 +165,6 @@ def _show(output: Path, experiment: Callable[..., dict[str, Any]]) -> None:
         line = f"{statement['verdict']:>10}  {statement['where']:<16} {statement['claim']}"
         console.print(line, highlight=False, soft_wrap=True)
     console.print(f"{results['seconds']:.0f} s. Open {output / 'report.html'}", highlight=False)
-
-
-def compare_command(typer: Any) -> Any:
-    """`nnthermo compare`."""
-    option = typer.Option
-
-    def compare(
-        output: Annotated[Path, option(help="Folder for the results.")] = Path("nnthermo-compare"),
-        quick: Annotated[
-            bool, option("--quick", help="A short run on real data, about a minute on two cores.")
-        ] = False,
-        resume: Annotated[bool, option("--resume", help="Continue the run in the output folder.")] = False,
-        dataset: Annotated[str | None, option(help="digits (embedded, 5,000), mnist or fashion_mnist.")] = None,
-        data_dir: Annotated[str | None, option(help="Where the full data sets lie.")] = None,
-        samples: Annotated[int | None, option(help="Training samples.")] = None,
-        test_samples: Annotated[int | None, option(help="Samples to test on.")] = None,
-        networks: Annotated[str | None, option(help="Of deep, shallow, deeper, separated by commas.")] = None,
-        epochs: Annotated[int | None, option(help="Epochs with the boundary and with the bulk loss.")] = None,
-        unsupervised_epochs: Annotated[int | None, option(help="Epochs without targets; 0 for none.")] = None,
-        learning_rate: Annotated[float | None, option(help="Learning rate of SGD.")] = None,
-        bulk_learning_rate: Annotated[float | None, option(help="With the bulk loss; the same by default.")] = None,
-        batch_size: Annotated[int | None, option(help="Samples a step.")] = None,
-        scale: Annotated[float | None, option(help="Factor on Glorot-uniform initial weights.")] = None,
-        pixel_high: Annotated[float | None, option(help="Value of a white pixel.")] = None,
-        target_off: Annotated[float | None, option(help="Target of silent outputs.")] = None,
-        target_on: Annotated[float | None, option(help="Target of the active output.")] = None,
-        seeds: Annotated[str | None, option(help="Seeds, separated by commas.")] = None,
-        beta: Annotated[float | None, option(help="β at which thermodynamic functions are recorded.")] = None,
-        m: Annotated[float | None, option(help="m of the local objective in training without targets.")] = None,
-        observations: Annotated[int | None, option(help="Records in log epoch, and as many in epoch.")] = None,
-        relaxed_samples: Annotated[int | None, option(help="Samples over which the bulk loss is averaged.")] = None,
-        max_steps: Annotated[int | None, option(help="Relaxation steps at most.")] = None,
-        curvature_samples: Annotated[int | None, option(help="Samples whose Hessians are measured.")] = None,
-        curvature_records: Annotated[int | None, option(help="How often they are, in log epoch.")] = None,
-        probes: Annotated[int | None, option(help="Random directions of the Lanczos quadrature.")] = None,
-        lanczos_steps: Annotated[int | None, option(help="Steps from each.")] = None,
-        workers: Annotated[int | None, option(help="Processes; default one a core.")] = None,
-    ) -> None:
-        """Train with the boundary loss and with the bulk loss: the comparison the paper left undone, in one report."""
-        with _friendly_errors():
-            from nnthermo.experiments import compare as study
-
-            given = _given(
-                seeds=seeds, networks=networks, dataset=dataset, samples=samples, test_samples=test_samples,
-                epochs=epochs, unsupervised_epochs=unsupervised_epochs, learning_rate=learning_rate,
-                bulk_learning_rate=bulk_learning_rate, batch_size=batch_size, scale=scale, pixel_high=pixel_high,
-                target_off=target_off, target_on=target_on, beta=beta, m=m, observations=observations,
-                relaxed_samples=relaxed_samples, max_steps=max_steps, curvature_samples=curvature_samples,
-                curvature_records=curvature_records, probes=probes, lanczos_steps=lanczos_steps
-            )  # fmt: skip
-            _study(study, study.compare, output, given, quick, data_dir=data_dir, resume=resume, workers=workers)
-
-    return compare
-
-
-def laws_command(typer: Any) -> Any:
-    """`nnthermo laws`."""
-    option = typer.Option
-
-    def laws(
-        output: Annotated[Path, option(help="Folder for the results.")] = Path("nnthermo-laws"),
-        quick: Annotated[
-            bool, option("--quick", help="A short run on real data, about a minute on two cores.")
-        ] = False,
-        resume: Annotated[bool, option("--resume", help="Continue the run in the output folder.")] = False,
-        dataset: Annotated[str | None, option(help="digits (embedded, 5,000), mnist or fashion_mnist.")] = None,
-        data_dir: Annotated[str | None, option(help="Where the full data sets lie.")] = None,
-        samples: Annotated[int | None, option(help="Training samples.")] = None,
-        networks: Annotated[str | None, option(help="Of deep, shallow, separated by commas.")] = None,
-        epochs: Annotated[int | None, option(help="Epochs.")] = None,
-        learning_rate: Annotated[float | None, option(help="Learning rate of SGD.")] = None,
-        batch_size: Annotated[int | None, option(help="Samples a step.")] = None,
-        scale: Annotated[float | None, option(help="Factor on Glorot-uniform initial weights.")] = None,
-        pixel_high: Annotated[float | None, option(help="Value of a white pixel.")] = None,
-        target_off: Annotated[float | None, option(help="Target of silent outputs.")] = None,
-        target_on: Annotated[float | None, option(help="Target of the active output.")] = None,
-        seeds: Annotated[str | None, option(help="Seeds, separated by commas.")] = None,
-        beta: Annotated[float | None, option(help="The constant β.")] = None,
-        records: Annotated[int | None, option(help="Networks kept along a run, in log epoch.")] = None,
-        last_records: Annotated[int | None, option(help="How many of them are taken for near equilibrium.")] = None,
-        measured_samples: Annotated[int | None, option(help="Samples that ensembles are averaged over.")] = None,
-        relaxed_samples: Annotated[int | None, option(help="Samples over which the bulk loss is averaged.")] = None,
-        blocks: Annotated[int | None, option(help="Independent sets of random numbers, for errors.")] = None,
-        window_samples: Annotated[int | None, option(help="States of the window ensemble, a block.")] = None,
-        box_samples: Annotated[int | None, option(help="States of the box ensemble, a block.")] = None,
-        path_samples: Annotated[int | None, option(help="States for the window's first law.")] = None,
-        workers: Annotated[int | None, option(help="Processes; default one a core.")] = None,
-    ) -> None:
-        """Measure equilibrium, entropy and the laws of learning (Sections 6-7) along training runs, in one report."""
-        with _friendly_errors():
-            from nnthermo.experiments import laws as study
-
-            given = _given(
-                seeds=seeds, networks=networks, dataset=dataset, samples=samples, epochs=epochs,
-                learning_rate=learning_rate, batch_size=batch_size, scale=scale, pixel_high=pixel_high,
-                target_off=target_off, target_on=target_on, beta=beta, records=records, last_records=last_records,
-                measured_samples=measured_samples, relaxed_samples=relaxed_samples, blocks=blocks,
-                window_samples=window_samples, box_samples=box_samples, path_samples=path_samples
-            )  # fmt: skip
-            _study(study, study.laws, output, given, quick, data_dir=data_dir, resume=resume, workers=workers)
-
-    return laws
-
-
-def architectures_command(typer: Any) -> Any:
-    """`nnthermo architectures`."""
-    option = typer.Option
-
-    def architectures(
-        output: Annotated[Path, option(help="Folder for the results.")] = Path("nnthermo-architectures"),
-        quick: Annotated[
-            bool, option("--quick", help="A short run on real data, under a minute on two cores.")
-        ] = False,
-        resume: Annotated[bool, option("--resume", help="Continue the run in the output folder.")] = False,
-        dataset: Annotated[str | None, option(help="digits (embedded, 5,000), mnist or fashion_mnist.")] = None,
-        data_dir: Annotated[str | None, option(help="Where the full data sets lie.")] = None,
-        samples: Annotated[int | None, option(help="Training samples.")] = None,
-        test_samples: Annotated[int | None, option(help="Samples to test on.")] = None,
-        neurons: Annotated[int | None, option(help="Budget: hidden neurons of each architecture.")] = None,
-        parameters: Annotated[int | None, option(help="Budget instead: weights and biases, at most.")] = None,
-        depths: Annotated[str | None, option(help="Numbers of hidden layers, separated by commas.")] = None,
-        activations: Annotated[str | None, option(help="Of tanh, relu, sigmoid, separated by commas.")] = None,
-        skips: Annotated[str | None, option(help="Of none, hidden, all, separated by commas.")] = None,
-        seeds: Annotated[str | None, option(help="Seeds, separated by commas.")] = None,
-        epochs: Annotated[int | None, option(help="Epochs.")] = None,
-        learning_rate: Annotated[float | None, option(help="Learning rate of Adam.")] = None,
-        batch_size: Annotated[int | None, option(help="Samples a step.")] = None,
-        scale: Annotated[float | None, option(help="Factor on Glorot-uniform initial weights.")] = None,
-        score_epochs: Annotated[str | None, option(help="When scores are taken: 0 and some more.")] = None,
-        betas: Annotated[str | None, option(help="β of the scores, that of the statements first.")] = None,
-        spectrum_samples: Annotated[int | None, option(help="Samples whose spectra are taken.")] = None,
-        kernel_samples: Annotated[int | None, option(help="Samples of the tangent kernel.")] = None,
-        resamples: Annotated[int | None, option(help="Of the bootstrap.")] = None,
-        pixel_high: Annotated[float | None, option(help="Value of a white pixel.")] = None,
-        target_off: Annotated[float | None, option(help="Target of silent outputs.")] = None,
-        target_on: Annotated[float | None, option(help="Target of the active output.")] = None,
-        workers: Annotated[int | None, option(help="Processes; default one a core. On accelerators 1.")] = None,
-    ) -> None:
-        """Score untrained architectures by ΔF and skewness (Sections 8-9), train them, and see who was right."""
-        with _friendly_errors():
-            from nnthermo.experiments import architectures as study
-
-            given = _given(
-                dataset=dataset, samples=samples, test_samples=test_samples, neurons=neurons, parameters=parameters,
-                depths=depths, activations=activations, skips=skips, seeds=seeds, epochs=epochs,
-                learning_rate=learning_rate, batch_size=batch_size, scale=scale, score_epochs=score_epochs,
-                betas=betas, spectrum_samples=spectrum_samples, kernel_samples=kernel_samples, resamples=resamples,
-                pixel_high=pixel_high, target_off=target_off, target_on=target_on
-            )  # fmt: skip
-            if neurons is not None and parameters is not None:
-                raise ValueError("`neurons` must not be given with `parameters`: they are two budgets")
-            if neurons is not None:
-                given["parameters"] = None
-            _study(study, study.architectures, output, given, quick, data_dir=data_dir, resume=resume, workers=workers)
-
-    return architectures
-
-
-def mechanics_command(typer: Any) -> Any:
-    """`nnthermo mechanics`."""
-    option = typer.Option
-
-    def mechanics(
-        output: Annotated[Path, option(help="Folder for the results.")] = Path("nnthermo-mechanics"),
-        quick: Annotated[
-            bool, option("--quick", help="A short run on real data, about a minute on two cores.")
-        ] = False,
-        resume: Annotated[bool, option("--resume", help="Continue the run in the output folder.")] = False,
-        dataset: Annotated[str | None, option(help="digits (embedded, 5,000), mnist or fashion_mnist.")] = None,
-        data_dir: Annotated[str | None, option(help="Where the full data sets lie.")] = None,
-        samples: Annotated[int | None, option(help="Training samples.")] = None,
-        pool: Annotated[int | None, option(help="Pixels averaged to one, along each side.")] = None,
-        hidden: Annotated[int | None, option(help="Hidden neurons.")] = None,
-        decay: Annotated[float | None, option(help="α of the term ½α|q|² of the loss.")] = None,
-        replicas: Annotated[int | None, option(help="Networks of an ensemble.")] = None,
-        learning_rate: Annotated[float | None, option(help="Learning rate of all weights.")] = None,
-        batch_size: Annotated[int | None, option(help="Samples a step.")] = None,
-        steps: Annotated[int | None, option(help="Steps of all weights.")] = None,
-        plane_learning_rate: Annotated[float | None, option(help="Learning rate in the plane.")] = None,
-        plane_batch_size: Annotated[int | None, option(help="Samples a step in the plane.")] = None,
-        plane_steps: Annotated[int | None, option(help="Steps in the plane.")] = None,
-        points: Annotated[int | None, option(help="Of the grid along each direction of the plane.")] = None,
-        planck_learning_rate: Annotated[float | None, option(help="Learning rate where ħ² is measured.")] = None,
-        planck_batch_sizes: Annotated[str | None, option(help="Samples a step there, separated by commas.")] = None,
-        momentum: Annotated[float | None, option(help="Of one more ensemble there.")] = None,
-        records: Annotated[int | None, option(help="Looks at an ensemble, in log step.")] = None,
-        seeds: Annotated[str | None, option(help="Seeds, separated by commas.")] = None,
-        workers: Annotated[int | None, option(help="Processes; default one a core. On accelerators 1.")] = None,
-    ) -> None:
-        """Train thousands of networks side by side: Fokker-Planck, entropy production, the sign of ħ², and films."""
-        with _friendly_errors():
-            from nnthermo.experiments import mechanics as study
-
-            given = _given(
-                seeds=seeds, dataset=dataset, samples=samples, pool=pool, hidden=hidden, decay=decay,
-                replicas=replicas, learning_rate=learning_rate, batch_size=batch_size, steps=steps,
-                plane_learning_rate=plane_learning_rate, plane_batch_size=plane_batch_size, plane_steps=plane_steps,
-                points=points, planck_learning_rate=planck_learning_rate, planck_batch_sizes=planck_batch_sizes,
-                momentum=momentum, records=records
-            )  # fmt: skip
-            _study(study, study.mechanics, output, given, quick, data_dir=data_dir, resume=resume, workers=workers)
-
-    return mechanics
 
 
 def audit_command(typer: Any) -> Any:

@@ -23,7 +23,14 @@ from nnthermo.experiments.reproduce.statements.losses import plateau
 from nnthermo.experiments.reproduce.statements.record import EVERYTHING, fixed_count_complexity
 
 TINY = Settings(
-    samples=200, epochs=60, learning_rate=0.05, batch_size=50, seeds=(3,), observations=3, relaxed_samples=50
+    sensitivity_epochs=0,
+    samples=200,
+    epochs=60,
+    learning_rate=0.05,
+    batch_size=50,
+    seeds=(3,),
+    observations=3,
+    relaxed_samples=50,
 )
 FLAGS = [
     *("--samples", "200", "--epochs", "60", "--learning-rate", "0.05", "--batch-size", "50"),
@@ -75,7 +82,7 @@ def test_settings_that_differ_are_named_when_continuing(tmp_path):
 
 
 def test_every_variant_changes_exactly_what_its_name_says():
-    found = sensitivity.variants(TINY, 7)
+    found = sensitivity.variants(dataclasses.replace(TINY, sensitivity_epochs=7))
     base = found.pop("base")
     assert (base.epochs, base.seeds) == (7, (3,))
     for name, settings in found.items():

@@ -31,6 +31,14 @@ class StoredSettings:
         """The settings that `to_json` wrote."""
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()})
 
+    def changed(self, **given: Any) -> Self:
+        """The same with what is given.
+
+        Raises:
+            ValueError: settings that are not allowed, alone or together.
+        """
+        return dataclasses.replace(self, **given)  # type: ignore[type-var]
+
     def require_same(self, saved: dict[str, Any], where: Path) -> None:
         """Refuse to continue a run that was started with other settings; the message names the first that differs."""
         for name, value in self.to_json().items():

@@ -1,25 +1,21 @@
 """From settings to a folder of results: a family trained and scored, correlations, verdicts, figures, report."""
 
-import dataclasses
 import json
 import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from nnthermo import _checks
-from nnthermo.experiments import processes
 from nnthermo.experiments.architectures.figures import draw
 from nnthermo.experiments.architectures.measures import Correlations, reached, table
 from nnthermo.experiments.architectures.report import write_report
 from nnthermo.experiments.architectures.runs import Job, load_results, members, run
 from nnthermo.experiments.architectures.settings import Settings
 from nnthermo.experiments.architectures.statements import statements
-from nnthermo.experiments.folder import circumstances, open_folder, save_dataset, write_json
-from nnthermo.experiments.processes import Report
+from nnthermo.experiments.folder import save_dataset
 from nnthermo.experiments.samples import held_out
+from nnthermo.experiments.study import Options, Study
 from nnthermo.experiments.verdicts import or_none
 
 QUICK = Settings(
@@ -32,13 +28,7 @@ QUICK = Settings(
 def architectures(
     settings: Settings,
     output: str | os.PathLike[str],
-    *,
-    data_dir: str | None = None,
-    resume: bool = False,
-    workers: int | None = None,
-    command: str = "",
-    report: Report | None = None,
-    stage: Callable[[str], None] | None = None,
+    **options: Unpack[Options],
 ) -> dict[str, Any]:
     """Train every architecture that a budget allows, and judge the scores that should have told which one is best.
 
@@ -48,12 +38,7 @@ def architectures(
     Args:
         settings: of the family, the trainings and the scores.
         output: folder, made if need be; it must be empty unless `resume` is set.
-        data_dir: where the full data sets lie; see `nnthermo.data.load`.
-        resume: continue a run of the same settings in `output`.
-        workers: processes; as many as cores if None. On accelerators 1: a run spreads its networks over all of them.
-        command: the command line, for the record.
-        report: told the progress of each run.
-        stage: told what is being done.
+        options: `nnthermo.experiments.study.Options`.
 
     Returns:
         The contents of `results.json`.
@@ -63,11 +48,8 @@ def architectures(
         OSError: a folder that cannot be written.
         ImportError: a missing optional package.
     """
-    _checks.check("workers", "be positive", workers is None or workers > 0, workers)
-    say = stage or (lambda _text: None)
-    for package in ("xarray", "h5netcdf", "jinja2", "matplotlib", "scipy"):
-        _checks.extra(package, "experiments")
-    folder = Path(output)
+    study = Study(settings, output, ("xarray", "h5netcdf", "jinja2", "matplotlib", "scipy"), **options)
+    data_dir, folder = options.get("data_dir"), study.folder
     data = held_out(settings, data_dir)  # what is wrong with the data is said before the folder is made
     some = max(settings.spectrum_samples, settings.kernel_samples)
     _checks.check("samples", f"leave the {some} samples that are scored", some <= len(data.inputs), len(data.inputs))
@@ -75,18 +57,18 @@ def architectures(
     for activation in settings.activations:
         count = sum(a.activation == activation for a in everyone)
         _checks.check("depths, skips", "leave 4 architectures of each activation to be ranked", count > 3, count)
-    clock = open_folder(folder, settings, resume=resume)
+    study.open()
 
     pairs = sorted({(a.activation, a.depth) for a in everyone}, key=lambda p: (-p[1], settings.activations.index(p[0])))
     jobs = [Job(activation, depth, settings, data_dir, folder / "runs") for activation, depth in pairs]
     networks = len(everyone) * len(settings.seeds)
-    say(
+    study.say(
         f"Training {len(everyone)} architectures, {networks:,} networks, for {settings.epochs} epochs on "
         f"{len(data.inputs):,} samples"
     )
-    processes.run_all(run, jobs, workers=workers or os.cpu_count() or 1, report=clock.keeping(report))
+    study.run_all(run, jobs)
 
-    say("Correlations, verdicts, figures, report")
+    study.say("Correlations, verdicts, figures, report")
     order = [a.name for a in everyone]
     results = load_results(jobs).sel(architecture=order)
     results.attrs["settings"] = json.dumps(settings.to_json())
@@ -94,26 +76,19 @@ def architectures(
     correlations = Correlations(results, settings)
     lost = len(everyone) - correlations.results.sizes["architecture"]
     figures = draw(correlations, folder / "figures")
-    content = {
-        "title": "Which architectures learn well? Asking the free energy",
-        "command": command,
-        "quick": dataclasses.replace(QUICK, dataset=settings.dataset, seeds=settings.seeds) == settings,
-        "settings": settings.to_json(),
-        "samples": len(data.inputs),
-        "test_samples": len(data.test_inputs),
-        "data_source": data.source,
-        **circumstances(),
-        "seconds": clock.seconds,
-        "workers": workers or os.cpu_count() or 1,
-        "architectures": len(everyone),
-        "networks": networks,
-        "not_finite": lost,
-        "best": _best(correlations),
-        "correlations": [_plain(row) for row in table(correlations)],
-        "statements": [s.to_json() for s in statements(correlations, lost)],
-    }
-    write_json(folder / "results.json", content)
-    clock.keep()
+    content = study.record(
+        "Which architectures learn well? Asking the free energy",
+        QUICK,
+        data.source,
+        samples=len(data.inputs),
+        test_samples=len(data.test_inputs),
+        architectures=len(everyone),
+        networks=networks,
+        not_finite=lost,
+        best=_best(correlations),
+        correlations=[_plain(row) for row in table(correlations)],
+        statements=[s.to_json() for s in statements(correlations, lost)],
+    )
     write_report(folder, content, figures)
     return content
 

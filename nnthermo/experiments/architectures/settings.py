@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any, Self
 
 from nnthermo._checks import check, integer
 from nnthermo.experiments.architectures.family import ACTIVATIONS, SKIPS
@@ -13,24 +14,24 @@ class Settings(StoredSettings):
     """Settings of the family, of the trainings and of the scores.
 
     Attributes:
-        dataset: name for `nnthermo.data.load`.
+        dataset: digits (5,000, embedded), mnist or fashion_mnist.
         samples: training samples; None for 4,000 of the embedded digits, 6,000 of the full sets.
-        test_samples: held out of the embedded digits, or taken from the test set of the full ones.
-        neurons: hidden neurons of every architecture, unless
-        parameters: is given, the weights and biases that every architecture may have at most.
+        test_samples: test samples, held out of the embedded digits, or taken from the test set of the full ones.
+        neurons: budget: hidden neurons of every architecture.
+        parameters: budget instead: weights and biases that every architecture may have at most.
         depths: numbers of hidden layers.
-        activations: of the hidden neurons.
-        skips: of `family.SKIPS`.
+        activations: activations of the hidden neurons.
+        skips: which layers are connected over others, of none, hidden and all.
         seeds: initial weights and order of samples.
         epochs: passes over the data.
-        learning_rate: of Adam.
+        learning_rate: learning rate of Adam.
         batch_size: samples a step.
-        scale: multiplies Glorot-uniform initial weights; biases start at 0.
-        score_epochs: after which every score is taken: 0, and those of short trainings. The end is scored too.
+        scale: factor on Glorot-uniform initial weights; biases start at 0.
+        score_epochs: epochs after which every score is taken: 0, and those of short trainings; the end is scored too.
         betas: inverse temperatures of the thermodynamic scores; the first is that of the statements.
         spectrum_samples: training samples whose Ĝ are taken; scores are means over them.
         kernel_samples: training samples of the gradient norm and of the tangent kernel.
-        resamples: of the bootstrap.
+        resamples: number of them in the bootstrap.
         pixel_high: value of a white pixel; black is 0.
         target_off: target of the outputs that should stay silent.
         target_on: target of the output that should be active.
@@ -95,6 +96,14 @@ class Settings(StoredSettings):
             self.score_epochs[-1] < self.epochs,
             self.score_epochs,
         )
+
+    def changed(self, **given: Any) -> Self:
+        """The same with what is given; one budget takes the place of the other."""
+        both = given.get("neurons") is not None and given.get("parameters") is not None
+        check("neurons", "not be given with `parameters`", not both, "both: they are two budgets")
+        if given.get("neurons") is not None:
+            given["parameters"] = None
+        return super().changed(**given)
 
     @property
     def records(self) -> tuple[int, ...]:

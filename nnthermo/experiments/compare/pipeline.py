@@ -1,16 +1,11 @@
 """From settings to a folder of results: trainings, numbers, figures, report."""
 
-import dataclasses
 import json
 import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 
-from nnthermo import _checks
-from nnthermo.experiments import processes
 from nnthermo.experiments.compare.curvature import LOSSES
 from nnthermo.experiments.compare.figures import draw
 from nnthermo.experiments.compare.report import write_report
@@ -18,9 +13,8 @@ from nnthermo.experiments.compare.runs import Histories, Job, load_histories, ru
 from nnthermo.experiments.compare.settings import Settings
 from nnthermo.experiments.compare.statements import statements
 from nnthermo.experiments.compare.statements.record import at_time, equal_time
-from nnthermo.experiments.folder import circumstances, open_folder, write_json
-from nnthermo.experiments.processes import Report
 from nnthermo.experiments.samples import held_out
+from nnthermo.experiments.study import Options, Study
 from nnthermo.experiments.verdicts import or_none
 
 QUICK = Settings(
@@ -30,19 +24,11 @@ QUICK = Settings(
 )  # fmt: skip
 """Real data, the paper's networks, all losses, in about a minute; too short and too coarse to judge the paper by."""
 
-Stage = Callable[[str], None]
-
 
 def compare(
     settings: Settings,
     output: str | os.PathLike[str],
-    *,
-    data_dir: str | None = None,
-    resume: bool = False,
-    workers: int | None = None,
-    command: str = "",
-    report: Report | None = None,
-    stage: Stage | None = None,
+    **options: Unpack[Options],
 ) -> dict[str, Any]:
     """Train each network from each seed with each loss, and say of every sentence on the bulk loss what came out.
 
@@ -53,12 +39,7 @@ def compare(
     Args:
         settings: of the trainings.
         output: folder, made if need be; it must be empty unless `resume` is set.
-        data_dir: where the full data sets lie; see `nnthermo.data.load`.
-        resume: continue a run of the same settings in `output`.
-        workers: processes; as many as cores if None.
-        command: the command line, for the record.
-        report: told the progress of each run.
-        stage: told what is being done.
+        options: `nnthermo.experiments.study.Options`.
 
     Returns:
         The contents of `results.json`.
@@ -68,22 +49,19 @@ def compare(
         OSError: a folder that cannot be written.
         ImportError: a missing optional package.
     """
-    _checks.check("workers", "be positive", workers is None or workers > 0, workers)
-    say = stage or (lambda _text: None)
-    for package in ("xarray", "h5netcdf", "jinja2", "matplotlib"):
-        _checks.extra(package, "experiments")
-    folder = Path(output)
+    study = Study(settings, output, ("xarray", "h5netcdf", "jinja2", "matplotlib"), **options)
+    data_dir, folder = options.get("data_dir"), study.folder
     data = held_out(settings, data_dir)  # what is wrong with the data is said before the folder is made
-    clock = open_folder(folder, settings, resume=resume)
+    study.open()
 
     jobs = [Job(n, s, settings, data_dir, folder / "runs") for s in settings.seeds for n in settings.networks]
-    say(
+    study.say(
         f"Training {len(jobs) * len(settings.trainings)} networks for {settings.epochs:,} epochs on "
         f"{len(data.inputs):,} samples of {settings.dataset}"
     )
-    processes.run_all(run, jobs, workers=workers or os.cpu_count() or 1, report=clock.keeping(report))
+    study.run_all(run, jobs)
 
-    say("Numbers, figures, report")
+    study.say("Numbers, figures, report")
     histories = load_histories(jobs)
     for (network, training), history in histories.items():
         history.drop_attrs(deep=False).assign_attrs(settings=json.dumps(settings.to_json())).to_netcdf(
@@ -92,23 +70,16 @@ def compare(
     with jax.enable_x64(True):
         found = statements(histories, settings)
         figures = draw(histories, settings, folder / "figures")
-    results = {
-        "title": "Boundary loss or bulk loss: the comparison that “Towards a theory of machine learning” leaves undone",
-        "command": command,
-        "quick": dataclasses.replace(QUICK, dataset=settings.dataset, seeds=settings.seeds) == settings,
-        "settings": settings.to_json(),
-        "samples": len(data.inputs),
-        "data_source": data.source,
-        **circumstances(),
-        "seconds": clock.seconds,
-        "workers": workers or os.cpu_count() or 1,
-        "runs": [_about(histories, settings, job, training) for job in jobs for training in settings.trainings],
-        "equal_time": [_in_equal_time(histories, job) for job in jobs],
-        "curvatures": [_curvatures(histories, job, t) for job in jobs for t in settings.trainings[:2]],
-        "statements": [s.to_json() for s in found],
-    }
-    write_json(folder / "results.json", results)
-    clock.keep()
+    results = study.record(
+        "Boundary loss or bulk loss: the comparison that “Towards a theory of machine learning” leaves undone",
+        QUICK,
+        data.source,
+        samples=len(data.inputs),
+        runs=[_about(histories, settings, job, training) for job in jobs for training in settings.trainings],
+        equal_time=[_in_equal_time(histories, job) for job in jobs],
+        curvatures=[_curvatures(histories, job, t) for job in jobs for t in settings.trainings[:2]],
+        statements=[s.to_json() for s in found],
+    )
     write_report(folder, results, figures)
     return results
 

@@ -21,17 +21,17 @@ class Settings(StoredSettings):
     """Settings of all trainings; those that `nnthermo reproduce` has too mean the same.
 
     Attributes:
-        dataset: name for `nnthermo.data.load`.
+        dataset: digits (5,000, embedded), mnist or fashion_mnist.
         samples: training samples; None for 4,000 of the embedded digits, 6,000 of the full sets.
-        test_samples: held out of the embedded digits, or taken from the test set of the full ones.
-        networks: of `NETWORKS`.
+        test_samples: test samples, held out of the embedded digits, or taken from the test set of the full ones.
+        networks: some of deep, shallow and deeper.
         epochs: passes over the data, with the boundary and with the bulk loss; 3,000 at a rate of 0.1 go as far as
             30,000 at the 0.01 of `nnthermo reproduce`.
-        unsupervised_epochs: of training without targets; 0 for none.
-        learning_rate: of plain SGD.
-        bulk_learning_rate: with the bulk loss, with targets and without; None for the same.
+        unsupervised_epochs: epochs of training without targets; 0 for none.
+        learning_rate: learning rate of plain SGD.
+        bulk_learning_rate: learning rate with the bulk loss, with targets and without; None for the same.
         batch_size: samples a step.
-        scale: multiplies Glorot-uniform initial weights; biases start at 0.
+        scale: factor on Glorot-uniform initial weights; biases start at 0.
         pixel_high: value of a white pixel; black is 0.
         target_off: target of the nine outputs that should stay silent.
         target_on: target of the output that should be active.
@@ -42,9 +42,10 @@ class Settings(StoredSettings):
         relaxed_samples: training samples, and test samples, over which the bulk loss is averaged.
         max_steps: bound on the steps of a relaxation, in training and in records.
         curvature_samples: training samples whose mean losses' Hessians are measured.
-        curvature_records: how often: at the start, at the end, and between them evenly in log epoch.
+        curvature_records: how often curvatures are measured: at the start, at the end, between them evenly in
+            log epoch.
         probes: random directions of stochastic Lanczos quadrature.
-        lanczos_steps: steps from each.
+        lanczos_steps: steps of the quadrature from each direction.
     """
 
     dataset: str = "digits"

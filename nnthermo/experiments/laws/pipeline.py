@@ -1,23 +1,17 @@
 """From settings to a folder of results: trainings, measurements, verdicts, figures, report."""
 
-import dataclasses
 import json
 import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 
-from nnthermo import _checks
-from nnthermo.experiments import processes
-from nnthermo.experiments.folder import circumstances, open_folder, write_json
 from nnthermo.experiments.laws.figures import draw
 from nnthermo.experiments.laws.report import write_report
 from nnthermo.experiments.laws.runs import Histories, Job, laws_data, load_histories, run
 from nnthermo.experiments.laws.settings import Settings
 from nnthermo.experiments.laws.statements import statements
-from nnthermo.experiments.processes import Report
+from nnthermo.experiments.study import Options, Study
 from nnthermo.experiments.verdicts import or_none
 
 QUICK = Settings(
@@ -30,13 +24,7 @@ QUICK = Settings(
 def laws(
     settings: Settings,
     output: str | os.PathLike[str],
-    *,
-    data_dir: str | None = None,
-    resume: bool = False,
-    workers: int | None = None,
-    command: str = "",
-    report: Report | None = None,
-    stage: Callable[[str], None] | None = None,
+    **options: Unpack[Options],
 ) -> dict[str, Any]:
     """Train the paper's networks, measure log Z, U and S along the runs, and judge equilibrium and the laws.
 
@@ -46,12 +34,7 @@ def laws(
     Args:
         settings: of the trainings and measurements.
         output: folder, made if need be; it must be empty unless `resume` is set.
-        data_dir: where the full data sets lie; see `nnthermo.data.load`.
-        resume: continue a run of the same settings in `output`.
-        workers: processes; as many as cores if None.
-        command: the command line, for the record.
-        report: told the progress of each run.
-        stage: told what is being done.
+        options: `nnthermo.experiments.study.Options`.
 
     Returns:
         The contents of `results.json`.
@@ -61,22 +44,21 @@ def laws(
         OSError: a folder that cannot be written.
         ImportError: a missing optional package.
     """
-    _checks.check("workers", "be positive", workers is None or workers > 0, workers)
-    say = stage or (lambda _text: None)
-    for package in ("xarray", "h5netcdf", "jinja2", "matplotlib"):
-        _checks.extra(package, "experiments")
-    folder = Path(output)
+    study = Study(settings, output, ("xarray", "h5netcdf", "jinja2", "matplotlib"), **options)
+    data_dir, folder = options.get("data_dir"), study.folder
     data, source = laws_data(settings, data_dir)  # what is wrong with the data is said before the folder is made
-    clock = open_folder(folder, settings, resume=resume)
+    study.open()
 
     # turned round after the first seed: a process that has compiled for the smaller network, done first, gets it again
     orders = [settings.networks] + [settings.networks[::-1]] * (len(settings.seeds) - 1)
     pairs = [(n, s) for s, networks in zip(settings.seeds, orders, strict=True) for n in networks]
     jobs = [Job(n, s, settings, data_dir, folder / "runs") for n, s in pairs]
-    say(f"Training {len(jobs)} networks for {settings.epochs:,} epochs on {len(data.inputs):,} samples, and measuring")
-    processes.run_all(run, jobs, workers=workers or os.cpu_count() or 1, report=clock.keeping(report))
+    study.say(
+        f"Training {len(jobs)} networks for {settings.epochs:,} epochs on {len(data.inputs):,} samples, and measuring"
+    )
+    study.run_all(run, jobs)
 
-    say("Verdicts, figures, report")
+    study.say("Verdicts, figures, report")
     histories = load_histories(jobs)
     for network, history in histories.items():
         history.drop_attrs(deep=False).assign_attrs(settings=json.dumps(settings.to_json())).to_netcdf(
@@ -85,21 +67,14 @@ def laws(
     with jax.enable_x64(True):
         found = statements(histories, settings)
     figures = draw(histories, settings, folder / "figures")
-    results = {
-        "title": "The laws of learning along real training runs",
-        "command": command,
-        "quick": dataclasses.replace(QUICK, dataset=settings.dataset, seeds=settings.seeds) == settings,
-        "settings": settings.to_json(),
-        "samples": len(data.inputs),
-        "data_source": source,
-        **circumstances(),
-        "seconds": clock.seconds,
-        "workers": workers or os.cpu_count() or 1,
-        "runs": [_about(histories, settings, job) for job in jobs],
-        "statements": [s.to_json() for s in found],
-    }
-    write_json(folder / "results.json", results)
-    clock.keep()
+    results = study.record(
+        "The laws of learning along real training runs",
+        QUICK,
+        source,
+        samples=len(data.inputs),
+        runs=[_about(histories, settings, job) for job in jobs],
+        statements=[s.to_json() for s in found],
+    )
     write_report(folder, results, figures)
     return results
 

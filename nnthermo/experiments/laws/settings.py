@@ -25,13 +25,13 @@ class Settings(StoredSettings):
     """Settings of the trainings and of the measurements on them.
 
     Attributes:
-        dataset: name for `nnthermo.data.load`.
+        dataset: digits (5,000, embedded), mnist or fashion_mnist.
         samples: training samples; None for 6,000, or all if there are fewer.
-        networks: of the paper's, "deep" and "shallow".
+        networks: the paper's, deep and shallow, or one of them.
         epochs: passes over the data.
-        learning_rate: of plain SGD on the boundary loss.
+        learning_rate: learning rate of plain SGD on the boundary loss.
         batch_size: samples a step.
-        scale: multiplies Glorot-uniform initial weights; biases start at 0.
+        scale: factor on Glorot-uniform initial weights; biases start at 0.
         pixel_high: value of a white pixel; black is 0.
         target_off: target of the nine outputs that should stay silent.
         target_on: target of the output that should be active.

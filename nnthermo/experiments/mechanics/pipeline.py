@@ -1,17 +1,12 @@
 """From settings to a folder of results: ensembles, demonstrations, verdicts, figures, films, report."""
 
-import dataclasses
 import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 
 from nnthermo import _checks
 from nnthermo.data import load
-from nnthermo.experiments import processes
-from nnthermo.experiments.folder import circumstances, open_folder, write_json
 from nnthermo.experiments.mechanics.animations import films
 from nnthermo.experiments.mechanics.demonstrations import double_well, vortices
 from nnthermo.experiments.mechanics.figures import draw
@@ -19,7 +14,7 @@ from nnthermo.experiments.mechanics.report import write_report
 from nnthermo.experiments.mechanics.runs import Job, load_runs, planck_estimates, run
 from nnthermo.experiments.mechanics.settings import ARMS, Settings
 from nnthermo.experiments.mechanics.statements import statements
-from nnthermo.experiments.processes import Report
+from nnthermo.experiments.study import Options, Study
 
 QUICK = Settings(
     samples=300, replicas=400, steps=300, records=10, points=41, planck_times=12, planck_batch_sizes=(2, 10),
@@ -31,13 +26,7 @@ QUICK = Settings(
 def mechanics(
     settings: Settings,
     output: str | os.PathLike[str],
-    *,
-    data_dir: str | None = None,
-    resume: bool = False,
-    workers: int | None = None,
-    command: str = "",
-    report: Report | None = None,
-    stage: Callable[[str], None] | None = None,
+    **options: Unpack[Options],
 ) -> dict[str, Any]:
     """Train ensembles of networks, compare them with the Fokker-Planck equation, measure ħ², and show what it means.
 
@@ -47,12 +36,7 @@ def mechanics(
     Args:
         settings: of the ensembles.
         output: folder, made if need be; it must be empty unless `resume` is set.
-        data_dir: where the full data sets lie; see `nnthermo.data.load`.
-        resume: continue a run of the same settings in `output`.
-        workers: processes; as many as cores if None.
-        command: the command line, for the record.
-        report: told the progress of each ensemble.
-        stage: told what is being done.
+        options: `nnthermo.experiments.study.Options`.
 
     Returns:
         The contents of `results.json`.
@@ -62,39 +46,34 @@ def mechanics(
         OSError: a folder that cannot be written.
         ImportError: a missing optional package.
     """
-    _checks.check("workers", "be positive", workers is None or workers > 0, workers)
-    say = stage or (lambda _text: None)
-    for package in ("scipy", "jinja2", "matplotlib", "PIL"):
-        _checks.extra(package, "experiments")
-    folder = Path(output)
+    study = Study(settings, output, ("scipy", "jinja2", "matplotlib", "PIL"), **options)
+    data_dir, folder = options.get("data_dir"), study.folder
     data = load(settings.dataset, data_dir=data_dir)  # what is wrong with it is said before the folder is made
     enough = settings.samples <= len(data)
     _checks.check("samples", f"be at most the {len(data)} of {settings.dataset}", enough, settings.samples)
-    clock = open_folder(folder, settings, resume=resume)
+    study.open()
 
     jobs = [Job(arm, seed, settings, data_dir, folder / "runs") for seed in settings.seeds for arm in ARMS]
-    say(f"Training {len(jobs)} ensembles of {settings.replicas:,} networks, {settings.parameters} weights each")
-    processes.run_all(run, jobs, workers=workers or os.cpu_count() or 1, report=clock.keeping(report))
+    study.say(f"Training {len(jobs)} ensembles of {settings.replicas:,} networks, {settings.parameters} weights each")
+    study.run_all(run, jobs)
 
-    say("Two systems with known answers")
+    study.say("Two systems with known answers")
     with jax.enable_x64(True):
         well, pair = double_well(), vortices()
-    say("Verdicts, figures, films, report")
+    study.say("Verdicts, figures, films, report")
     runs = load_runs(jobs)
     with jax.enable_x64(True):
         for found in runs["planck"]:
             found["estimate"] = planck_estimates(found, settings)
-    results = {
-        "title": "Weights that diffuse: the mechanics of trainable variables, measured",
-        "command": command,
-        "quick": dataclasses.replace(QUICK, dataset=settings.dataset, seeds=settings.seeds) == settings,
-        "settings": settings.to_json(),
-        "sizes": list(settings.sizes),
-        "parameters": settings.parameters,
-        "data_source": data.source,
-        **circumstances(),
-        "workers": workers or os.cpu_count() or 1,
-        "demonstrations": {
+    figures = draw(runs, well, pair, settings, folder / "figures")
+    moving = films(runs, well, pair, folder / "films")
+    results = study.record(
+        "Weights that diffuse: the mechanics of trainable variables, measured",
+        QUICK,
+        data.source,
+        sizes=list(settings.sizes),
+        parameters=settings.parameters,
+        demonstrations={
             "packet: largest error of the norm": well.norm_error,
             "packet: largest relative change of the energy": well.energy_error,
             "packet: √R times the largest distance of Nelson's particles from |Ψ|², over all frames": well.sampling,
@@ -103,12 +82,7 @@ def mechanics(
             "vortices: largest winding around both": float(pair.winding.max()),
             "vortices: largest change of ⟨L⟩/ħ": float(abs(pair.momentum - pair.momentum[0]).max()),
         },
-        "statements": [s.to_json() for s in statements(runs, settings)],
-    }
-    figures = draw(runs, well, pair, settings, folder / "figures")
-    moving = films(runs, well, pair, folder / "films")
-    results["seconds"] = clock.seconds
-    write_json(folder / "results.json", results)
-    clock.keep()
+        statements=[s.to_json() for s in statements(runs, settings)],
+    )
     write_report(folder, results, figures, moving)
     return results

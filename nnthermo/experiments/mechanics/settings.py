@@ -21,31 +21,32 @@ class Settings(StoredSettings):
     """Settings of the ensembles.
 
     Attributes:
-        dataset: name for `nnthermo.data.load`.
+        dataset: digits (5,000, embedded), mnist or fashion_mnist.
         samples: training samples.
         pool: pixels that are averaged to one, along each side.
         hidden: hidden neurons; inputs are the pooled pixels, outputs the ten classes, all neurons tanh.
-        decay: α of the term ½α|q|² of the loss, which gives flat directions a minimum.
+        decay: coefficient α of the term ½α|q|² of the loss, which gives flat directions a minimum.
         replicas: networks of an ensemble.
-        learning_rate: η of all weights' training.
-        batch_size: B there, drawn with replacement.
-        steps: of all weights' training.
+        learning_rate: η of training in all weights.
+        batch_size: samples a step of it, drawn with replacement.
+        steps: number of them in all weights' training.
         spread: standard deviation of the starting weights about the minimum, in each direction.
-        plane_learning_rate: η in the plane.
-        plane_batch_size: B in the plane.
-        plane_steps: of training in the plane.
-        plane_displacement: how far from the minimum they start, along each direction, over its width at rest.
-        plane_spread: standard deviation at the start, over the width at rest.
-        points: of the grid, along each direction of the plane.
+        plane_learning_rate: η of training in the plane of two directions.
+        plane_batch_size: samples a step in the plane.
+        plane_steps: number of them in the plane.
+        plane_displacement: how far from the minimum they start in the plane, along each direction, over
+            its width at rest.
+        plane_spread: standard deviation at the start in the plane, over the width at rest.
+        points: points of the grid, along each direction of the plane.
         planck_learning_rate: η of the ensembles that measure ħ².
-        planck_batch_sizes: B of each of them.
-        planck_spread: their standard deviation at the start over that at rest, in the sharpest direction.
-        planck_times: looks at each of them, evenly spaced.
-        planck_relaxations: how long they go on, in relaxation times 1/ηλ of that direction.
-        momentum: of one more of them, with η smaller by 1 - momentum and the first batch size.
+        planck_batch_sizes: samples a step of each ensemble that measures ħ².
+        planck_spread: standard deviation of those ensembles at the start over that at rest, in the sharpest direction.
+        planck_times: looks at each of those ensembles, evenly spaced.
+        planck_relaxations: how long those ensembles go on, in relaxation times 1/ηλ of the sharpest direction.
+        momentum: momentum of one more such ensemble, with η smaller by 1 - momentum and the first batch size.
         records: looks at the other ensembles, log-spaced in steps.
-        seeds: of the network and of the ensembles.
-        resamples: of the bootstrap over replicas.
+        seeds: seeds of the network and of the ensembles.
+        resamples: number of them in the bootstrap over replicas.
     """
 
     dataset: str = "digits"

@@ -1,42 +1,30 @@
 """From settings to a folder of results: trainings, numbers, figures, report."""
 
-import dataclasses
 import json
 import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 
 from nnthermo import _checks
 from nnthermo.data import load
-from nnthermo.experiments.folder import circumstances, open_folder, write_json
 from nnthermo.experiments.reproduce import sensitivity
 from nnthermo.experiments.reproduce.figures import draw
 from nnthermo.experiments.reproduce.report import write_report
-from nnthermo.experiments.reproduce.runs import Job, Report, load_histories, run_all, training_data
+from nnthermo.experiments.reproduce.runs import Job, load_histories, run, training_data
 from nnthermo.experiments.reproduce.settings import NETWORKS, Settings
 from nnthermo.experiments.reproduce.statements import statements
+from nnthermo.experiments.study import Options, Study
 from nnthermo.experiments.verdicts import or_none
 
-QUICK = Settings(epochs=300, learning_rate=0.1, seeds=(0,), observations=10, relaxed_samples=200)
+QUICK = Settings(epochs=300, learning_rate=0.1, seeds=(0,), observations=10, relaxed_samples=200, sensitivity_epochs=0)
 """Real data and the paper's networks in under a minute: ten times the learning rate for a hundredth of the epochs."""
-
-Stage = Callable[[str], None]
 
 
 def reproduce(
     settings: Settings,
     output: str | os.PathLike[str],
-    *,
-    data_dir: str | None = None,
-    resume: bool = False,
-    workers: int | None = None,
-    sensitivity_epochs: int = 0,
-    command: str = "",
-    report: Report | None = None,
-    stage: Stage | None = None,
+    **options: Unpack[Options],
 ) -> dict[str, Any]:
     """Train the paper's two networks, and write what came out beside what the paper says.
 
@@ -46,13 +34,7 @@ def reproduce(
     Args:
         settings: of the trainings.
         output: folder, made if need be; it must be empty unless `resume` is set.
-        data_dir: where the full data sets lie; see `nnthermo.data.load`.
-        resume: continue a run of the same settings in `output`.
-        workers: processes; as many as cores if None.
-        sensitivity_epochs: also run every variant of `sensitivity.VARIANTS` for so many epochs; 0: none.
-        command: the command line, for the record.
-        report: told the progress of each run.
-        stage: told what is being done.
+        options: `nnthermo.experiments.study.Options`.
 
     Returns:
         The contents of `results.json`.
@@ -62,29 +44,27 @@ def reproduce(
         OSError: a folder that cannot be written.
         ImportError: a missing optional package.
     """
-    _checks.check("sensitivity_epochs", "not be negative", sensitivity_epochs >= 0, sensitivity_epochs)
-    _checks.check("workers", "be positive", workers is None or workers > 0, workers)
-    say = stage or (lambda _text: None)
-    for package in ("xarray", "h5netcdf", "jinja2", "matplotlib"):
-        _checks.extra(package, "experiments")
-    folder = Path(output)
+    study = Study(settings, output, ("xarray", "h5netcdf", "jinja2", "matplotlib"), **options)
+    data_dir, folder = options.get("data_dir"), study.folder
     inputs, _ = training_data(settings, data_dir)  # whatever is wrong with the data is said before the folder is made
-    clock = open_folder(folder, settings, resume=resume)
-    cores = workers or os.cpu_count() or 1
+    study.open()
 
     runs = [Job(n, s, settings, data_dir, folder / "runs" / f"{n}-{s}.nc") for s in settings.seeds for n in NETWORKS]
-    say(
+    study.say(
         f"Training {len(runs)} networks for {settings.epochs:,} epochs on {len(inputs):,} samples of {settings.dataset}"
     )
-    run_all(runs, workers=cores, report=clock.keeping(report))
+    study.run_all(run, runs)
     by_variant: dict[str, list[Job]] = {}
-    if sensitivity_epochs:
-        by_variant = sensitivity.jobs(settings, sensitivity_epochs, folder / "sensitivity", data_dir)
+    if settings.sensitivity_epochs:
+        by_variant = sensitivity.jobs(settings, folder / "sensitivity", data_dir)
         short = [job for jobs in by_variant.values() for job in jobs]
-        say(f"Sensitivity: {len(short)} networks for {sensitivity_epochs:,} epochs, one setting changed at a time")
-        run_all(short, workers=cores, report=clock.keeping(report))
+        study.say(
+            f"Sensitivity: {len(short)} networks for {settings.sensitivity_epochs:,} epochs, one setting changed at a "
+            "time"
+        )
+        study.run_all(run, short)
 
-    say("Numbers, figures, report")
+    study.say("Numbers, figures, report")
     histories = load_histories(runs)
     for name, history in histories.items():
         history.drop_attrs(deep=False).assign_attrs(settings=json.dumps(settings.to_json())).to_netcdf(
@@ -92,24 +72,17 @@ def reproduce(
         )
     with jax.enable_x64(True):
         found = statements(histories, settings)
-        shorter = sensitivity.summary(by_variant, sensitivity_epochs) if by_variant else None
+        shorter = {"sensitivity": sensitivity.summary(by_variant)} if by_variant else {}
         figures = draw(histories, settings, folder / "figures")
-    results = {
-        "title": "Towards a theory of machine learning, Section 10: reproduced",
-        "command": command,
-        "quick": dataclasses.replace(QUICK, dataset=settings.dataset, seeds=settings.seeds) == settings,
-        "settings": settings.to_json(),
-        "samples": len(inputs),
-        "data_source": load(settings.dataset, data_dir=data_dir).source,
-        **circumstances(),
-        "seconds": clock.seconds,
-        "runs": [_about(job) for job in runs],
-        "statements": [s.to_json() for s in found],
-    }
-    if shorter:
-        results["sensitivity"] = shorter
-    write_json(folder / "results.json", results)
-    clock.keep()
+    results = study.record(
+        "Towards a theory of machine learning, Section 10: reproduced",
+        QUICK,
+        load(settings.dataset, data_dir=data_dir).source,
+        samples=len(inputs),
+        runs=[_about(job) for job in runs],
+        statements=[s.to_json() for s in found],
+        **shorter,
+    )
     write_report(folder, results, figures)
     return results
 

@@ -16,7 +16,6 @@ from nnthermo._typing import Array
 from nnthermo.checkpoint import Checkpoint
 from nnthermo.data import load
 from nnthermo.ensemble import bulk_hessian, mean_slopes
-from nnthermo.experiments import processes
 from nnthermo.experiments.folder import arrays_of, save_arrays, save_dataset
 from nnthermo.experiments.processes import Report, alone
 from nnthermo.experiments.reproduce.settings import NETWORKS, Settings
@@ -124,8 +123,3 @@ def load_histories(jobs: list[Job]) -> dict[str, Any]:
         with xarray.open_dataset(job.file, engine="h5netcdf") as dataset:
             found.setdefault(job.network, []).append(dataset.load().assign_coords(seed=job.seed).expand_dims("seed"))
     return {name: xarray.concat(parts, dim="seed", join="outer") for name, parts in found.items()}
-
-
-def run_all(jobs: list[Job], *, workers: int, report: Report | None = None) -> None:
-    """`run` for each job in `workers` processes, see `processes.run_all`."""
-    processes.run_all(run, jobs, workers=workers, report=report)

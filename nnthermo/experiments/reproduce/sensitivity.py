@@ -36,27 +36,30 @@ KEY_NUMBERS = (
 """Beginnings of the labels that the table of numbers shows."""
 
 
-def variants(base: Settings, epochs: int) -> dict[str, Settings]:
+def variants(base: Settings) -> dict[str, Settings]:
     """Settings of each short run, the unchanged base first; one seed, fewer records, the bulk loss over 500 samples."""
-    short = dataclasses.replace(base, epochs=epochs, seeds=base.seeds[:1], observations=10, relaxed_samples=500)
+    short = dataclasses.replace(
+        base, epochs=base.sensitivity_epochs, seeds=base.seeds[:1], observations=10, relaxed_samples=500
+    )
     found = {"base": short}
     for name, change in VARIANTS.items():
         found[name] = dataclasses.replace(short, **change(base))
     return found
 
 
-def jobs(base: Settings, epochs: int, folder: Path, data_dir: str | None) -> dict[str, list[Job]]:
+def jobs(base: Settings, folder: Path, data_dir: str | None) -> dict[str, list[Job]]:
     """The runs of every variant."""
     found = {}
-    for k, (name, settings) in enumerate(variants(base, epochs).items()):
+    for k, (name, settings) in enumerate(variants(base).items()):
         place = folder / f"variant-{k}"
         place.mkdir(parents=True, exist_ok=True)
         found[name] = [Job(n, settings.seeds[0], settings, data_dir, place / f"{n}.nc") for n in NETWORKS]
     return found
 
 
-def summary(by_variant: dict[str, list[Job]], epochs: int) -> dict[str, Any]:
+def summary(by_variant: dict[str, list[Job]]) -> dict[str, Any]:
     """Verdicts and key numbers of every variant, as JSON types."""
+    base = next(iter(by_variant.values()))[0]
     rows = []
     for name, runs in by_variant.items():
         found = statements(load_histories(runs), runs[0].settings)
@@ -66,12 +69,12 @@ def summary(by_variant: dict[str, list[Job]], epochs: int) -> dict[str, Any]:
         rows.append(
             {
                 "name": name,
-                "changed": _changed(runs[0].settings, next(iter(by_variant.values()))[0].settings),
+                "changed": _changed(runs[0].settings, base.settings),
                 "verdicts": {s.key: s.verdict for s in found},
                 "numbers": numbers,
             }
         )
-    return {"epochs": epochs, "seeds": [next(iter(by_variant.values()))[0].seed], "base": rows[0], "variants": rows[1:]}
+    return {"epochs": base.settings.epochs, "seeds": [base.seed], "base": rows[0], "variants": rows[1:]}
 
 
 def _changed(settings: Settings, base: Settings) -> dict[str, Any]:

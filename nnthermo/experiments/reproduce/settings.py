@@ -22,12 +22,12 @@ class Settings(StoredSettings):
     as they do; `nnthermo.experiments.reproduce.sensitivity` varies each of them.
 
     Attributes:
-        dataset: name for `nnthermo.data.load`.
+        dataset: digits (5,000, embedded), mnist or fashion_mnist.
         samples: training samples; None for the paper's 6,000, or all if there are fewer.
         epochs: passes over the data.
-        learning_rate: of plain SGD.
+        learning_rate: learning rate of plain SGD.
         batch_size: samples a step.
-        scale: multiplies Glorot-uniform initial weights; biases start at 0.
+        scale: factor on Glorot-uniform initial weights; biases start at 0.
         pixel_high: value of a white pixel; black is 0.
         target_off: target of the nine outputs that should stay silent.
         target_on: target of the output that should be active.
@@ -35,6 +35,7 @@ class Settings(StoredSettings):
         beta: inverse temperature at which thermodynamic functions are recorded (the paper's reading of the gap).
         observations: records spaced evenly in log epoch, and as many spaced evenly in epoch.
         relaxed_samples: samples over which the bulk loss is averaged; None for all.
+        sensitivity_epochs: epochs of each run with one setting changed, see `sensitivity.VARIANTS`; 0 for none.
     """
 
     dataset: str = "digits"
@@ -50,6 +51,7 @@ class Settings(StoredSettings):
     beta: float = 1.4
     observations: int = 60
     relaxed_samples: int | None = None
+    sensitivity_epochs: int = 1000
 
     def __post_init__(self) -> None:
         check("epochs", "be positive", self.epochs > 0, self.epochs)
@@ -59,6 +61,7 @@ class Settings(StoredSettings):
         check("pixel_high", "be positive", self.pixel_high > 0, self.pixel_high)
         check("target_on", "exceed target_off", self.target_on > self.target_off, self.target_on)
         check("beta", "be positive", self.beta > 0, self.beta)
+        check("sensitivity_epochs", "not be negative", self.sensitivity_epochs >= 0, self.sensitivity_epochs)
         check("observations", "be at least 2", self.observations >= 2, self.observations)
         check("seeds", "name at least one seed", len(self.seeds) > 0, self.seeds)
         check("seeds", "differ", len(set(self.seeds)) == len(self.seeds), self.seeds)
