@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from nnthermo.experiments.mechanics.animations import FILMS
-from nnthermo.experiments.page import card, duration, embedded, images, number, render, setting, tally, tally_sentence
+from nnthermo.experiments.page import card, duration, images, number, render, setting, tally, tally_sentence
 
 FIGURES = {
     1: (
@@ -73,13 +73,13 @@ _WORDS = {
 
 
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path], films: dict[str, Path]) -> Path:
-    """Write `report.html`, one file that loads nothing from anywhere.
+    """Write `report.html`, one file that loads nothing from anywhere but the films beside it.
 
     Args:
         folder: where it goes.
         results: what `results.json` holds.
         figures: figure-1.svg, figure-1.png, ...; of each the smaller file is put in.
-        films: GIF files by name.
+        films: GIF files by name, in the folder `films`.
 
     Returns:
         The path of the report.
@@ -105,7 +105,7 @@ def _content(results: dict[str, Any], figures: list[Path], films: dict[str, Path
         for n, (title, paper, ours, keys) in FIGURES.items()
     ]
     shown = [
-        {"title": title, "text": text, "image": embedded(films[name])}
+        {"title": title, "text": text, "image": f"films/{films[name].name}"}
         for name, (title, text) in FILMS.items()
         if name in films
     ]
