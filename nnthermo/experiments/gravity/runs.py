@@ -1,0 +1,115 @@
+"""One network: trained, and its space-times measured by every clock."""
+
+import dataclasses
+from pathlib import Path as File
+
+import jax
+import numpy as np
+
+from nnthermo.experiments.folder import save_arrays
+from nnthermo.experiments.gravity.measuring import Look, clock_of, clock_times, measured, points_of
+from nnthermo.experiments.gravity.problem import Path, Problem, make_problem, sizes_of, train_path
+from nnthermo.experiments.gravity.settings import CLOCKS, Settings
+from nnthermo.experiments.processes import Report, alone
+
+Runs = dict[str, list[dict[str, np.ndarray]]]
+"""What the jobs wrote, by name of the network such as "small-4", a list over seeds."""
+
+CHUNK = 64
+"""Points that are measured side by side."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One network from one seed."""
+
+    arm: str
+    width: int
+    seed: int
+    settings: Settings
+    data_dir: str | None
+    folder: File
+
+    @property
+    def network(self) -> str:
+        """Arm and width."""
+        return f"{self.arm}-{self.width}"
+
+    @property
+    def name(self) -> str:
+        """For files and progress."""
+        return f"{self.network}-{self.seed}"
+
+    @property
+    def file(self) -> File:
+        """What it writes."""
+        return self.folder / f"{self.name}.npz"
+
+
+def jobs_of(settings: Settings, data_dir: str | None, folder: File) -> list[Job]:
+    """All networks; those of one shape, which share a program, one after the other."""
+    networks = [("image", settings.hidden)] + [("small", width) for width in sorted(settings.widths, reverse=True)]
+    return [Job(arm, width, seed, settings, data_dir, folder) for arm, width in networks for seed in settings.seeds]
+
+
+def run(job: Job, report: Report | None = None) -> None:
+    """Do a job unless its file is there."""
+    with alone(job.file):
+        if job.file.exists():
+            return
+        with jax.enable_x64(True):
+            save_arrays(job.file, _run(job, report))
+
+
+def _run(job: Job, report: Report | None) -> dict[str, np.ndarray]:
+    settings = job.settings
+    problem = make_problem(job.arm, settings, job.data_dir)
+    path = train_path(problem, sizes_of(job.arm, job.width, problem), settings, job.seed)
+    mapped = job.seed == settings.seeds[0]
+    chosen = problem.labels[: settings.points]
+    labels = np.linspace(-2.5, 2.5, settings.map_points)
+    grid = np.stack(np.meshgrid(labels, labels, indexing="ij"), axis=-1).reshape(-1, 2)
+    plan = {clock: points_of(chosen, clock_times(clock, settings)) for clock in CLOCKS}
+    total = sum(map(len, plan.values())) + mapped * len(CLOCKS) * len(grid)
+    done = 0
+
+    def looks(clock: str, points: np.ndarray) -> dict[str, np.ndarray]:
+        nonlocal done
+        parts = []
+        for begin in range(0, len(points), CHUNK):
+            part = points[begin : begin + CHUNK]
+            padded = np.concatenate([part, np.repeat(part[-1:], CHUNK - len(part), axis=0)])  # one shape, one program
+            found = measured(path, problem, clock_of(clock, settings), padded, job.arm)
+            parts.append({name: value[: len(part)] for name, value in found.items()})
+            done += len(part)
+            if report:
+                report(job.name, done, total)
+        return {name: np.concatenate([p[name] for p in parts]) for name in Look._fields}
+
+    found: dict[str, np.ndarray] = {
+        "losses": path.losses,
+        "times": path.times,
+        "interpolation_error": np.asarray(path.interpolation_error),
+        "labels": chosen,
+        "neurons": np.asarray(job.width + (problem.targets.shape[1] if job.arm == "small" else 0)),
+    }
+    for clock, points in plan.items():
+        for name, value in looks(clock, points).items():
+            found[f"{clock}_{name}"] = value.reshape(settings.looks, len(chosen), *value.shape[1:])
+    if mapped:
+        for clock in CLOCKS:
+            time = clock_times(clock, settings)[settings.looks // 2]
+            maps = looks(clock, points_of(grid, [time]))
+            for name in ("time_like", "scalar", "residual"):
+                found[f"{clock}_map_{name}"] = maps[name].reshape(settings.map_points, settings.map_points)
+        found["map_labels"] = labels
+    return found
+
+
+def load_runs(jobs: list[Job]) -> Runs:
+    """What all jobs wrote."""
+    found: Runs = {}
+    for job in jobs:
+        with np.load(job.file) as arrays:
+            found.setdefault(job.network, []).append(dict(arrays))
+    return found

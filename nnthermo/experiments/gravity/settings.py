@@ -1,0 +1,91 @@
+"""Which networks are trained, and where and when their space-times are looked at."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from nnthermo._checks import check
+from nnthermo.experiments.folder import StoredSettings
+
+ARMS = ("small", "image")
+"""Two pixels' worth of input, all driven neurons; whole images, the hidden layer."""
+
+CLOCKS = ("entropy", "training", "temperature")
+"""T = -S along training; T = training time; T = -S along log β, the weights being those of the end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(StoredSettings):
+    """Settings of the networks and of the looks at them.
+
+    Attributes:
+        dataset: digits (5,000, embedded), mnist or fashion_mnist.
+        samples: training samples.
+        classes: the two classes that the small networks tell apart.
+        widths: hidden neurons of the small networks, which see two principal components of the images.
+        hidden: hidden neurons of the network that sees the images.
+        learning_rate: learning rate of gradient descent with all samples, which leaves a smooth path of weights.
+        steps: number of them.
+        records: weights kept along a training, through which a polynomial in its time is laid.
+        beta: inverse temperature β of the ensembles.
+        looks: training times at which space-times are measured.
+        points: samples of the data whose labels are the points of space.
+        map_points: points of the maps of a plane of labels, along each side.
+        seeds: initial weights.
+    """
+
+    dataset: str = "digits"
+    samples: int = 1000
+    classes: tuple[int, ...] = (3, 5)
+    widths: tuple[int, ...] = (2, 4, 6, 8)
+    hidden: int = 20
+    learning_rate: float = 0.2
+    steps: int = 3000
+    records: int = 14
+    beta: float = 1.4
+    looks: int = 7
+    points: int = 60
+    map_points: int = 31
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "hidden", "learning_rate", "beta", "points"):
+            check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
+        check("steps", "be at least 200", self.steps >= 200, self.steps)
+        check("records", "be at least 4", self.records >= 4, self.records)
+        check("looks", "be at least 3", self.looks >= 3, self.looks)
+        check("map_points", "be at least 5", self.map_points >= 5, self.map_points)
+        for name in ("widths", "seeds", "classes"):
+            values = getattr(self, name)
+            check(name, "name at least one", len(values) > 0, values)
+            check(name, "differ", len(set(values)) == len(values), values)
+        check("widths", "be positive", min(self.widths) > 0, self.widths)
+        check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
+        check("classes", "be two of 0 to 9", len(self.classes) == 2 and set(self.classes) <= set(range(10)), self.classes)
+
+    @property
+    def kept_at(self) -> tuple[int, ...]:
+        """Steps whose weights are kept: Chebyshev's points in training time, and those half way between them."""
+        angles = np.linspace(0, math.pi, 2 * self.records - 1)
+        times = self.end * (1 - np.cos(angles)) / 2
+        return tuple(int(k) for k in np.rint(np.expm1(times) * self.start))
+
+    @property
+    def start(self) -> float:
+        """Steps after which training time becomes logarithmic."""
+        return self.steps / 100
+
+    @property
+    def end(self) -> float:
+        """Training time of the last step."""
+        return float(self.time_of(self.steps))
+
+    def time_of(self, step: float) -> float:
+        """Training time τ = log(1 + step/start)."""
+        return math.log1p(step / self.start)
+
+    @property
+    def look_at(self) -> np.ndarray:
+        """Training times of the looks, inside of the training."""
+        return self.end * (np.arange(self.looks) + 0.5) / self.looks
