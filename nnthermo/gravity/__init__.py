@@ -12,9 +12,17 @@ spheres have positive R; G + Λg = κT. Units with c = G = 1.
     metric             a function of one point, (n,) -> g_ab (n, n), made of JAX operations; any dimension and signature
     (metric, point)    the first two arguments of everything that needs derivatives of g; `jax.vmap` over points
     indices            all lower unless said otherwise; Γ^a_bc has the upper index first; derivatives come first
+    indices="^_"       where those of a tensor field stand: T^a_b, one sign an index; "" for a scalar
     =================  ================================================================================================
 """
 
+from nnthermo.gravity.covariant import covariant_derivative as covariant_derivative
+from nnthermo.gravity.covariant import covariant_divergence as covariant_divergence
+from nnthermo.gravity.covariant import killing_residual as killing_residual
+from nnthermo.gravity.covariant import laplace_beltrami as laplace_beltrami
+from nnthermo.gravity.covariant import lie_derivative as lie_derivative
+from nnthermo.gravity.covariant import lower_index as lower_index
+from nnthermo.gravity.covariant import raise_index as raise_index
 from nnthermo.gravity.curvature import Geometry as Geometry
 from nnthermo.gravity.curvature import christoffel as christoffel
 from nnthermo.gravity.curvature import einstein_tensor as einstein_tensor
@@ -29,3 +37,16 @@ from nnthermo.gravity.derivatives import metric_derivatives as metric_derivative
 from nnthermo.gravity.derivatives import metric_slopes as metric_slopes
 from nnthermo.gravity.inverse import inverse_and_determinant as inverse_and_determinant
 from nnthermo.gravity.inverse import signature as signature
+from nnthermo.gravity.spacetimes import anti_de_sitter as anti_de_sitter
+from nnthermo.gravity.spacetimes import de_sitter as de_sitter
+from nnthermo.gravity.spacetimes import flrw as flrw
+from nnthermo.gravity.spacetimes import kerr as kerr
+from nnthermo.gravity.spacetimes import kerr_newman as kerr_newman
+from nnthermo.gravity.spacetimes import kerr_schild as kerr_schild
+from nnthermo.gravity.spacetimes import kottler as kottler
+from nnthermo.gravity.spacetimes import minkowski as minkowski
+from nnthermo.gravity.spacetimes import reissner_nordstrom as reissner_nordstrom
+from nnthermo.gravity.spacetimes import schwarzschild as schwarzschild
+from nnthermo.gravity.spacetimes import schwarzschild_de_sitter as schwarzschild_de_sitter
+from nnthermo.gravity.spacetimes import sphere as sphere
+from nnthermo.gravity.spacetimes import torus as torus

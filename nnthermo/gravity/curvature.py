@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.lax import Precision
 
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar
-from nnthermo.gravity.derivatives import Metric, metric_derivatives, metric_slopes
+from nnthermo.gravity.derivatives import Metric, metric_slopes, pair_derivatives, pairs
 from nnthermo.gravity.inverse import inverse_and_determinant
 
 
@@ -89,7 +91,9 @@ def kulkarni_nomizu(h: Array, k: Array) -> Array:
 def geometry(metric: Metric, point: Any) -> Geometry:
     """Metric, connection and curvature at one point, all from one pass over g and its first two derivatives.
 
-        R_abcd = ½(∂_b∂_c g_ad + ∂_a∂_d g_bc - ∂_a∂_c g_bd - ∂_b∂_d g_ac) + g_ef (Γ^e_bc Γ^f_ad - Γ^e_bd Γ^f_ac)
+    In the n(n+1)/2 symmetric pairs of indices one symmetric matrix V holds all that R needs,
+
+        R_abcd = V_bc,ad - V_bd,ac,   V_ab,cd = ½(∂_a∂_b g_cd + ∂_c∂_d g_ab) + g_ef Γ^e_ab Γ^f_cd.
 
     Args:
         metric: g_ab (n, n) of one point.
@@ -98,27 +102,45 @@ def geometry(metric: Metric, point: Any) -> Geometry:
     Raises:
         TypeError, ValueError: as in `metric_derivatives`. Inside transformations a singular g gives NaN or infinity.
     """
-    g, dg, ddg = metric_derivatives(metric, point)
+    g, dg, ddg = pair_derivatives(metric, point)
+    n = g.shape[0]
     inverse, determinant = inverse_and_determinant(g)
     lower = _first_kind(dg)
-    upper = _contract("ad,dbc->abc", inverse, lower)
-    # w_abcd = ∂_b∂_c g_ad + Γ_f,ad Γ^f_bc; the other terms are exchanges of its indices
-    w = jnp.transpose(ddg, (2, 0, 1, 3)) + _contract("fad,fbc->abcd", lower, upper)
-    w = w - jnp.swapaxes(w, 0, 1)
-    w = (w - jnp.swapaxes(w, 2, 3)) / 2
-    riemann = (w + jnp.transpose(w, (2, 3, 0, 1))) / 2
-    return Geometry(g, inverse, determinant, upper, riemann)
+    upper = _contract("ad,dp->ap", inverse, lower)
+    # a loop, so that V is kept and not evaluated anew for each component of R that reads it
+    v, _ = jax.lax.scan(lambda v, rows: (v + _outer(*rows), None), (ddg + ddg.T) / 2, (lower, upper))
+    plus, minus = _readings(n)
+    v = v.reshape(-1)
+    riemann = (v[plus] - v[minus]).reshape((n,) * 4)
+    return Geometry(g, inverse, determinant, upper[:, pairs(n)[2]], riemann)
 
 
 def christoffel(metric: Metric, point: Any) -> Array:
     """Γ^a_bc of (12.11), upper index first, (n, n, n), from first derivatives alone; arguments as in `geometry`."""
     g, dg = metric_slopes(metric, point)
-    return _contract("ad,dbc->abc", inverse_and_determinant(g)[0], _first_kind(dg))
+    first, second, position = pairs(g.shape[0])
+    return _contract("ad,dp->ap", inverse_and_determinant(g)[0], _first_kind(dg[:, first, second]))[:, position]
 
 
 def _first_kind(dg: Array) -> Array:
-    """Γ_d,bc = ½(∂_b g_dc + ∂_c g_db - ∂_d g_bc)."""
-    return (jnp.transpose(dg, (1, 0, 2)) + jnp.transpose(dg, (1, 2, 0)) - dg) / 2
+    """Γ_d,p = ½(∂_b g_dc + ∂_c g_db - ∂_d g_bc), p the pair b ≤ c: (n, P) from ∂_c g_p, (n, P)."""
+    b, c, position = pairs(dg.shape[0])
+    return (dg[b, position[:, c]] + dg[c, position[:, b]] - dg) / 2
+
+
+def _outer(a: Array, b: Array) -> Array:
+    return a[:, None] * b[None, :]
+
+
+def _readings(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where in the flat upper triangle of V the two terms of each R_abcd stand: exactly antisymmetric, pairs alike."""
+    a, b, c, d = np.indices((n,) * 4).reshape(4, -1)
+    number = pairs(n)[2]
+
+    def place(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+        return np.minimum(p, q) * (n * (n + 1) // 2) + np.maximum(p, q)
+
+    return place(number[b, c], number[a, d]), place(number[b, d], number[a, c])
 
 
 def riemann(metric: Metric, point: Any) -> Array:

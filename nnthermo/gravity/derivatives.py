@@ -16,7 +16,7 @@ Metric = Callable[[Array], Array]
 
 
 def metric_derivatives(metric: Metric, point: Any) -> tuple[Array, Array, Array]:
-    """g_ab, ∂_c g_ab and ∂_c ∂_d g_ab, in one pass over the metric.
+    """g_ab, ∂_c g_ab and ∂_c ∂_d g_ab.
 
     Forward over forward along the n(n+1)/2 pairs of directions c ≤ d, which share the evaluation of g itself.
 
@@ -33,27 +33,47 @@ def metric_derivatives(metric: Metric, point: Any) -> tuple[Array, Array, Array]
         ValueError: wrong shapes; outside transformations also a point or g that is not finite (a horizon), g that is
             not symmetric or not invertible (an axis).
     """
-    x = _point(metric, point)
-    n = x.shape[0]
-    first, second = np.triu_indices(n)
-    unit = jnp.eye(n, dtype=x.dtype)
-
-    def pushed(u: Array, v: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        return jax.jvp(lambda y: jax.jvp(metric, (y,), (u,)), (x,), (v,))
-
-    (g, along_first), (_, both) = jax.vmap(pushed, out_axes=((None, 0), (0, 0)))(unit[first], unit[second])
-    diagonal = np.flatnonzero(first == second)
-    position = np.zeros((n, n), int)
-    position[first, second] = position[second, first] = np.arange(len(first))
-    return _symmetric(g, x), _halves(along_first[diagonal]), _halves(both[position])
+    g, dg, ddg = pair_derivatives(metric, point)
+    position = pairs(g.shape[0])[2]
+    return g, dg[:, position], ddg[position][:, :, position]
 
 
 def metric_slopes(metric: Metric, point: Any) -> tuple[Array, Array]:
     """g_ab (n, n) and ∂_c g_ab (n, n, n), derivatives first; errors as in `metric_derivatives`."""
+    g, dg = _slopes(metric, _point(metric, point))
+    return g, dg[:, pairs(g.shape[0])[2]]
+
+
+def pairs(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices a ≤ b of the P = n(n+1)/2 symmetric pairs, each (P,), and the number of the pair of a and b, (n, n)."""
+    first, second = np.triu_indices(n)
+    position = np.zeros((n, n), int)
+    position[first, second] = position[second, first] = np.arange(len(first))
+    return first, second, position
+
+
+def pair_derivatives(metric: Metric, point: Any) -> tuple[Array, Array, Array]:
+    """g_ab (n, n), ∂_c g_p (n, P) and ∂_q g_p (P, P), q the pair of directions: see `pairs` and `metric_derivatives`.
+
+    First derivatives are taken by themselves and not read off the second pass, which would keep all its intermediate
+    results for them.
+    """
     x = _point(metric, point)
+    first, second, _ = pairs(x.shape[0])
+    unit = np.eye(x.shape[0], dtype=x.dtype)
+
+    def bent(u: Array, v: Array) -> Array:
+        return jax.jvp(lambda y: jax.jvp(metric, (y,), (u,))[1], (x,), (v,))[1]
+
+    ddg = jax.vmap(bent)(jnp.asarray(unit[first]), jnp.asarray(unit[second]))
+    return *_slopes(metric, x), ddg[:, first, second]
+
+
+def _slopes(metric: Metric, x: Array) -> tuple[Array, Array]:
+    first, second, _ = pairs(x.shape[0])
     unit = jnp.eye(x.shape[0], dtype=x.dtype)
     g, dg = jax.vmap(lambda u: jax.jvp(metric, (x,), (u,)), out_axes=(None, 0))(unit)
-    return _symmetric(g, x), _halves(dg)
+    return _symmetric(g, x), dg[:, first, second]
 
 
 def _point(metric: Metric, point: Any) -> Array:

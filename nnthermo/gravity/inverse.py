@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from nnthermo._checks import check, finite, is_concrete, real_array, refuse
+from nnthermo._checks import check, is_concrete, real_array, refuse
 from nnthermo._typing import Array
 
 
@@ -86,7 +86,9 @@ def regular(name: str, g: Array, where: str = "") -> None:
     """
     if not is_concrete(g):
         return
-    finite(name, g)
+    if not bool(jnp.isfinite(g).all()):
+        got = f"{int((~jnp.isfinite(g)).sum())} non-finite entries of {g.size}{where}"
+        refuse(name, "be finite", f"{got}: a horizon or a singularity of these coordinates?")
     eps = float(jnp.finfo(g.dtype).eps)
     asymmetry = float(jnp.max(jnp.abs(g - g.T)))
     largest = float(jnp.max(jnp.abs(g)))

@@ -1,0 +1,146 @@
+"""Derivatives of tensor fields that do not depend on the chart: covariant, Lie, and the wave operator.
+
+A field is a function of one point, (n,) -> (n, ..., n), of JAX operations; `indices` has one sign for each index in
+their order, "^" upper and "_" lower: "" a scalar, "^" a vector, "_" a covector, "^_" T^a_b. `jax.vmap` over points.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.lax import Precision
+
+from nnthermo._checks import check, finite, is_concrete, real_array, refuse
+from nnthermo._typing import Array
+from nnthermo.gravity.curvature import christoffel
+from nnthermo.gravity.derivatives import Metric
+from nnthermo.gravity.inverse import inverse_and_determinant, regular
+
+TensorField = Callable[[Array], Array]
+"""A tensor (n, ..., n) at one point (n,), of JAX operations."""
+
+
+def covariant_derivative(metric: Metric, field: TensorField, point: Any, indices: str) -> Array:
+    """∇_c T^a.._b.. = ∂_c T + Γ^a_cd T^d.. + ... - Γ^d_cb T.._d.. - ..., the derivative's index first.
+
+    Args:
+        metric: g_ab (n, n) of one point.
+        field: T of one point, (n, ..., n), one axis for each of `indices`.
+        point: coordinates, (n,).
+        indices: "^" or "_" for each index of T.
+
+    Returns:
+        (n, n, ..., n), one axis more than T.
+
+    Raises:
+        TypeError: a field that is no function or not real; `indices` no text.
+        ValueError: a field of another shape, other signs; outside transformations also values that are not finite and
+            what `christoffel` refuses.
+    """
+    connection = christoffel(metric, point)
+    value, slopes = _slopes(field, point, indices)
+    for axis, sign in enumerate(indices):
+        # Γ^a_cd with c first and the index of T that it replaces last
+        turn = jnp.transpose(connection, (1, 0, 2)) if sign == "^" else -jnp.transpose(connection, (1, 2, 0))
+        term = jnp.tensordot(turn, value, axes=((2,), (axis,)), precision=Precision.HIGHEST)
+        slopes = slopes + jnp.moveaxis(term, 1, axis + 1)
+    return slopes
+
+
+def covariant_divergence(metric: Metric, field: TensorField, point: Any, indices: str = "^") -> Array:
+    """∇_a T^a.. over the first index, ∇^a T_a.. where that is lower: (n, ..., n), one axis less than T.
+
+    Arguments and errors as in `covariant_derivative`.
+    """
+    slopes = covariant_derivative(metric, field, point, indices)
+    check("indices", "name an index to sum over", len(indices) > 0, repr(indices))
+    if indices[0] == "^":
+        return jnp.trace(slopes)
+    g = jnp.asarray(metric(real_array("point", point, ndim=1)))
+    return jnp.tensordot(inverse_and_determinant(g)[0], slopes, axes=2, precision=Precision.HIGHEST)
+
+
+def lie_derivative(vector_field: TensorField, field: TensorField, point: Any, indices: str) -> Array:
+    """L_v T = v^c ∂_c T - ∂_c v^a T^c.. - ... + ∂_b v^c T.._c + ..., change of T along v: no metric needed.
+
+    Args:
+        vector_field: v^a (n,) of one point.
+        field: T of one point, (n, ..., n), one axis for each of `indices`.
+        point: coordinates, (n,).
+        indices: "^" or "_" for each index of T.
+
+    Returns:
+        The shape of T. Errors as in `covariant_derivative`.
+    """
+    v, dv = _slopes(vector_field, point, "^", "vector_field")
+    value, slopes = _slopes(field, point, indices)
+    change = jnp.tensordot(v, slopes, axes=1, precision=Precision.HIGHEST)
+    for axis, sign in enumerate(indices):
+        turn = -dv.T if sign == "^" else dv
+        term = jnp.tensordot(turn, value, axes=((1,), (axis,)), precision=Precision.HIGHEST)
+        change = change + jnp.moveaxis(term, 0, axis)
+    return change
+
+
+def killing_residual(metric: Metric, vector_field: TensorField, point: Any) -> Array:
+    """∇_a ξ_b + ∇_b ξ_a = (L_ξ g)_ab, (n, n): zero where ξ^a generates an isometry; errors as in `lie_derivative`."""
+    return lie_derivative(vector_field, metric, point, "__")
+
+
+def laplace_beltrami(metric: Metric, scalar_field: TensorField, point: Any) -> Array:
+    """∇^a ∇_a φ = g^ab (∂_a ∂_b φ - Γ^c_ab ∂_c φ), (): the wave operator where the signature is (-, +, ..., +).
+
+    Errors as in `covariant_derivative`.
+    """
+
+    def slope(y: Array) -> Array:
+        return _slopes(scalar_field, y, "", "scalar_field")[1]
+
+    return covariant_divergence(metric, slope, point, "_")
+
+
+def raise_index(metric: Any, tensor: Any, axis: int = 0) -> Array:
+    """The index of a tensor on one axis made upper by g^ab, of one g_ab (n, n)."""
+    return _moved(inverse_and_determinant(_regular(metric))[0], tensor, axis)
+
+
+def lower_index(metric: Any, tensor: Any, axis: int = 0) -> Array:
+    """The index of a tensor on one axis made lower by g_ab, (n, n)."""
+    return _moved(_regular(metric), tensor, axis)
+
+
+def _regular(metric: Any) -> Array:
+    g = real_array("metric", metric, ndim=2)
+    check("metric", "be square", g.shape[0] == g.shape[1], f"shape {g.shape}")
+    regular("metric", g)
+    return g
+
+
+def _moved(matrix: Array, tensor: Any, axis: int) -> Array:
+    T, n = real_array("tensor", tensor), matrix.shape[0]
+    check("tensor", f"have an axis {axis} of length {n}", -T.ndim <= axis < T.ndim and T.shape[axis] == n, T.shape)
+    turned = jnp.tensordot(matrix, T, axes=((1,), (axis,)), precision=Precision.HIGHEST)
+    return jnp.moveaxis(turned, 0, axis)
+
+
+def _slopes(field: TensorField, point: Any, indices: str, name: str = "field") -> tuple[Array, Array]:
+    """T and ∂_c T, derivatives first, after all checks."""
+    if not isinstance(indices, str):
+        raise TypeError(f"`indices` must be text of ^ and _, but got {type(indices).__name__}")
+    check("indices", "have ^ or _ for each index", set(indices) <= set("^_"), repr(indices))
+    if not callable(field):
+        raise TypeError(f"`{name}` must be a function of one point, but got {type(field).__name__}")
+    x = real_array("point", point, ndim=1)
+    shape = x.shape * len(indices)
+    out = jax.eval_shape(field, x)
+    if not hasattr(out, "shape"):
+        refuse(name, "return one array", type(out).__name__)
+    check(name, f"return shape {shape}, as indices {indices!r} say", out.shape == shape, out.shape)
+    if not jnp.issubdtype(out.dtype, jnp.floating):
+        raise TypeError(f"`{name}` must return real numbers, but got dtype {out.dtype}")
+    unit = jnp.eye(x.shape[0], dtype=x.dtype)
+    value, slopes = jax.vmap(lambda u: jax.jvp(field, (x,), (u,)), out_axes=(None, 0))(unit)
+    if is_concrete(value):
+        finite(name, value)
+    return value, slopes
