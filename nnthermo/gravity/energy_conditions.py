@@ -55,10 +55,10 @@ class EnergyConditions(NamedTuple):
 def energy_conditions(T: Any, g: Any) -> EnergyConditions:
     """The null, weak, dominant and strong energy conditions of T_ab, from its principal values.
 
-    Types are told apart with a resolution: T is changed by ε^(2/3) of its largest entry (4e-11 in float64) if that makes
-    it type I, and rest frames with γ beyond ε^(-1/4) (8000) count as null. Entries are those in a frame of g.
-    Derivatives hold for ρ, for pressures that differ, and for margins; `velocity` has none. Rotations of Jacobi in place of LAPACK: it may
-    be mapped over many points.
+    Types are told apart with a resolution: type I is found if a change of T by ε^(2/3) of its largest entry in a frame
+    of g (4e-11 in float64) makes it so, and rest frames with γ beyond ε^(-1/4) (8000) count as null. Derivatives hold
+    for ρ, for pressures that differ, and for margins; `velocity` has none. Rotations of Jacobi in place of LAPACK: the
+    function may be mapped over many points.
 
     Args:
         T: T_ab, lower indices, symmetric, (n, n), as from `effective_stress`.
