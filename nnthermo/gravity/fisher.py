@@ -79,14 +79,26 @@ def gaussian_information(
         if not callable(function) and not (label == "mean" and function is None):
             raise TypeError(f"`{label}` must be a function of the labels, but got {type(function).__name__}")
     assert matrix is not None
-    sign = 1.0 if precision is None else -1.0
 
     def moments(y: Array) -> tuple[Array, Array]:
         A = real_array(name, matrix(y))
-        if mean is None:
-            check(name, "be a matrix or a diagonal where `mean` is None", A.ndim > 0, "one number")
-            return jnp.zeros((A.shape[0],), A.dtype), A
-        x = real_array("mean", mean(y), ndim=1)
+        if mean is not None:
+            return mean(y), A
+        check(name, "be a matrix or a diagonal where `mean` is None", A.ndim > 0, "one number")
+        return jnp.zeros((A.shape[0],), A.dtype), A
+
+    return information_from_moments(moments, name)
+
+
+def information_from_moments(
+    moments: Callable[[Array], tuple[Array, Array]], name: str = "covariance"
+) -> Callable[[Array], GaussianInformation]:
+    """`gaussian_information` of one function that returns x̄ and the matrix, "covariance" or "precision" by name."""
+    sign = 1.0 if name == "covariance" else -1.0
+
+    def checked(y: Array) -> tuple[Array, Array]:
+        x, A = moments(y)
+        x, A = real_array("mean", x, ndim=1), real_array(name, A)
         N = x.shape[0]
         check(name, f"have shape {(N, N)}, {(N,)} or ()", A.shape in ((N, N), (N,), ()), f"shape {A.shape}")
         return x, A.astype(x.dtype)
@@ -95,7 +107,7 @@ def gaussian_information(
         y = real_array("point", y, ndim=1)
         finite("point", y)
         unit = jnp.eye(y.shape[0], dtype=y.dtype)
-        (x, A), (dx, dA) = jax.vmap(lambda u: jax.jvp(moments, (y,), (u,)), out_axes=((None, None), (0, 0)))(unit)
+        (x, A), (dx, dA) = jax.vmap(lambda u: jax.jvp(checked, (y,), (u,)), out_axes=((None, None), (0, 0)))(unit)
         N = x.shape[0]
         inverse, log_det = _inverse(A, N)
         if is_concrete(log_det) and not bool(jnp.isfinite(log_det)):
@@ -106,7 +118,7 @@ def gaussian_information(
         else:
             K = jnp.broadcast_to((inverse[None] * dA).reshape(y.shape[0], -1), (y.shape[0], N))
             spread, traces = _sum("ai,bi->ab", K, K), jnp.sum(K, axis=1)
-        P = inverse if precision is None else A
+        P = inverse if sign > 0 else A
         moved = matmul(dx, P) if P.ndim == 2 else dx * jnp.broadcast_to(P, (1, N))
         F = _sum("ai,bi->ab", moved, dx) + spread / 2
         entropy = N * (1 + math.log(2 * math.pi)) / 2 + sign * log_det / 2
@@ -197,19 +209,13 @@ def fisher_information_from_samples(samples: Labels) -> Metric:
     if not callable(samples):
         raise TypeError(f"`samples` must be a function of the labels, but got {type(samples).__name__}")
 
-    def shape(y: Array) -> tuple[int, int]:
-        R, N = jax.eval_shape(samples, y).shape
+    def moments(y: Array) -> tuple[Array, Array]:
+        x = real_array("samples", samples(y), ndim=2)
+        R, N = x.shape
         check("samples", f"be more than N + 2 = {N + 2}", R > N + 2, R)
-        return R, N
+        mean = jnp.mean(x, axis=0)
+        x = x - mean[None]
+        return mean * math.sqrt((R - N - 2) / (R - 1)), matmul(x.T, x) / (R - 1)
 
-    def mean(y: Array) -> Array:
-        R, N = shape(y)
-        x = samples(y)
-        return jnp.mean(x, axis=0) * jnp.asarray(math.sqrt((R - N - 2) / (R - 1)), x.dtype)
-
-    def covariance(y: Array) -> Array:
-        x = samples(y)
-        x = x - jnp.mean(x, axis=0, keepdims=True)
-        return matmul(x.T, x) / (x.shape[0] - 1)
-
-    return fisher_information(mean, covariance)
+    information = information_from_moments(moments)
+    return lambda y: information(y).metric

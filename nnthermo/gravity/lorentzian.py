@@ -15,8 +15,9 @@ import numpy as np
 from nnthermo._checks import check, is_concrete, real_array, refuse
 from nnthermo._typing import Array
 from nnthermo.gravity.derivatives import Metric
-from nnthermo.gravity.fisher import Labels, gaussian_information
+from nnthermo.gravity.fisher import GaussianInformation, Labels, gaussian_information
 from nnthermo.gravity.inverse import inverse_and_determinant
+from nnthermo.linalg.positive import inverse_and_log_det
 
 TimeFunction = Callable[[Array], Array]
 """T(y), (), of one point (n,): larger is later."""
@@ -43,11 +44,10 @@ class ADM(NamedTuple):
 def turn_sign(fisher: Array, time_slopes: Array) -> Array:
     """g_ab = F_ab - 2 T_a T_b / (F^{cd} T_c T_d) at one point, (n, n).
 
-    Signature (-, +, ..., +) for any positive definite F (n, n) and any T_a (n,) that is not zero; NaN where it is: in
-    learning equilibrium there is no arrow of time.
+    Signature (-, +, ..., +) for any positive definite F (n, n) and any T_a (n,) that is not zero. NaN where T_a is
+    zero, as in learning equilibrium, which has no arrow of time, and where F is singular.
     """
-    inverse, _ = inverse_and_determinant(fisher)
-    up = jnp.sum(inverse * time_slopes[None, :], axis=1)
+    up = _product(inverse_and_log_det(fisher)[0], time_slopes)
     return fisher - 2 * time_slopes[:, None] * time_slopes[None, :] / jnp.sum(time_slopes * up)
 
 
@@ -90,7 +90,11 @@ def entropic_metric(
     NaN where S is stationary, as at every y where Σ does not depend on the labels. Arguments and errors of
     `gaussian_information`.
     """
-    information = gaussian_information(mean, covariance, precision=precision)
+    return entropic_metric_of(gaussian_information(mean, covariance, precision=precision))
+
+
+def entropic_metric_of(information: Callable[[Array], GaussianInformation]) -> Metric:
+    """`entropic_metric` of what `gaussian_information` returned."""
 
     def metric(y: Array) -> Array:
         found = information(y)
