@@ -147,7 +147,7 @@ from nnthermo.thermodynamics import thermodynamic_functions as thermodynamic_fun
 
 __version__ = "0.1.0"
 
-_LATER = {  # modules that load Optax, Flax or optional packages are imported when first asked for
+_LATER = {  # modules that load Optax, Flax, optional packages or much else are imported when first asked for
     "train": "nnthermo.training",
     "TrainResult": "nnthermo.training",
     "log_spaced_epochs": "nnthermo.training",
@@ -155,6 +155,12 @@ _LATER = {  # modules that load Optax, Flax or optional packages are imported wh
     "TensorBoard": "nnthermo.recording",
     "soft_threshold": "nnthermo.sparsity",
     "Checkpoint": "nnthermo.checkpoint",
+    "StateEnsemble": "nnthermo.emergent_spacetime",
+    "boundary_plane": "nnthermo.emergent_spacetime",
+    "gaussian_state_ensemble": "nnthermo.emergent_spacetime",
+    "noisy_state_ensemble": "nnthermo.emergent_spacetime",
+    "noisy_states": "nnthermo.emergent_spacetime",
+    "weight_path": "nnthermo.emergent_spacetime",
     "MLP": "nnthermo.network.flax",
     "LinenMLP": "nnthermo.network.flax",
     "from_nnx": "nnthermo.network.flax",

@@ -27,7 +27,7 @@ LEVELS = (
     {"relaxation", "canonical", "thermodynamics", "laplacians", "skewness", "stochastic_spectrum"},
     {"equilibrium", "laws", "entropy_dynamics"},
     {"objective", "approximation"},
-    {"architecture", "neuron_number"},
+    {"architecture", "neuron_number", "emergent_spacetime"},
     {"observables"},
     {"observers", "history", "stopping", "sparsity", "descent", "checkpoint", "data", "plotting"},
     {"recording", "run"},

@@ -1,0 +1,228 @@
+"""Space-times of labels: the Fisher metric with the sign of its arrow of time turned.
+
+Own design. The abstract of arXiv:2111.00903 says that Lorentz symmetry emerges from the interplay between entropy
+production and entropy destruction by learning; the formula below puts the minus sign in by definition. What then
+follows, and can fail, is which directions are time-like, the light cones and the curvature.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnthermo._checks import check, is_concrete, real_array, refuse
+from nnthermo._typing import Array
+from nnthermo.gravity.derivatives import Metric
+from nnthermo.gravity.fisher import GaussianInformation, Labels, gaussian_information
+from nnthermo.gravity.inverse import inverse_and_determinant
+from nnthermo.linalg.positive import inverse_and_log_det
+
+TimeFunction = Callable[[Array], Array]
+"""T(y), (), of one point (n,): larger is later."""
+
+
+class ADM(NamedTuple):
+    """A metric cut into slices of equal T, in the coordinates (T, y¹, ..., y^d).
+
+    Attributes:
+        lapse: N = |g^{ab} T_a T_b|^{-1/2}, ().
+        shift: N^i, (d,).
+        spatial: h_ij on the slice, (d, d).
+        sign: -1 where the normal of the slice is time-like, +1 where it is space-like, ().
+        normal: n^a = sign N g^{ab} T_b in the coordinates of the metric, unit, future-directed if time-like, (n,).
+    """
+
+    lapse: Array
+    shift: Array
+    spatial: Array
+    sign: Array
+    normal: Array
+
+
+def turn_sign(fisher: Array, time_slopes: Array) -> Array:
+    """g_ab = F_ab - 2 T_a T_b / (F^{cd} T_c T_d) at one point, (n, n).
+
+    Signature (-, +, ..., +) for any positive definite F (n, n) and any T_a (n,) that is not zero. NaN where T_a is
+    zero, as in learning equilibrium, which has no arrow of time, and where F is singular.
+    """
+    up = _product(inverse_and_log_det(fisher)[0], time_slopes)
+    return fisher - 2 * time_slopes[:, None] * time_slopes[None, :] / jnp.sum(time_slopes * up)
+
+
+def lorentzian_metric(fisher: Metric, time: TimeFunction) -> Metric:
+    """g_ab = F_ab - 2 T_a T_b / (F^{cd} T_c T_d): displacements of states count +, those along the arrow of time -.
+
+    A tensor under changes of the labels. The lapse, shift and spatial metric of its slices of equal T are those of F.
+    Which T is a choice of the user: T = -S, the entropy destroyed (`entropic_metric`), or T = y⁰, a learning time.
+
+    Args:
+        fisher: F_ab (n, n), positive definite metric of the labels.
+        time: T(y), (), for example `lambda y: y[0]`.
+
+    Returns:
+        A metric. NaN where T_a = 0 or F is singular; called with known numbers, an error.
+
+    Raises:
+        TypeError: not functions.
+        ValueError: outside transformations: T_a = 0, when the result is called.
+    """
+    for name, function in (("fisher", fisher), ("time", time)):
+        if not callable(function):
+            raise TypeError(f"`{name}` must be a function of one point, but got {type(function).__name__}")
+
+    def metric(y: Array) -> Array:
+        y = real_array("point", y, ndim=1)
+        F = real_array("fisher", fisher(y), shape=y.shape * 2)
+        slopes = _slopes(time, y).astype(F.dtype)
+        _has_arrow("time", slopes, y)
+        return turn_sign(F, slopes)
+
+    return metric
+
+
+def entropic_metric(
+    mean: Labels | None, covariance: Labels | None = None, *, precision: Labels | None = None
+) -> Metric:
+    """`lorentzian_metric` with T = -S, the entropy destroyed, of the ensembles N(x̄(y), Σ(y)), computed once for both.
+
+    NaN where S is stationary, as at every y where Σ does not depend on the labels. Arguments and errors of
+    `gaussian_information`.
+    """
+    return entropic_metric_of(gaussian_information(mean, covariance, precision=precision))
+
+
+def entropic_metric_of(information: Callable[[Array], GaussianInformation]) -> Metric:
+    """`entropic_metric` of what `gaussian_information` returned."""
+
+    def metric(y: Array) -> Array:
+        found = information(y)
+        _has_arrow("entropy", found.entropy_slopes, y)
+        return turn_sign(found.metric, -found.entropy_slopes)
+
+    return metric
+
+
+def _slopes(time: TimeFunction, y: Array) -> Array:
+    def scalar(y: Array) -> Array:
+        return real_array("time", time(y), shape=())
+
+    unit = jnp.eye(y.shape[0], dtype=y.dtype)
+    return jax.vmap(lambda u: jax.jvp(scalar, (y,), (u,))[1])(unit)
+
+
+def _has_arrow(name: str, slopes: Array, y: Array) -> None:
+    if is_concrete(slopes, y) and not bool((slopes != 0).any()):
+        refuse(name, "have a slope that is not zero", f"none at {y}: no arrow of time in learning equilibrium")
+
+
+def adm_decomposition(metric: Metric, point: Any, time: TimeFunction | None = None) -> ADM:
+    """Lapse, shift and spatial metric: g = sign N² dT² + h_ij (dy^i + N^i dT)(dy^j + N^j dT).
+
+    Standard, for any g, also a Riemannian one such as F, whose lapse, shift and h_ij are those of `lorentzian_metric`.
+
+    Args:
+        metric: g_ab (n, n) of one point, n ≥ 2.
+        point: coordinates, (n,).
+        time: T(y); the first coordinate if None. The y^i, i ≥ 1, are the coordinates of the slices: NaN where they
+            cannot be, ∂T/∂y⁰ = 0.
+
+    Returns:
+        `ADM`. The lapse is infinite where the normal is null.
+    """
+    y = real_array("point", point, ndim=1)
+    n = y.shape[0]
+    check("point", "have two or more coordinates", n > 1, n)
+    g = real_array("metric", metric(y), shape=(n, n))
+    T = jnp.eye(n, dtype=g.dtype)[0] if time is None else _slopes(time, y).astype(g.dtype)
+    if is_concrete(T) and float(T[0]) == 0:
+        refuse("time", "change along the first coordinate", f"a slope of 0 at {y}")
+    inverse, _ = inverse_and_determinant(g)
+    up = _product(inverse, T)
+    squared = jnp.sum(T * up)
+    lapse = 1 / jnp.sqrt(jnp.abs(squared))
+    first = jnp.where(T[0] == 0, jnp.nan, T[0])
+    along = jnp.eye(n, dtype=g.dtype)[0] / first  # ∂_T at fixed y^i
+    tangents = jnp.concatenate([-T[1:, None] / first, jnp.eye(n - 1, dtype=g.dtype)], axis=1)  # ∂_i at fixed T
+    lowered = _product(tangents, g)
+    h = _product(lowered, tangents.T)
+    h = (h + h.T) / 2
+    shift = _product(inverse_and_determinant(h)[0], _product(lowered, along))
+    sign = jnp.sign(squared)
+    return ADM(lapse, shift, h, sign, sign * lapse * up)
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def interval(metric: Any, displacement: Any) -> Array:
+    """g_ab v^a v^b, negative for time-like displacements, zero for light, of g (n, n) and v (n,)."""
+    v = real_array("displacement", displacement, ndim=1)
+    g = real_array("metric", metric, shape=v.shape * 2)
+    return jnp.sum(v * _product(g, v))
+
+
+def is_timelike(metric: Any, displacement: Any) -> Array:
+    """Whether g_ab v^a v^b < 0, a boolean (); arguments as in `interval`."""
+    return interval(metric, displacement) < 0
+
+
+def light_cone(metric: Any, direction: Any) -> Array:
+    """The two dy⁰ that make (dy⁰, direction) null, ascending, (2,).
+
+        g_00 u² + 2 g_0i e^i u + g_ij e^i e^j = 0
+
+    A displacement with dy⁰ between them is space-like where ∂_0 is time-like, and time-like where ∂_0 is space-like.
+
+    Args:
+        metric: g_ab, (n, n).
+        direction: e^i in the coordinates y¹, ..., y^d, (d,).
+
+    Returns:
+        NaN where no real dy⁰ does, which happens outside the ergoregion never.
+    """
+    e = real_array("direction", direction, ndim=1)
+    n = e.shape[0] + 1
+    g = real_array("metric", metric, shape=(n, n))
+    e = e.astype(g.dtype)
+    a, b, c = g[0, 0], jnp.sum(g[0, 1:] * e), jnp.sum(e * _product(g[1:, 1:], e))
+    larger = -(b + jnp.where(b < 0, -1, 1).astype(g.dtype) * jnp.sqrt(b * b - a * c))
+    return jnp.sort(jnp.stack([larger / a, c / larger]))
+
+
+def proper_time(metric: Metric, path: Any, span: Any = None, *, points: int = 16) -> Array:
+    """∫ √(-g_ab dy^a dy^b) along a path of labels, in units of √g.
+
+    Args:
+        metric: g_ab (n, n) of one point.
+        path: points (k, n), joined by the trapezoidal rule on the chords: an error of second order in their spacing.
+            Or a function s -> y (n,) with a `span`: Gauss-Legendre quadrature, exponentially accurate if smooth.
+        span: (s₀, s₁) of a function.
+        points: nodes of the quadrature.
+
+    Returns:
+        () ≥ 0. NaN if some part is space-like.
+
+    Raises:
+        ValueError: fewer than two points, or a span without a function, or none with one.
+    """
+    if callable(path):
+        check("span", "be given with a `path` that is a function", span is not None, None)
+        start, end = jnp.moveaxis(real_array("span", span, shape=(2,)), 0, 0)
+        nodes, weights = np.polynomial.legendre.leggauss(points)
+        half = (end - start) / 2
+        s = (start + end) / 2 + half * jnp.asarray(nodes, half.dtype)
+
+        def speed(s: Array) -> Array:
+            y, v = jax.jvp(path, (s,), (jnp.ones_like(s),))
+            return jnp.sqrt(-interval(metric(y), v))
+
+        return jnp.sum(jnp.asarray(weights, half.dtype) * jax.vmap(speed)(s)) * jnp.abs(half)
+    check("span", "be left out with a `path` of points", span is None, span)
+    y = real_array("path", path, ndim=2)
+    check("path", "hold two or more points", y.shape[0] > 1, y.shape[0])
+    g, steps = jax.vmap(metric)(y), jnp.diff(y, axis=0)
+    lengths = [jnp.sqrt(-jax.vmap(interval)(at, steps)) for at in (g[:-1], g[1:])]
+    return jnp.sum(lengths[0] + lengths[1]) / 2

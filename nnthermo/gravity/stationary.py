@@ -1,0 +1,109 @@
+"""Linear dynamics of states: their entropy balance, and the covariance they settle to."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nnthermo._checks import check, finite, is_concrete, real_array, refuse
+from nnthermo._typing import Array
+from nnthermo.linalg.dense import matmul
+from nnthermo.linalg.positive import inverse_and_log_det
+
+DOUBLINGS = 40
+"""Sums over 2⁴⁰ steps: spectral radii up to 1 - 1e-10 settle."""
+
+
+class EntropyBalance(NamedTuple):
+    """dS/dt = production - destruction, both in nats per unit of time.
+
+    Attributes:
+        production: Π = Tr(D Σ⁻¹) > 0, by noise.
+        destruction: Δ = -Tr A, by learning; negative where the drift expands.
+    """
+
+    production: Array
+    destruction: Array
+
+
+def _matrix(name: str, value: Any, n: int, dtype: Any) -> Array:
+    array = real_array(name, value).astype(dtype)
+    check(name, f"have shape (), ({n},) or ({n}, {n})", array.shape in ((), (n,), (n, n)), f"shape {array.shape}")
+    finite(name, array)
+    return array if array.ndim == 2 else array * jnp.eye(n, dtype=dtype) if not array.ndim else jnp.diag(array)
+
+
+def _square(name: str, value: Any) -> Array:
+    array = real_array(name, value, ndim=2)
+    check(name, "be square", array.shape[0] == array.shape[1] > 0, f"shape {array.shape}")
+    finite(name, array)
+    return array
+
+
+def entropy_balance(drift: Any, diffusion: Any, covariance: Any) -> EntropyBalance:
+    """Production and destruction of the entropy of a normal ensemble by dx = A x dt + noise, dΣ/dt = AΣ + ΣAᵀ + 2D.
+
+    S = ½ log det(2πe Σ) changes at ½ Tr(Σ⁻¹ dΣ/dt) = Tr(DΣ⁻¹) + Tr A; in the stationary state the two parts cancel. Own
+    derivation, after the words of the abstract of arXiv:2111.00903.
+
+    Args:
+        drift: A, (N, N), 1/time; stable if its eigenvalues have negative real parts.
+        diffusion: D, with ∂p/∂t = D∇²p: a number, (N,) or (N, N).
+        covariance: Σ, a number, (N,) or (N, N); NaN, or an error where it is known, if not positive definite.
+    """
+    A = _square("drift", drift)
+    n = A.shape[0]
+    D, S = (_matrix(k, v, n, A.dtype) for k, v in (("diffusion", diffusion), ("covariance", covariance)))
+    inverse, log_det = inverse_and_log_det((S + S.T) / 2)
+    if is_concrete(log_det) and not bool(jnp.isfinite(log_det)):
+        refuse("covariance", "be positive definite", f"log det {float(log_det)}")
+    known = jnp.where(jnp.isfinite(log_det), 0.0, jnp.nan).astype(A.dtype)
+    return EntropyBalance(jnp.sum(D * inverse.T) + known, -jnp.trace(A))
+
+
+def stationary_state_covariance(jacobian: Any, noise: Any) -> Array:
+    """Σ = JΣJᵀ + 2D, the covariance of states that noise moves at every step, x(t+1) = x̄ + J(x(t) - x̄) + √(2D) ξ.
+
+    For a network (2.5) near its fixed state J = f̂'ŵ: exact for linear activations, and to first order in D else. By
+    doubling, Σ ← Σ + JΣJᵀ, J ← J²; differentiable to any order, each derivative being an equation of the same kind.
+
+    Args:
+        jacobian: J, (N, N).
+        noise: D in squared states per step, half the variance added by a step: a number, (N,) or (N, N).
+
+    Returns:
+        Σ, (N, N), symmetric. NaN inside transformations where the spectral radius of J is 1 or more (to 1e-10): the
+        variance grows without bound.
+
+    Raises:
+        ValueError: wrong shapes, not finite, or a known J of spectral radius 1 or more.
+    """
+    J = _square("jacobian", jacobian)
+    D = _matrix("noise", noise, J.shape[0], J.dtype)
+    S = _lyapunov(J, D + D.T)
+    if is_concrete(S) and not bool(jnp.isfinite(S).all()):
+        radius = float(jnp.max(jnp.abs(jnp.linalg.eigvals(J))))
+        refuse("jacobian", "have a spectral radius below 1", radius)
+    return S
+
+
+@jax.custom_jvp
+def _lyapunov(J: Array, Q: Array) -> Array:
+    """Σ_k J^k Q J^kᵀ."""
+
+    def double(_: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        S, A = carry
+        S = S + matmul(matmul(A, S), A.T)
+        return (S + S.T) / 2, matmul(A, A)
+
+    S, A = jax.lax.fori_loop(0, DOUBLINGS, double, (Q, J))
+    settled = jnp.max(jnp.abs(A)) < jnp.finfo(J.dtype).eps
+    return jnp.where(settled, S, jnp.nan)
+
+
+@_lyapunov.defjvp
+def _lyapunov_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    (J, Q), (dJ, dQ) = primals, tangents
+    S = _lyapunov(J, Q)
+    moved = matmul(matmul(dJ, S), J.T)
+    return S, _lyapunov(J, dQ + moved + moved.T)
