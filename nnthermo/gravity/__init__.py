@@ -15,6 +15,8 @@ spheres have positive R; G + Λg = κT. Units with c = G = 1.
     =================  ================================================================================================
 """
 
+from nnthermo.gravity.connecting import ConnectingGeodesic as ConnectingGeodesic
+from nnthermo.gravity.connecting import geodesic_between as geodesic_between
 from nnthermo.gravity.curvature import Geometry as Geometry
 from nnthermo.gravity.curvature import christoffel as christoffel
 from nnthermo.gravity.curvature import einstein_tensor as einstein_tensor
@@ -27,5 +29,19 @@ from nnthermo.gravity.curvature import weyl as weyl
 from nnthermo.gravity.derivatives import Metric as Metric
 from nnthermo.gravity.derivatives import metric_derivatives as metric_derivatives
 from nnthermo.gravity.derivatives import metric_slopes as metric_slopes
+from nnthermo.gravity.flow import CAUSES as CAUSES
+from nnthermo.gravity.geodesics import Geodesic as Geodesic
+from nnthermo.gravity.geodesics import conserved_momentum as conserved_momentum
+from nnthermo.gravity.geodesics import geodesic as geodesic
+from nnthermo.gravity.geodesics import normalized_velocity as normalized_velocity
 from nnthermo.gravity.inverse import inverse_and_determinant as inverse_and_determinant
 from nnthermo.gravity.inverse import signature as signature
+from nnthermo.gravity.paths import NonGeodesicity as NonGeodesicity
+from nnthermo.gravity.paths import covariant_acceleration as covariant_acceleration
+from nnthermo.gravity.paths import non_geodesicity as non_geodesicity
+from nnthermo.gravity.paths import path_length as path_length
+from nnthermo.gravity.paths import proper_time as proper_time
+from nnthermo.gravity.transport import GeodesicDeviation as GeodesicDeviation
+from nnthermo.gravity.transport import geodesic_deviation as geodesic_deviation
+from nnthermo.gravity.transport import holonomy as holonomy
+from nnthermo.gravity.transport import parallel_transport as parallel_transport
