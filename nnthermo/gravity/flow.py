@@ -1,0 +1,117 @@
+"""Ordinary differential equations along paths, with the reason why one ended early."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnthermo._checks import check, extra, finite, full_precision, integer, is_concrete, positive, real_array
+from nnthermo._typing import Array
+
+CAUSES = ("none", "steps", "singular", "left", "degenerate", "drift", "input")
+"""What `cause`, the place in this tuple, says of a path.
+
+    0 none        the last parameter was reached
+    1 steps       `max_steps` were not enough
+    2 singular    steps shrank to rounding: a singularity, a horizon that these coordinates do not cross, a NaN in g
+    3 left        the path left `domain`
+    4 degenerate  det g changed its sign or is not finite
+    5 drift       g(v, v) was not kept: the path stepped over something singular, or steps are too coarse
+    6 input       parameters do not go one way, or a number is not finite
+"""
+
+
+def shares(parameters: Any, dtype: Any) -> tuple[Array, Array, Array, Array]:
+    """Parameters as shares s in [0, 1] of their range; the first; the length; whether they go one way."""
+    t = real_array("parameters", parameters, ndim=1).astype(dtype)
+    check("parameters", "hold at least two values", len(t) > 1, len(t))
+    if is_concrete(t):
+        finite("parameters", t)
+        gaps = np.diff(np.asarray(t))
+        check("parameters", "increase or decrease", (gaps > 0).all() or (gaps < 0).all(), np.asarray(t))
+    length = t[-1] - t[0]
+    s = ((t - t[0]) / length).at[-1].set(1)
+    ordered = jnp.all(jnp.diff(s) > 0) & jnp.isfinite(length)
+    return jnp.where(ordered, s, jnp.linspace(0, 1, len(t), dtype=dtype)), t[0], length, ordered
+
+
+def relative_tolerance(tolerance: float | None, dtype: Any) -> float:
+    """`tolerance`, or 1e-13 in float64 and 4e-6 in float32."""
+    if tolerance is None:
+        return max(1e-13, 32 * float(jnp.finfo(dtype).eps))
+    positive("tolerance", tolerance)
+    return float(tolerance)
+
+
+def integrate(
+    field: Callable[[Array, Array], Array],
+    state: Array,
+    s: Array,
+    *,
+    tolerance: float,
+    absolute: Any,
+    max_steps: int,
+    steps: int | None = None,
+    solver: Any = None,
+    adjoint: Any = None,
+    borders: tuple[tuple[int, Callable[[Array], Array]], ...] = (),
+) -> tuple[Array, Array]:
+    """States (T, ...) at shares s (T,) of dy/ds = field(s, y), and the cause of the end; NaN from there on.
+
+    Args:
+        absolute: an error a step that counts as zero, in units of the state; broadcasts to it.
+        borders: (cause, function of a state that is true beyond the border).
+    """
+    diffrax = extra("diffrax", "mechanics")
+    dtype = state.dtype
+    full_precision("point", dtype)
+    most = integer("max_steps" if steps is None else "steps", max_steps if steps is None else steps)
+    check("max_steps" if steps is None else "steps", "be positive", most > 0, most)
+    if steps is None:
+        first, most = 1e-3, most + len(s)
+        controller = diffrax.PIDController(
+            rtol=tolerance,
+            atol=jnp.broadcast_to(jnp.asarray(absolute, dtype), state.shape),
+            norm=_largest,
+            dtmin=16 * float(jnp.finfo(dtype).eps),
+            force_dtmin=False,
+            step_ts=s,  # dense output loses two digits
+        )
+    else:
+        first, controller, most = 1 / most, diffrax.ConstantStepSize(), most + 2
+
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(lambda s, y, _: field(s, y)),
+        diffrax.Dopri8() if solver is None else solver,
+        s[0],
+        s[-1],
+        jnp.asarray(first, dtype),
+        state,
+        saveat=diffrax.SaveAt(ts=s),
+        stepsize_controller=controller,
+        max_steps=most,
+        throw=False,
+        event=diffrax.Event(tuple(_event(beyond) for _, beyond in borders)) if borders else None,
+        **({} if adjoint is None else {"adjoint": adjoint}),
+    )
+    states = solution.ys
+    good = jnp.isfinite(states.reshape(len(s), -1)).all(axis=1)
+    cause = jnp.where(solution.result == diffrax.RESULTS.max_steps_reached, 1, jnp.where(good.all(), 0, 2))
+    for k, (number, beyond) in reversed(list(enumerate(borders))):
+        outside = jax.vmap(beyond)(states)  # the step that meets a border is saved
+        cause = jnp.where(solution.event_mask[k] | (outside & good).any(), number, cause)
+        good &= ~outside
+    good = jnp.cumprod(good).astype(bool).reshape(len(s), *(1,) * (states.ndim - 1))
+    return jnp.where(good, states, jnp.nan), cause.astype(jnp.int32)
+
+
+def _largest(error: Array) -> Array:
+    """NaN counts as infinite, or steps would never shrink."""
+    largest = jnp.max(jnp.abs(error))
+    return jnp.where(jnp.isnan(largest), jnp.inf, largest)
+
+
+def _event(beyond: Callable[[Array], Array]) -> Callable[..., Array]:
+    return lambda _, y, __, **___: beyond(y)

@@ -1,0 +1,198 @@
+"""Recorded paths: their lengths, their acceleration, and how far they are from geodesics.
+
+A path is given by its points (T, n) at T values of any parameter, evenly spaced or not. Between them stand polynomials
+through neighbouring points, so that what comes out converges as a power of the spacing, and noise in the points is
+amplified by division by the spacing squared.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nnthermo._checks import check, finite, integer, is_concrete, real_array
+from nnthermo._typing import Array
+from nnthermo.gravity.derivatives import Metric
+from nnthermo.gravity.geodesics import acceleration
+
+
+class NonGeodesicity(NamedTuple):
+    """How far a path is from a geodesic, whatever its parametrisation.
+
+    Attributes:
+        turning: ∫ κ dl, dimensionless, (): radians for space-like paths, rapidity for time-like ones.
+        curvature: κ, geodesic curvature at each point, 1/length, (T,).
+        length: ∫ dl, ().
+    """
+
+    turning: Array
+    curvature: Array
+    length: Array
+
+
+def covariant_acceleration(metric: Metric, points: Any, parameters: Any, *, stencil: int = 5) -> Array:
+    """a^a = d²y^a/ds² + Γ^a_bc dy^b/ds dy^c/ds of a recorded path, upper index, (T, n): zero on a geodesic whose
+    parameter is affine.
+
+    Args:
+        metric: g_ab (n, n) of one point.
+        points: (T, n).
+        parameters: (T,), increasing or decreasing, even or not.
+        stencil: neighbouring points in each polynomial. The error is of order stencil - 2 in the spacing, one more in
+            the middle of an even odd-sized stencil.
+
+    Raises:
+        TypeError, ValueError: wrong shapes, fewer points than the stencil, parameters that do not go one way, a metric
+            as in `metric_derivatives`. Inside transformations NaN where g is singular.
+    """
+    x, t = _path(points, parameters, stencil)
+    _, velocities, accelerations = _derivatives(x, t, stencil)
+    return accelerations - jax.vmap(lambda x, v: acceleration(metric, x, v))(x, velocities)
+
+
+def non_geodesicity(
+    metric: Metric, points: Any, parameters: Any, *, reference: Metric | None = None, stencil: int = 5
+) -> NonGeodesicity:
+    """The total turning ∫ |a_⊥|/|v|² dl of a recorded path: own design.
+
+    a_⊥ is the covariant acceleration orthogonal to the velocity v, |·|² = |g(·, ·)|. It does not change with the
+    parametrisation, nor when g is multiplied by a number; it is zero for a geodesic at any speed and 2π for a circle in
+    a plane.
+
+    Orthogonality fails where v is null: NaN where |g(v, v)| is below the square root of rounding times the sizes of its
+    terms, and then in the whole turning. On space-like paths in a space-time a null a_⊥ is not seen. A `reference`, a
+    positive metric such as Fisher's, measures lengths and orthogonality in both cases instead of g (geodesics stay
+    those of g): then null paths count as all others, and the number depends on the reference.
+
+    Args:
+        metric: g_ab (n, n) of one point.
+        points: (T, n).
+        parameters: (T,), increasing or decreasing, even or not.
+        reference: a positive metric of one point, or None for `metric` itself.
+        stencil: as in `covariant_acceleration`.
+
+    Raises:
+        TypeError, ValueError: as in `covariant_acceleration`.
+    """
+    x, t = _path(points, parameters, stencil)
+    _, v, a = _derivatives(x, t, stencil)
+    ruler = metric if reference is None else reference
+
+    def at(x: Array, v: Array, a: Array) -> tuple[Array, Array]:
+        h = ruler(x).astype(x.dtype)
+        covariant = a - acceleration(metric, x, v)
+        lower = jnp.sum(h * v[None, :], axis=1)
+        terms = jnp.sum(jnp.abs(h) * jnp.abs(v)[:, None] * jnp.abs(v)[None, :])
+        square = jnp.sum(lower * v)
+        square = jnp.where(jnp.abs(square) > jnp.finfo(x.dtype).eps ** 0.5 * terms, square, jnp.nan)
+        across = covariant - v * (jnp.sum(lower * covariant) / square)
+        size = jnp.sum(across[:, None] * h * across[None, :])
+        return _root(size) / jnp.abs(square), _root(square)
+
+    curvature, speed = jax.vmap(at)(x, v, a)
+    return NonGeodesicity(_integral(curvature * speed, t, stencil), curvature, _integral(speed, t, stencil))
+
+
+def path_length(metric: Metric, points: Any, parameters: Any, *, stencil: int = 5) -> Array:
+    """∫ √|g(v, v)| dl of a recorded path, (); the error is of order stencil - 1 in the spacing.
+
+    A `Geodesic` knows it better: √|norm| times the range of its parameter.
+
+    Args:
+        metric: g_ab (n, n) of one point.
+        points: (T, n).
+        parameters: (T,), increasing or decreasing, even or not.
+        stencil: neighbouring points in each polynomial.
+
+    Raises:
+        TypeError, ValueError: as in `covariant_acceleration`.
+    """
+    return _length(metric, points, parameters, stencil, 0)
+
+
+def proper_time(metric: Metric, points: Any, parameters: Any, *, stencil: int = 5) -> Array:
+    """∫ √(-g(v, v)) dl along a recorded time-like path, (); NaN where it is not time-like; else as `path_length`."""
+    return _length(metric, points, parameters, stencil, -1)
+
+
+def _length(metric: Metric, points: Any, parameters: Any, stencil: int, sign: int) -> Array:
+    x, t = _path(points, parameters, stencil)
+    _check_metric(metric, x)
+    v = _derivatives(x, t, stencil)[1]
+    square = jax.vmap(lambda x, v: jnp.sum(metric(x).astype(x.dtype) * v[:, None] * v[None, :]))(x, v)
+    if sign:
+        square = jnp.where(square * sign >= 0, square, jnp.nan)
+    return _integral(_root(square), t, stencil)
+
+
+def _root(square: Array) -> Array:
+    """√|square| with derivative zero at zero."""
+    size = jnp.abs(square)
+    return jnp.where(size > 0, jnp.sqrt(jnp.where(size > 0, size, 1)), size)
+
+
+def _check_metric(metric: Metric, x: Array) -> None:
+    if not callable(metric):
+        raise TypeError(f"`metric` must be a function of one point, but got {type(metric).__name__}")
+    out, n = jax.eval_shape(metric, x[0]), x.shape[1]
+    check("metric", f"return shape {(n, n)}", getattr(out, "shape", None) == (n, n), getattr(out, "shape", type(out)))
+
+
+def _path(points: Any, parameters: Any, stencil: int) -> tuple[Array, Array]:
+    x = real_array("points", points, ndim=2)
+    t = real_array("parameters", parameters, shape=x.shape[:1]).astype(x.dtype)
+    size = integer("stencil", stencil)
+    check("stencil", "be at least 3", size > 2, size)
+    check("points", f"be at least as many as the stencil of {size}", len(x) >= size, len(x))
+    finite("points", x)
+    finite("parameters", t)
+    if is_concrete(t):
+        gaps = np.diff(np.asarray(t))
+        check("parameters", "increase or decrease", (gaps > 0).all() or (gaps < 0).all(), np.asarray(t))
+    return x, t
+
+
+def _basis(nodes: Array, at: Array) -> Array:
+    """Lagrange's polynomials of k nodes at one place, (k,)."""
+    k = len(nodes)
+    other = ~np.eye(k, dtype=bool)
+    gaps = jnp.where(other, nodes[:, None] - nodes[None, :], 1)
+    return jnp.prod(jnp.where(other, (at - nodes)[None, :], 1) / gaps, axis=1)
+
+
+def _windows(T: int, stencil: int, centres: np.ndarray) -> np.ndarray:
+    """Indices (len(centres), stencil) of the points around each centre, shifted inwards at the ends."""
+    first = np.clip(centres - stencil // 2, 0, T - stencil)
+    return first[:, None] + np.arange(stencil)[None, :]
+
+
+def _derivatives(x: Array, t: Array, stencil: int) -> tuple[Array, Array, Array]:
+    """Points, first and second derivatives of the polynomials, (T, n) each."""
+    around = _windows(len(x), stencil, np.arange(len(x)))
+
+    def at(nodes: Array, values: Array, place: Array) -> tuple[Array, Array]:
+        def polynomial(place: Array) -> Array:
+            return jnp.matmul(_basis(nodes, place), values, precision=jax.lax.Precision.HIGHEST)
+
+        def slope(place: Array) -> Array:
+            return jax.jvp(polynomial, (place,), (jnp.ones_like(place),))[1]
+
+        return jax.jvp(slope, (place,), (jnp.ones_like(place),))
+
+    # places relative to the point itself, where nothing cancels
+    first, second = jax.vmap(at)(t[around] - t[:, None], x[around] - x[:, None, :], jnp.zeros_like(t))
+    return x, first, second
+
+
+def _integral(values: Array, t: Array, stencil: int) -> Array:
+    """∫ values |dt| of the polynomials, exact for them by Gauss and Legendre's rule on each interval."""
+    around = _windows(len(t), stencil, np.arange(len(t) - 1) + stencil % 2)
+    places, weights = (jnp.asarray(a, t.dtype) for a in np.polynomial.legendre.leggauss((stencil + 1) // 2))
+
+    def interval(nodes: Array, values: Array, width: Array) -> Array:
+        basis = jax.vmap(lambda place: _basis(nodes, width * (place + 1) / 2))(places)
+        return width / 2 * jnp.sum(weights * jnp.sum(basis * values[None, :], axis=1))
+
+    parts = jax.vmap(interval)(t[around] - t[:-1, None], values[around], jnp.diff(t))
+    return jnp.abs(jnp.sum(parts))
