@@ -8,19 +8,14 @@ coordinates and knows nothing of networks.
 Conventions: signature (-, +, ..., +) for space-times; R^a_bcd = ∂_c Γ^a_db - ∂_d Γ^a_cb + ..., R_bd = R^a_bad, so that
 spheres have positive R; G + Λg = κT. Units with c = G = 1.
 
-    =================  =========================================================================================    metric             a function of one point, (n,) -> g_ab (n, n), made of JAX operations; any dimension and signature
+    =================  ================================================================================================
+    metric             a function of one point, (n,) -> g_ab (n, n), made of JAX operations; any dimension and signature
     (metric, point)    the first two arguments of everything that needs derivatives of g; `jax.vmap` over points
     indices            all lower unless said otherwise; Γ^a_bc has the upper index first; derivatives come first
     indices="^_"       where those of a tensor field stand: T^a_b, one sign an index; "" for a scalar
-    =================  ========================================================================================="""
+    =================  ================================================================================================
+"""
 
-from nnthermo.gravity.covariant import covariant_derivative as covariant_derivative
-from nnthermo.gravity.covariant import covariant_divergence as covariant_divergence
-from nnthermo.gravity.covariant import killing_residual as killing_residual
-from nnthermo.gravity.covariant import laplace_beltrami as laplace_beltrami
-from nnthermo.gravity.covariant import lie_derivative as lie_derivative
-from nnthermo.gravity.covariant import lower_index as lower_index
-from nnthermo.gravity.covariant import raise_index as raise_index
 from nnthermo.gravity.action import Derivative as Derivative
 from nnthermo.gravity.action import action_gradient as action_gradient
 from nnthermo.gravity.action import central_derivative as central_derivative
@@ -28,6 +23,13 @@ from nnthermo.gravity.action import gamma_gamma_action as gamma_gamma_action
 from nnthermo.gravity.action import spectral_derivative as spectral_derivative
 from nnthermo.gravity.connecting import ConnectingGeodesic as ConnectingGeodesic
 from nnthermo.gravity.connecting import geodesic_between as geodesic_between
+from nnthermo.gravity.covariant import covariant_derivative as covariant_derivative
+from nnthermo.gravity.covariant import covariant_divergence as covariant_divergence
+from nnthermo.gravity.covariant import killing_residual as killing_residual
+from nnthermo.gravity.covariant import laplace_beltrami as laplace_beltrami
+from nnthermo.gravity.covariant import lie_derivative as lie_derivative
+from nnthermo.gravity.covariant import lower_index as lower_index
+from nnthermo.gravity.covariant import raise_index as raise_index
 from nnthermo.gravity.curvature import Geometry as Geometry
 from nnthermo.gravity.curvature import christoffel as christoffel
 from nnthermo.gravity.curvature import einstein_tensor as einstein_tensor
@@ -55,31 +57,6 @@ from nnthermo.gravity.field_equations import einstein_residual as einstein_resid
 from nnthermo.gravity.field_equations import energy_density as energy_density
 from nnthermo.gravity.field_equations import fit_cosmological_constant as fit_cosmological_constant
 from nnthermo.gravity.field_equations import frame_norm as frame_norm
-from nnthermo.gravity.gamma_gamma import gamma_gamma_lagrangian as gamma_gamma_lagrangian
-from nnthermo.gravity.gamma_gamma import total_derivative_current as total_derivative_current
-from nnthermo.gravity.gamma_gamma import total_derivative_term as total_derivative_term
-from nnthermo.gravity.inverse import inverse_and_determinant as inverse_and_determinant
-from nnthermo.gravity.inverse import signature as signature
-from nnthermo.gravity.spacetimes import anti_de_sitter as anti_de_sitter
-from nnthermo.gravity.spacetimes import de_sitter as de_sitter
-from nnthermo.gravity.spacetimes import flrw as flrw
-from nnthermo.gravity.spacetimes import kerr as kerr
-from nnthermo.gravity.spacetimes import kerr_newman as kerr_newman
-from nnthermo.gravity.spacetimes import kerr_schild as kerr_schild
-from nnthermo.gravity.spacetimes import kottler as kottler
-from nnthermo.gravity.spacetimes import minkowski as minkowski
-from nnthermo.gravity.spacetimes import reissner_nordstrom as reissner_nordstrom
-from nnthermo.gravity.spacetimes import schwarzschild as schwarzschild
-from nnthermo.gravity.spacetimes import schwarzschild_de_sitter as schwarzschild_de_sitter
-from nnthermo.gravity.spacetimes import sphere as sphere
-from nnthermo.gravity.spacetimes import torus as torus
-from nnthermo.gravity.onsager import Inertia as Inertia
-from nnthermo.gravity.onsager import gaussian_entropy_production as gaussian_entropy_production
-from nnthermo.gravity.onsager import onsager_contraction as onsager_contraction
-from nnthermo.gravity.onsager import onsager_fluxes as onsager_fluxes
-from nnthermo.gravity.onsager import onsager_inertia as onsager_inertia
-from nnthermo.gravity.onsager import onsager_reciprocity_violation as onsager_reciprocity_violation
-from nnthermo.gravity.onsager import onsager_tensor as onsager_tensor
 from nnthermo.gravity.fisher import FisherEstimate as FisherEstimate
 from nnthermo.gravity.fisher import GaussianInformation as GaussianInformation
 from nnthermo.gravity.fisher import fisher_information as fisher_information
@@ -88,9 +65,13 @@ from nnthermo.gravity.fisher import fisher_information_from_scores as fisher_inf
 from nnthermo.gravity.fisher import gaussian_information as gaussian_information
 from nnthermo.gravity.fisher import scores as scores
 from nnthermo.gravity.fisher import state_entropy as state_entropy
+from nnthermo.gravity.flow import CAUSES as CAUSES
 from nnthermo.gravity.frames import lorentz_boost as lorentz_boost
 from nnthermo.gravity.frames import lorentz_generators as lorentz_generators
 from nnthermo.gravity.frames import tetrad as tetrad
+from nnthermo.gravity.gamma_gamma import gamma_gamma_lagrangian as gamma_gamma_lagrangian
+from nnthermo.gravity.gamma_gamma import total_derivative_current as total_derivative_current
+from nnthermo.gravity.gamma_gamma import total_derivative_term as total_derivative_term
 from nnthermo.gravity.gaussian_space_time import bianchi_metric as bianchi_metric
 from nnthermo.gravity.gaussian_space_time import comoving_proper_time as comoving_proper_time
 from nnthermo.gravity.gaussian_space_time import covariance_interval as covariance_interval
@@ -104,6 +85,10 @@ from nnthermo.gravity.gaussian_space_time import gaussian_light_horizon as gauss
 from nnthermo.gravity.gaussian_space_time import gaussian_space_time as gaussian_space_time
 from nnthermo.gravity.gaussian_space_time import hubble_rates as hubble_rates
 from nnthermo.gravity.gaussian_space_time import transform_ensemble as transform_ensemble
+from nnthermo.gravity.geodesics import Geodesic as Geodesic
+from nnthermo.gravity.geodesics import conserved_momentum as conserved_momentum
+from nnthermo.gravity.geodesics import geodesic as geodesic
+from nnthermo.gravity.geodesics import normalized_velocity as normalized_velocity
 from nnthermo.gravity.inverse import inverse_and_determinant as inverse_and_determinant
 from nnthermo.gravity.inverse import signature as signature
 from nnthermo.gravity.lattice import Movers as Movers
@@ -120,21 +105,33 @@ from nnthermo.gravity.lorentzian import light_cone as light_cone
 from nnthermo.gravity.lorentzian import lorentzian_metric as lorentzian_metric
 from nnthermo.gravity.lorentzian import proper_time as proper_time
 from nnthermo.gravity.lorentzian import turn_sign as turn_sign
-from nnthermo.gravity.stationary import EntropyBalance as EntropyBalance
-from nnthermo.gravity.stationary import entropy_balance as entropy_balance
-from nnthermo.gravity.stationary import stationary_state_covariance as stationary_state_covariance
-from nnthermo.gravity.flow import CAUSES as CAUSES
-from nnthermo.gravity.geodesics import Geodesic as Geodesic
-from nnthermo.gravity.geodesics import conserved_momentum as conserved_momentum
-from nnthermo.gravity.geodesics import geodesic as geodesic
-from nnthermo.gravity.geodesics import normalized_velocity as normalized_velocity
-from nnthermo.gravity.inverse import inverse_and_determinant as inverse_and_determinant
-from nnthermo.gravity.inverse import signature as signature
+from nnthermo.gravity.onsager import Inertia as Inertia
+from nnthermo.gravity.onsager import gaussian_entropy_production as gaussian_entropy_production
+from nnthermo.gravity.onsager import onsager_contraction as onsager_contraction
+from nnthermo.gravity.onsager import onsager_fluxes as onsager_fluxes
+from nnthermo.gravity.onsager import onsager_inertia as onsager_inertia
+from nnthermo.gravity.onsager import onsager_reciprocity_violation as onsager_reciprocity_violation
+from nnthermo.gravity.onsager import onsager_tensor as onsager_tensor
 from nnthermo.gravity.paths import NonGeodesicity as NonGeodesicity
 from nnthermo.gravity.paths import covariant_acceleration as covariant_acceleration
 from nnthermo.gravity.paths import non_geodesicity as non_geodesicity
 from nnthermo.gravity.paths import path_length as path_length
-from nnthermo.gravity.paths import proper_time as proper_time
+from nnthermo.gravity.spacetimes import anti_de_sitter as anti_de_sitter
+from nnthermo.gravity.spacetimes import de_sitter as de_sitter
+from nnthermo.gravity.spacetimes import flrw as flrw
+from nnthermo.gravity.spacetimes import kerr as kerr
+from nnthermo.gravity.spacetimes import kerr_newman as kerr_newman
+from nnthermo.gravity.spacetimes import kerr_schild as kerr_schild
+from nnthermo.gravity.spacetimes import kottler as kottler
+from nnthermo.gravity.spacetimes import minkowski as minkowski
+from nnthermo.gravity.spacetimes import reissner_nordstrom as reissner_nordstrom
+from nnthermo.gravity.spacetimes import schwarzschild as schwarzschild
+from nnthermo.gravity.spacetimes import schwarzschild_de_sitter as schwarzschild_de_sitter
+from nnthermo.gravity.spacetimes import sphere as sphere
+from nnthermo.gravity.spacetimes import torus as torus
+from nnthermo.gravity.stationary import EntropyBalance as EntropyBalance
+from nnthermo.gravity.stationary import entropy_balance as entropy_balance
+from nnthermo.gravity.stationary import stationary_state_covariance as stationary_state_covariance
 from nnthermo.gravity.transport import GeodesicDeviation as GeodesicDeviation
 from nnthermo.gravity.transport import geodesic_deviation as geodesic_deviation
 from nnthermo.gravity.transport import holonomy as holonomy

@@ -62,7 +62,9 @@ class Settings(StoredSettings):
             check(name, "differ", len(set(values)) == len(values), values)
         check("widths", "be positive", min(self.widths) > 0, self.widths)
         check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
-        check("classes", "be two of 0 to 9", len(self.classes) == 2 and set(self.classes) <= set(range(10)), self.classes)
+        check(
+            "classes", "be two of 0 to 9", len(self.classes) == 2 and set(self.classes) <= set(range(10)), self.classes
+        )
 
     @property
     def kept_at(self) -> tuple[int, ...]:
