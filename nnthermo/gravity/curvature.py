@@ -21,6 +21,8 @@ def _contract(subscripts: str, *arrays: Array) -> Array:
 class Geometry:
     """A metric and its curvature at one point; what is not stored is computed when asked for.
 
+    `jax.vmap` of `geometry` gives one of many points, with leading axes (...) in every array and property.
+
     Attributes:
         metric: g_ab, (n, n).
         inverse: g^ab, (n, n).
@@ -38,19 +40,19 @@ class Geometry:
     @property
     def ricci(self) -> Array:
         """R_bd = g^ac R_abcd, (n, n)."""
-        ricci = _contract("ac,abcd->bd", self.inverse, self.riemann)
-        return (ricci + ricci.T) / 2
+        ricci = _contract("...ac,...abcd->...bd", self.inverse, self.riemann)
+        return (ricci + jnp.swapaxes(ricci, -1, -2)) / 2
 
     @property
     def scalar(self) -> Array:
         """R = g^ab R_ab, ()."""
-        return jnp.sum(self.inverse * self.ricci)
+        return jnp.sum(self.inverse * self.ricci, axis=(-1, -2))
 
     @property
     def einstein(self) -> Array:
         """G_ab = R_ab - R g_ab/2, (n, n)."""
         ricci = self.ricci
-        return ricci - jnp.sum(self.inverse * ricci) * self.metric / 2
+        return ricci - _trace(self.inverse, ricci) * self.metric / 2
 
     @property
     def kretschmann(self) -> Array:
@@ -64,11 +66,11 @@ class Geometry:
         Raises:
             ValueError: fewer than three dimensions.
         """
-        n = self.metric.shape[0]
+        n = self.metric.shape[-1]
         if n < 3:
             raise ValueError(f"`metric` must have three or more dimensions for a Weyl tensor, but got {n}")
         g, ricci = self.metric, self.ricci
-        schouten = (ricci - jnp.sum(self.inverse * ricci) * g / (2 * (n - 1))) / (n - 2)
+        schouten = (ricci - _trace(self.inverse, ricci) * g / (2 * (n - 1))) / (n - 2)
         return self.riemann - kulkarni_nomizu(schouten, g)
 
     @property
@@ -77,15 +79,20 @@ class Geometry:
         return self._square(self.weyl)
 
     def _square(self, tensor: Array) -> Array:
-        half = _contract("abcd,ae,bf->efcd", tensor, self.inverse, self.inverse)
-        other = _contract("abcd,ce,df->abef", tensor, self.inverse, self.inverse)
-        return jnp.sum(half * other)
+        half = _contract("...abcd,...ae,...bf->...efcd", tensor, self.inverse, self.inverse)
+        other = _contract("...abcd,...ce,...df->...abef", tensor, self.inverse, self.inverse)
+        return jnp.sum(half * other, axis=(-1, -2, -3, -4))
+
+
+def _trace(inverse: Array, tensor: Array) -> Array:
+    """g^ab X_ab, (..., 1, 1)."""
+    return jnp.sum(inverse * tensor, axis=(-1, -2), keepdims=True)
 
 
 def kulkarni_nomizu(h: Array, k: Array) -> Array:
-    """h_ac k_bd + h_bd k_ac - h_ad k_bc - h_bc k_ad of two symmetric (n, n): (n, n, n, n), symmetric as Riemann is."""
-    product = _contract("ac,bd->abcd", h, k) + _contract("bd,ac->abcd", h, k)
-    return product - jnp.swapaxes(product, 2, 3)
+    """h_ac k_bd + h_bd k_ac - h_ad k_bc - h_bc k_ad of symmetric (..., n, n): (..., n, n, n, n), symmetric as Riemann."""
+    product = _contract("...ac,...bd->...abcd", h, k) + _contract("...bd,...ac->...abcd", h, k)
+    return product - jnp.swapaxes(product, -1, -2)
 
 
 def geometry(metric: Metric, point: Any) -> Geometry:

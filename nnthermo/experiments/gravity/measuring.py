@@ -41,7 +41,7 @@ def clock_of(name: str, settings: Settings) -> Clock:
         "training": (1.0, 0.0, 0.0, np.log(settings.beta), 0.0),
         "temperature": (0.0, settings.end, 1.0, 0.0, 1.0),
     }[name]
-    return Clock(*(jnp.asarray(v) for v in numbers))
+    return Clock(*(jnp.asarray(np.float64(v)) for v in numbers))
 
 
 def clock_times(name: str, settings: Settings) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The data as points of a plane, and the path of a network's weights through its training."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -89,29 +90,39 @@ def sizes_of(arm: str, width: int, problem: Problem) -> tuple[int, int, int]:
 
 
 def train_path(problem: Problem, sizes: tuple[int, ...], settings: Settings, seed: int) -> Path:
-    """Gradient descent on the mean boundary loss of all samples; call it in float64."""
+    """Gradient flow on the mean boundary loss of all samples, by Runge and Kutta's method; call it in float64."""
     net = FeedForward.init(jax.random.key(seed), sizes, activation=jnp.tanh)
     net = jax.tree.map(lambda a: a.astype(jnp.float64), net)
     x, t = jnp.asarray(problem.inputs), jnp.asarray(problem.targets)
 
+    def loss(net: FeedForward) -> Array:
+        return jnp.mean(jax.vmap(lambda x, t: boundary_loss(net, net.propagate(x), t))(x, t))
+
+    def moved_by(net: FeedForward, slopes: FeedForward, h: Array) -> FeedForward:
+        return jax.tree.map(lambda w, g: w - h * g, net, slopes)
+
     @jax.jit
-    def descend(net: FeedForward, steps: Array) -> tuple[FeedForward, Array]:
-        def loss(net: FeedForward) -> Array:
-            return jnp.mean(jax.vmap(lambda x, t: boundary_loss(net, net.propagate(x), t))(x, t))
+    def descend(net: FeedForward, steps: Array, h: Array) -> tuple[FeedForward, Array]:
+        slope = jax.grad(loss)
 
         def step(_: Array, net: FeedForward) -> FeedForward:
-            return jax.tree.map(lambda w, g: w - settings.learning_rate * g, net, jax.grad(loss)(net))
+            first = slope(net)
+            second = slope(moved_by(net, first, h / 2))
+            third = slope(moved_by(net, second, h / 2))
+            fourth = slope(moved_by(net, third, h))
+            return moved_by(net, jax.tree.map(lambda a, b, c, d: a + 2 * b + 2 * c + d, first, second, third, fourth), h / 6)
 
         net = jax.lax.fori_loop(0, steps, step, net)
         return net, loss(net)
 
-    kept, losses, done = [], [], 0
-    for at in settings.kept_at:
-        net, value = descend(net, jnp.asarray(at - done))
+    kept, losses, done = [], [], 0.0
+    times = settings.kept_at
+    for at in map(settings.elapsed, times):
+        steps = math.ceil((at - done) / settings.step)
+        net, value = descend(net, jnp.asarray(steps), jnp.asarray((at - done) / max(1, steps)))
         kept.append(net)
         losses.append(float(value))
         done = at
-    times = np.asarray([settings.time_of(k) for k in settings.kept_at])
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *kept[::2])
     nodes = jnp.asarray(times[::2])
     moved = _distance(kept[0], kept[-1])

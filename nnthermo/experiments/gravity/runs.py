@@ -99,7 +99,7 @@ def _run(job: Job, report: Report | None) -> dict[str, np.ndarray]:
     if mapped:
         for clock in CLOCKS:
             time = clock_times(clock, settings)[settings.looks // 2]
-            maps = looks(clock, points_of(grid, [time]))
+            maps = looks(clock, points_of(grid, np.asarray([time])))
             for name in ("time_like", "scalar", "residual"):
                 found[f"{clock}_map_{name}"] = maps[name].reshape(settings.map_points, settings.map_points)
         found["map_labels"] = labels

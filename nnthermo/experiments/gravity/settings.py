@@ -14,6 +14,9 @@ ARMS = ("small", "image")
 CLOCKS = ("entropy", "training", "temperature")
 """T = -S along training; T = training time; T = -S along log β, the weights being those of the end."""
 
+LINEAR = 300
+"""Part of the training after which its time becomes logarithmic: one in so many."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings(StoredSettings):
@@ -25,8 +28,9 @@ class Settings(StoredSettings):
         classes: the two classes that the small networks tell apart.
         widths: hidden neurons of the small networks, which see two principal components of the images.
         hidden: hidden neurons of the network that sees the images.
-        learning_rate: learning rate of gradient descent with all samples, which leaves a smooth path of weights.
-        steps: number of them.
+        duration: length of the training in learning rate times steps: gradient descent with all samples in the limit of
+            small steps, which leaves a smooth path of weights.
+        step: longest step of its integration, in the same unit.
         records: weights kept along a training, through which a polynomial in its time is laid.
         beta: inverse temperature β of the ensembles.
         looks: training times at which space-times are measured.
@@ -40,9 +44,9 @@ class Settings(StoredSettings):
     classes: tuple[int, ...] = (3, 5)
     widths: tuple[int, ...] = (2, 4, 6, 8)
     hidden: int = 20
-    learning_rate: float = 0.2
-    steps: int = 3000
-    records: int = 14
+    duration: float = 100.0
+    step: float = 0.05
+    records: int = 24
     beta: float = 1.4
     looks: int = 7
     points: int = 60
@@ -50,9 +54,8 @@ class Settings(StoredSettings):
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        for name in ("samples", "hidden", "learning_rate", "beta", "points"):
+        for name in ("samples", "hidden", "duration", "step", "beta", "points"):
             check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
-        check("steps", "be at least 200", self.steps >= 200, self.steps)
         check("records", "be at least 4", self.records >= 4, self.records)
         check("looks", "be at least 3", self.looks >= 3, self.looks)
         check("map_points", "be at least 5", self.map_points >= 5, self.map_points)
@@ -67,25 +70,19 @@ class Settings(StoredSettings):
         )
 
     @property
-    def kept_at(self) -> tuple[int, ...]:
-        """Steps whose weights are kept: Chebyshev's points in training time, and those half way between them."""
+    def kept_at(self) -> np.ndarray:
+        """Training times whose weights are kept: Chebyshev's points, and those half way between them."""
         angles = np.linspace(0, math.pi, 2 * self.records - 1)
-        times = self.end * (1 - np.cos(angles)) / 2
-        return tuple(int(k) for k in np.rint(np.expm1(times) * self.start))
-
-    @property
-    def start(self) -> float:
-        """Steps after which training time becomes logarithmic."""
-        return self.steps / 100
+        return self.end * (1 - np.cos(angles)) / 2
 
     @property
     def end(self) -> float:
-        """Training time of the last step."""
-        return float(self.time_of(self.steps))
+        """Training time τ = log(1 + LINEAR t/duration) of the end."""
+        return math.log1p(LINEAR)
 
-    def time_of(self, step: float) -> float:
-        """Training time τ = log(1 + step/start)."""
-        return math.log1p(step / self.start)
+    def elapsed(self, time: float) -> float:
+        """t at a training time, in learning rate times steps."""
+        return math.expm1(time) * self.duration / LINEAR
 
     @property
     def look_at(self) -> np.ndarray:
