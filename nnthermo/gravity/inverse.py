@@ -100,4 +100,4 @@ def regular(name: str, g: Array, where: str = "") -> None:
     scale = 1 / jnp.sqrt(rows)
     balanced = float(jnp.abs(jnp.linalg.det(g * scale[:, None] * scale[None, :])))
     if balanced < 4 * g.shape[0] * eps:
-        refuse(name, "be invertible", f"determinant {balanced:.2g} of the scaled matrix{where}")
+        refuse(name, "be invertible", f"determinant {balanced:.2g} of the scaled matrix{where}: a horizon?")

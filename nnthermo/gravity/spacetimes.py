@@ -70,8 +70,8 @@ def kottler(f: Callable[[Array], Array]) -> Metric:
 def kerr(mass: Scalar, spin: Scalar) -> Metric:
     """A rotating black hole in Boyer-Lindquist coordinates (t, r, θ, φ): `kerr_newman` without charge.
 
-    `spin` is a = J/M, a length. Horizons at M ± √(M² - a²), where the chart ends; |a| > M is a naked singularity, a ring
-    at r = 0, θ = π/2, and the metric holds for all other r, negative ones too.
+    `spin` is a = J/M, a length. Horizons at M ± √(M² - a²), where the chart ends. |a| > M is a naked singularity, a
+    ring at r = 0, θ = π/2, and the metric holds for all other r, negative ones too.
     """
     return kerr_newman(mass, spin, 0.0)
 
@@ -117,10 +117,9 @@ def kerr_schild(mass: Scalar, spin: Scalar) -> Metric:
         # the larger root of r⁴ - 2 half r² = a²z², without cancellation where half < 0
         r2 = jnp.where(half > 0, half + root, a2 * z2 / jnp.where(half > 0, 1, root - half))
         r = jnp.sqrt(r2)
-        k = jnp.stack(
-            [jnp.ones_like(r), (r * x[1] + s * x[2]) / (r2 + a2), (r * x[2] - s * x[1]) / (r2 + a2), x[3] / r]
-        )
-        flat = _diagonal(-jnp.ones_like(r), *[jnp.ones_like(r)] * 3)
+        one, level = jnp.ones_like(r), r2 + a2
+        k = jnp.stack([one, (r * x[1] + s * x[2]) / level, (r * x[2] - s * x[1]) / level, x[3] / r])
+        flat = _diagonal(-one, one, one, one)
         return flat + 2 * m * r * r2 / (r2 * r2 + a2 * z2) * (k[:, None] * k[None, :])
 
     return _chart(4, metric)
