@@ -14,6 +14,7 @@ from nnthermo import gravity
 EPS = np.finfo(float).eps
 KAPPA, LAMBDA = 1.3, 0.7
 LENGTHS = np.array([2 * np.pi, 2 * np.pi])
+CENTRAL = {order: partial(gravity.central_derivative, order=order) for order in (2, 4)}
 
 
 def wavy(x):
@@ -33,92 +34,75 @@ def scalar_field(g, slope):
     return -jnp.sum(inverse * slope[:, None] * slope[None, :]) / 2 - 0.15
 
 
-def lattice(count):
-    points, _ = gravity.torus_nodes((count, count), LENGTHS, dimensions=3)
-    return points, jax.vmap(wavy)(points).reshape(count, count, 3, 3)
-
-
 @jax.jit
 def parts(points):
-    """g, g^ab, √|g|, G_ab and T_ab of the scalar field at each point."""
+    """g, g^ab, √|g|, G_ab, R, T_ab of the scalar field and its slopes at each point."""
 
     def at(x):
         here = gravity.geometry(wavy, x)
-        T = gravity.stress_energy(scalar_field, here.metric, slope_of_phi(x))
-        return here.metric, here.inverse, jnp.sqrt(jnp.abs(here.determinant)), here.einstein, T
+        slopes = slope_of_phi(x)
+        T = gravity.stress_energy(scalar_field, here.metric, slopes)
+        return here.metric, here.inverse, jnp.sqrt(jnp.abs(here.determinant)), here.einstein, here.scalar, T, slopes
 
     return jax.vmap(at)(points)
 
 
-def raised(inverse, tensor):
-    return np.einsum("pac,pbd,pcd->pab", inverse, inverse, tensor)
+@partial(jax.jit, static_argnames=("derivative", "variant"))
+def action_and_gradient(values, lengths, slopes, derivative=gravity.spectral_derivative, variant="corrected"):
+    terms = {"kappa": KAPPA, "cosmological_constant": LAMBDA, "derivative": derivative, "variant": variant}
+    vacuum = gravity.gamma_gamma_action(values, lengths, **terms)
+    return vacuum, gravity.action_gradient(values, lengths, matter=scalar_field, fields=[slopes], **terms)
 
 
 @pytest.fixture(scope="module")
-def gradients():
-    """Gradients of the action on lattices, each beside its continuum form, corrected and printed."""
-    found = {}
-    for count, derivative in [(24, "spectral"), (12, 2), (24, 2), (12, 4), (24, 4)]:
-        points, values = lattice(count)
-        g, inverse, root, G, T = map(np.asarray, parts(points))
-        method = gravity.spectral_derivative
-        if derivative != "spectral":
-            method = partial(gravity.central_derivative, order=derivative)
-        fields = [jax.vmap(slope_of_phi)(points).reshape(count, count, 3)]
-        terms = {"kappa": KAPPA, "cosmological_constant": LAMBDA, "derivative": method}
-        for variant in ("corrected", "printed") if derivative == "spectral" else ("corrected",):
-            gradient = gravity.action_gradient(
-                values, LENGTHS, matter=scalar_field, fields=fields, variant=variant, **terms
-            )
-            gradient = np.asarray(gradient).reshape(-1, 3, 3) * 2 / root[:, None, None]
-            found[count, derivative, variant] = (
-                gradient,
-                {"g": inverse, "G": raised(inverse, G), "T": raised(inverse, T)},
-            )
-    return found
+def torus():
+    """Metrics and ∂φ on the lattice; in the continuum 1/√|g| times twice the gradient, in its terms; the action."""
+    points, weights = gravity.torus_nodes((24, 24), LENGTHS, dimensions=3)
+    g, inverse, root, G, R, T, slopes = map(np.asarray, parts(points))
+    raised = {name: np.einsum("pac,pbd,pcd->pab", inverse, inverse, X) for name, X in (("g", g), ("G", G), ("T", T))}
+    action = np.sum(np.asarray(weights) * root * np.stack([R / 2, np.ones_like(R)]), axis=1)
+    square = {name: X.reshape(24, 24, 3, 3) for name, X in raised.items()}
+    return g.reshape(24, 24, 3, 3), slopes.reshape(24, 24, 3), root.reshape(24, 24, 1, 1), square, action
 
 
-def corrected(at):
-    return at["T"] - (at["G"] + LAMBDA * at["g"]) / KAPPA
-
-
-def test_the_gradient_of_the_action_is_einsteins_equation(gradients):
-    gradient, at = gradients[24, "spectral", "corrected"]
+def test_the_gradient_of_the_action_is_einsteins_equation(torus):
+    g, slopes, root, at, (scalar, volume) = torus
+    action, gradient = action_and_gradient(g, LENGTHS, slopes)
     assert np.abs(at["G"]).max() > 0.05
     assert np.abs(at["T"]).max() > 0.05
-    # 24 nodes resolve these waves and their products to 1e-9
-    np.testing.assert_allclose(gradient, corrected(at), atol=1e-9)
+    expected = at["T"] - (at["G"] + LAMBDA * at["g"]) / KAPPA
+    np.testing.assert_allclose(2 * gradient / root, expected, atol=1e-9)  # 24 nodes resolve products of these waves
+    assert float(action) == pytest.approx((scalar - LAMBDA * volume) / KAPPA, abs=1e-12)
 
 
 @pytest.mark.parametrize("order", [2, 4])
-def test_the_gradient_has_the_order_of_the_difference_quotient(gradients, order):
-    errors = [
-        np.abs(gradient - corrected(at)).max() for gradient, at in (gradients[c, order, "corrected"] for c in (12, 24))
-    ]
-    assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.5)  # the next order at h = 2π/12
+def test_the_gradient_has_the_order_of_the_difference_quotient(torus, order):
+    g, slopes, root, at, _ = torus
+    expected = at["T"] - (at["G"] + LAMBDA * at["g"]) / KAPPA
+    errors = []
+    for every in (1, 2):  # the coarser lattice four times over, on a torus of twice the lengths: the same program
+        coarse = [
+            np.tile(a[::every, ::every], (every, every) + (1,) * (a.ndim - 2)) for a in (g, slopes, root, expected)
+        ]
+        _, gradient = action_and_gradient(coarse[0], LENGTHS * every, coarse[1], derivative=CENTRAL[order])
+        errors.append(np.abs(2 * gradient / coarse[2] - coarse[3]).max())
+    assert np.log2(errors[1] / errors[0]) == pytest.approx(order, abs=0.5)  # the next order at h = 2π/12
 
 
-def test_signs_as_printed_give_another_equation(gradients):
+def test_signs_as_printed_give_another_equation(torus):
     """(12.2) with (12.14): G + κΛg = -κT, not (12.12)."""
-    gradient, at = gradients[24, "spectral", "printed"]
-    np.testing.assert_allclose(KAPPA * gradient, at["G"] + KAPPA * LAMBDA * at["g"] + KAPPA * at["T"], atol=1e-9)
+    g, slopes, root, at, (scalar, volume) = torus
+    action, gradient = action_and_gradient(g, LENGTHS, slopes, variant="printed")
+    gradient = 2 * KAPPA * gradient / root
+    np.testing.assert_allclose(gradient, at["G"] + KAPPA * (LAMBDA * at["g"] + at["T"]), atol=1e-9)
     wanted = at["G"] + LAMBDA * at["g"] - KAPPA * at["T"]
-    assert min(np.abs(s * gradient * KAPPA - wanted).max() for s in (1, -1)) > 0.1
-
-
-def test_the_lattice_action_is_the_action_of_R():
-    points, weights = gravity.torus_nodes((24, 24), LENGTHS, dimensions=3)
-    terms = {"kappa": KAPPA, "cosmological_constant": LAMBDA}
-    _, values = lattice(24)
-    for variant in ("corrected", "printed"):
-        by_R = gravity.einstein_hilbert_action(wavy, points, weights, variant=variant, **terms)
-        on_lattice = gravity.gamma_gamma_action(values, LENGTHS, variant=variant, **terms)
-        assert float(on_lattice) == pytest.approx(float(by_R), abs=1e-12)
+    assert min(np.abs(sign * gradient - wanted).max() for sign in (1, -1)) > 0.1
+    assert float(action) == pytest.approx(LAMBDA * volume - scalar / KAPPA, abs=1e-12)
 
 
 def test_stress_energy_of_a_scalar_field_is_the_canonical_one():
-    g, inverse, _, _, T = map(np.asarray, parts(lattice(3)[0]))
-    slopes = np.asarray(jax.vmap(slope_of_phi)(lattice(3)[0]))
+    points, _ = gravity.torus_nodes((24, 24), LENGTHS, dimensions=3)
+    g, inverse, _, _, _, T, slopes = map(np.asarray, parts(points))
     L = -0.5 * np.einsum("pab,pa,pb->p", inverse, slopes, slopes) - 0.15
     canonical = slopes[:, :, None] * slopes[:, None, :] + g * L[:, None, None]
     np.testing.assert_allclose(T, canonical, atol=16 * EPS)
@@ -138,36 +122,48 @@ def static(f, x):
 MASS, CHARGE = 1.0, 0.6
 
 
-def reissner_nordstrom(x):
-    return static(1 - 2 * MASS / x[1] + (CHARGE / x[1]) ** 2, x)
+def reissner_nordstrom(charge):
+    return lambda x: static(1 - 2 * MASS / x[1] + (charge / x[1]) ** 2, x)
 
 
 POINT = jnp.array([0.0, 3.0, 1.1, 0.2])
 
 
+@jax.jit
+def charged(charge):
+    """T of the field and of the metric, g, its inverse, ρ of an observer at rest, the residual."""
+    metric = reissner_nordstrom(charge)
+    g = metric(POINT)
+    F = jnp.zeros((4, 4)).at[1, 0].set(charge / POINT[1] ** 2)  # ∂_r A_t = Q/r²
+    T, needed = gravity.stress_energy(maxwell, g, F - F.T), gravity.effective_stress(metric, POINT)
+    density = gravity.energy_density(needed, g, jnp.asarray([1.0, 0, 0, 0]))
+    return T, needed, g, gravity.inverse_and_determinant(g)[0], density, gravity.einstein_residual(metric, POINT)
+
+
 def test_reissner_nordstrom_from_the_stress_energy_of_its_field():
-    F = np.zeros((4, 4))
-    F[1, 0], F[0, 1] = CHARGE / POINT[1] ** 2, -CHARGE / POINT[1] ** 2  # ∂_r A_t = Q/r²
-    g = reissner_nordstrom(POINT)
-    T = gravity.stress_energy(maxwell, g, F)
-    assert abs(float(jnp.sum(gravity.inverse_and_determinant(g)[0] * T))) < 1e-15  # no trace
-    needed = gravity.effective_stress(reissner_nordstrom, POINT)  # G = 8πT
-    np.testing.assert_allclose(T, needed, atol=1e-14)
-    assert float(jnp.abs(T).max()) > 1e-3
-    assert float(gravity.energy_density(needed, g, [1.0, 0, 0, 0])) == pytest.approx(
-        CHARGE**2 / (8 * np.pi * 81), rel=1e-11
-    )
+    T, needed, g, inverse, density, residual = charged(CHARGE)
+    assert abs(float(jnp.sum(inverse * T))) < 1e-15  # no trace
+    np.testing.assert_allclose(T, needed, atol=1e-14)  # G = 8πT
+    assert float(jnp.abs(T).max()) > 1e-4
+    assert float(density) == pytest.approx(CHARGE**2 / (8 * np.pi * 81), rel=1e-11)
     found = conditions(needed, g)  # ρ + p_r = 0: degenerate, and still of type I
     assert int(found.type) == 1
-    np.testing.assert_allclose(found.pressures, float(found.density) * np.array([-1, 1, 1]), atol=1e-14)
+    np.testing.assert_allclose(found.pressures, float(density) * np.array([-1, 1, 1]), atol=1e-14)
+    assert float(residual) == pytest.approx(1, rel=1e-12)  # R = 0
+
+
+def test_a_vacuum_has_no_residual():
+    assert np.isnan(charged(0.0)[-1])
 
 
 def test_the_reduced_action_of_a_static_star():
     """√|g| (R - 2Λ)/2 of -N²f dt² + dr²/f + r²dΩ² is N d/dr [r (1 - f) - Λr³/3] and a divergence: its variations."""
     nodes, w = np.polynomial.legendre.leggauss(24)
-    r, w = 3 + nodes, w
+    r = 3 + nodes
     points = np.stack([0 * r, r, np.full_like(r, np.pi / 2), 0 * r], axis=1)
-    bump = lambda r: ((r - 2) * (4 - r)) ** 4  # noqa: E731 - vanishes with its slopes
+
+    def bump(r):  # vanishes with its slopes
+        return ((r - 2) * (4 - r)) ** 4
 
     def action(dN, df, charge):
         def metric(x):
@@ -198,29 +194,37 @@ def ray():
     return points, 2 * np.pi**2 * r**3 * w * (np.pi / 2) / (2 * np.cos(chi / 2) ** 2)
 
 
-def test_the_cosmological_constant_is_the_multiplier_of_the_number_of_neurons():
-    points, weights = ray()
-    size = 1.7
-    volume = 8 * np.pi**2 / 3 * size**4
-    assert float(gravity.volume(four_sphere(size), points, weights)) == pytest.approx(volume, rel=1e-13)
-    multiplier = gravity.cosmological_multiplier(four_sphere, size, points, weights, kappa=0.9)
-    assert float(multiplier) == pytest.approx(3 / size**2, rel=1e-12)
+@jax.jit
+def neurons(size, constant, number):
+    """Volume, multiplier, what the constraint lacks, and dA/dΛ, dA/d(size) of the constrained action; κ = 0.9."""
+    points, weights = map(jnp.asarray, ray())
+    counts = {"mean_number": number, "volume_per_neuron": 0.25}
 
-    def action(size, constant, number, v=0.25):
+    def action(size, constant):
         terms = {"kappa": 0.9, "cosmological_constant": constant}
         whole = gravity.einstein_hilbert_action(four_sphere(size), points, weights, **terms)
-        return whole + constant * v * number / 0.9
+        return whole + constant * 0.25 * number / 0.9
 
-    number = volume / 0.25
-    by_size, by_constant = jax.jit(jax.grad(action, argnums=(0, 1)))(size, float(multiplier), number)
-    scale = float(volume / size**3)
-    assert abs(float(by_size)) < 1e-12 * scale
-    assert abs(float(by_constant)) < 1e-12 * scale
-    counts = {"mean_number": number * 1.1, "volume_per_neuron": 0.25}
-    missing = gravity.neuron_number_constraint(four_sphere(size), points, weights, **counts)
-    assert float(missing) == pytest.approx(-0.1 * volume, rel=1e-12)
-    by_constant = jax.jit(jax.grad(action, argnums=1))(size, 0.3, number * 1.1)
-    assert float(by_constant) == pytest.approx(-float(missing) / 0.9, rel=1e-12)
+    return (
+        gravity.volume(four_sphere(size), points, weights),
+        gravity.cosmological_multiplier(four_sphere, size, points, weights, kappa=0.9),
+        gravity.neuron_number_constraint(four_sphere(size), points, weights, **counts),
+        *jax.jacfwd(action, argnums=(0, 1))(size, constant),
+    )
+
+
+def test_the_cosmological_constant_is_the_multiplier_of_the_number_of_neurons():
+    size = 1.7
+    volume = 8 * np.pi**2 / 3 * size**4
+    measured, multiplier, missing, by_size, by_constant = map(float, neurons(size, 3 / size**2, volume / 0.25))
+    assert measured == pytest.approx(volume, rel=1e-13)
+    assert multiplier == pytest.approx(3 / size**2, rel=1e-12)
+    assert max(map(abs, (missing, by_size, by_constant))) < 1e-12 * volume  # stationary in both
+    *_, missing, by_size, by_constant = map(float, neurons(size, 0.3, 1.1 * volume / 0.25))
+    assert missing == pytest.approx(-0.1 * volume, rel=1e-12)
+    assert by_constant == pytest.approx(-missing / 0.9, rel=1e-12)
+    # A = (12 V/l² - 2ΛV)/2κ: (Λ_0 - Λ) dV/dl / κ with Λ_0 = 3/l²
+    assert by_size == pytest.approx((3 / size**2 - 0.3) * 4 * volume / size / 0.9, rel=1e-12)
 
 
 def states(N):
@@ -228,16 +232,21 @@ def states(N):
     return lambda x: jnp.diag(jnp.ones_like(x).at[0].set(-2.0 * N)) / x[0] ** 2
 
 
-@pytest.mark.parametrize(("d", "N"), [(2, 2), (3, 8)])
-def test_the_gaussian_space_time_has_a_positive_constant(d, N):
+@partial(jax.jit, static_argnames="fisher")
+def gaussian_fit(N, points, fisher):
+    norms = jax.vmap(states(-N))(points) if fisher else None
+    fit = gravity.fit_cosmological_constant(states(N), points, norms=norms)
+    return fit, gravity.einstein_residual(states(N), points[0], norms[0] if fisher else None)
+
+
+@pytest.mark.parametrize(("d", "N", "fisher"), [(2, 2.0, False), (3, 8.0, True)])
+def test_the_gaussian_space_time_has_a_positive_constant(d, N, fisher):
     points = np.random.default_rng(d).uniform(0.5, 2, size=(5, d + 1))
-    norms = np.asarray(jax.vmap(states(-N))(jnp.asarray(points)))  # the Fisher metric
-    for given_norms in (None, norms):
-        fit = gravity.fit_cosmological_constant(states(N), points, norms=given_norms)
-        assert float(fit.value) == pytest.approx(d * (d - 1) / (4 * N), rel=1e-13)
-        assert float(fit.spread) < 1e-14
-        assert float(fit.residual) < 1e-13
-    assert float(gravity.einstein_residual(states(N), points[0], norms[0])) < 1e-13
+    fit, residual = gaussian_fit(N, points, fisher)
+    assert float(fit.value) == pytest.approx(d * (d - 1) / (4 * N), rel=1e-13)
+    assert float(fit.spread) < 1e-14
+    assert float(fit.residual) < 1e-13
+    assert float(residual) < 1e-13
 
 
 def test_fit_and_residual_where_no_constant_serves():
@@ -247,9 +256,13 @@ def test_fit_and_residual_where_no_constant_serves():
         size = jnp.where(x[2] > 0, 2.0, 1.0)
         return jnp.diag(jnp.stack([size**2, (size * jnp.sin(x[0])) ** 2, jnp.ones_like(size)]))
 
-    points = np.array([[1.0, 0.2, -1.0], [0.8, 0.1, 1.0]])
-    assert float(gravity.einstein_residual(metric, points[0])) == pytest.approx(np.sqrt(1 / 3), rel=1e-12)
-    fit = gravity.fit_cosmological_constant(metric, points, [3.0, 1.0])
+    @jax.jit
+    def both(points, weights):
+        fit = gravity.fit_cosmological_constant(metric, points, weights)
+        return fit, gravity.einstein_residual(metric, points[0])
+
+    fit, residual = both(jnp.array([[1.0, 0.2, -1.0], [0.8, 0.1, 1.0]]), jnp.array([3.0, 1.0]))
+    assert float(residual) == pytest.approx(np.sqrt(1 / 3), rel=1e-12)
     local = np.array([1 / 3, 1 / 12])
     np.testing.assert_allclose(fit.local, local, rtol=1e-12)
     value = 0.75 / 3 + 0.25 / 12
@@ -260,19 +273,15 @@ def test_fit_and_residual_where_no_constant_serves():
     assert float(fit.residual) == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_vacuum_has_no_residual():
-    assert np.isnan(gravity.einstein_residual(lambda x: static(1 - 2 * MASS / x[1], x), POINT))
-    assert float(gravity.einstein_residual(reissner_nordstrom, POINT)) == pytest.approx(1, rel=1e-12)  # R = 0
-
-
 def test_the_norm_of_frames():
+    norm = jax.jit(gravity.frame_norm)
     g = np.array([[-2.0, 0.3, 0.1], [0.3, 1.5, 0.2], [0.1, 0.2, 0.8]])
-    h = np.asarray(gravity.frame_norm(g))
+    h = np.asarray(norm(g))
     u = -np.linalg.inv(g)[:, 0] / np.sqrt(-np.linalg.inv(g)[0, 0])
     lower = g @ u
     np.testing.assert_allclose(h, g + 2 * np.outer(lower, lower), atol=1e-14)
-    np.testing.assert_array_equal(gravity.frame_norm(h), h)
-    assert np.isnan(gravity.frame_norm(np.diag([1.0, -1.0, 1.0]))).all()  # x⁰ is no time
+    np.testing.assert_array_equal(norm(h), h)
+    assert np.isnan(norm(np.diag([1.0, -1.0, 1.0]))).all()  # x⁰ is no time
 
 
 conditions = jax.jit(gravity.energy_conditions)
@@ -357,12 +366,15 @@ def test_derivatives_of_principal_values():
 
     @jax.jit
     def values(s):
-        found = gravity.energy_conditions(T + s * direction[0], (g + g.T) / 2 + s * direction[1])
-        return jnp.concatenate([found.density[None], found.pressures])
+        def along(s):
+            found = gravity.energy_conditions(T + s * direction[0], (g + g.T) / 2 + s * direction[1])
+            return jnp.concatenate([found.density[None], found.pressures])
+
+        return jax.jvp(along, (s,), (jnp.ones_like(s),))
 
     h = 1e-5
-    difference = (values(h) - values(-h)) / (2 * h)
-    np.testing.assert_allclose(jax.jit(jax.jacfwd(values))(0.0), difference, rtol=1e-6)  # h² and ε/h
+    difference = (values(h)[0] - values(-h)[0]) / (2 * h)
+    np.testing.assert_allclose(values(0.0)[1], difference, rtol=1e-6)  # h² and ε/h
 
 
 def test_single_precision():
@@ -370,10 +382,11 @@ def test_single_precision():
     found = conditions(jnp.asarray(T, jnp.float32), jnp.asarray(g, jnp.float32))
     assert found.density.dtype == jnp.float32
     np.testing.assert_allclose(found.pressures, [0.2, 0.3, 0.4], atol=1e-5)
-    _, values = lattice(12)
-    single = gravity.action_gradient(values.astype(jnp.float32), LENGTHS, kappa=KAPPA)
-    assert single.dtype == jnp.float32
-    np.testing.assert_allclose(single, gravity.action_gradient(values, LENGTHS, kappa=KAPPA), atol=2e-5)
+    g = jnp.ones((6, 2, 2), jnp.float32)
+    assert jax.eval_shape(lambda g: gravity.action_gradient(g, [1.0], kappa=KAPPA), g).dtype == jnp.float32
+    assert (
+        jax.eval_shape(lambda x: gravity.volume(wavy, x, np.ones(2)), jnp.ones((2, 3), jnp.float32)).dtype == "float32"
+    )
 
 
 def test_bad_input_by_name():
@@ -399,7 +412,7 @@ def test_bad_input_by_name():
     with pytest.raises(ValueError, match="`mean_number` must be positive"):
         gravity.neuron_number_constraint(wavy, points, weights, mean_number=0.0, volume_per_neuron=1.0)
     with pytest.raises(ValueError, match="`norm` must be positive definite"):
-        gravity.einstein_residual(reissner_nordstrom, POINT, ETA)
+        gravity.einstein_residual(wavy, POINT[1:], np.diag([-1.0, 1.0, 1.0]))
     with pytest.raises(ValueError, match="`points` must be one or more"):
         gravity.fit_cosmological_constant(wavy, np.ones((0, 3)))
     with pytest.raises(ValueError, match="`u` must be time-like"):

@@ -30,7 +30,7 @@ def waves(n, seed):
 
 @partial(jax.jit, static_argnums=(0, 1))
 def everything(n, times, waves, points):
-    """√|g| times R/2, both contractions, ΓΓ, half the divergence; each (M,), κ = 1."""
+    """√|g| times R/2, both contractions, ΓΓ, half the divergence, each (M,), κ = 1; g and its slopes."""
 
     def metric(x):
         return waves_at(n, times, waves, x)
@@ -45,15 +45,19 @@ def everything(n, times, waves, points):
             gravity.gamma_gamma_lagrangian(metric, x, 1.0),
         ]
         root = jnp.sqrt(jnp.abs(here.determinant))
-        return (*(root * term for term in terms), gravity.total_derivative_term(metric, x) / 2)
+        return (*(root * term for term in terms), gravity.total_derivative_term(metric, x) / 2), slopes
 
     return jax.vmap(at)(points)
 
 
+def torus(n):
+    return gravity.torus_nodes((24, 24), [2 * np.pi] * 2, dimensions=n)
+
+
 @pytest.mark.parametrize(("n", "times"), SIGNATURES)
 def test_on_a_torus_the_integral_of_the_scalar_is_that_of_the_corrected_form(n, times):
-    points, weights = gravity.torus_nodes((24, 24), [2 * np.pi] * 2, dimensions=n)
-    R, corrected, printed, gamma_gamma, divergence = everything(n, times, waves(n, n), points)
+    points, weights = torus(n)
+    (R, corrected, printed, gamma_gamma, divergence), _ = everything(n, times, waves(n, n), points)
     pointwise = 64 * np.finfo(float).eps * np.abs(R).max()  # rounding
     np.testing.assert_allclose(R, corrected + divergence, atol=pointwise)
     np.testing.assert_allclose(gamma_gamma, corrected, atol=pointwise)
@@ -90,50 +94,52 @@ def random_metric(n, times, rng):
 
 def test_the_fit_over_all_five_invariants_is_unique():
     """2κ L g_ab,m g_cd,n = (2, -1, +1, -2, 0)/4 of them, from √|g| R less a divergence at random points."""
-    rng = np.random.default_rng(5)
-    points = jnp.asarray(rng.uniform(0, 6, size=(16, 3)))
-    shape = waves(3, 3)
-    R, _, _, _, divergence = everything(3, 0, shape, points)
-    rows = []
-    for x in points:
-        g, dg = gravity.metric_slopes(lambda y: waves_at(3, 0, shape, y), x)
-        rows.append(np.sqrt(np.linalg.det(g)) * invariants(np.asarray(g), np.asarray(dg)))
+    (R, _, _, _, divergence), slopes = everything(3, 0, waves(3, 3), torus(3)[0])
+    g, dg = map(np.asarray, slopes)
+    roots = np.sqrt(np.linalg.det(g))
+    rows = [root * invariants(*at) for root, *at in zip(roots[::7], g[::7], dg[::7], strict=True)]
+    divergence, R = divergence[::7], R[::7]
     weights, _, rank, values = np.linalg.lstsq(np.array(rows), 2 * np.asarray(R - divergence), rcond=None)
     assert rank == 5
     condition = values[0] / values[-1]
     np.testing.assert_allclose(weights, np.array([2, -1, 1, -2, 0]) / 4, atol=1e3 * condition * np.finfo(float).eps)
 
 
+@partial(jax.jit, static_argnames="variant")
+def forms(g, dg, kappa, variant):
+    """L before and after it is symmetrised, fluxes, contraction."""
+    raw, L = (gravity.onsager_tensor(g, kappa, variant, symmetrise=choice) for choice in (False, True))
+    return raw, L, gravity.onsager_fluxes(g, dg, kappa, variant), gravity.onsager_contraction(g, dg, kappa, variant)
+
+
 @pytest.mark.parametrize("variant", ["corrected", "printed"])
 @pytest.mark.parametrize(("n", "times"), SIGNATURES)
 def test_tensor_fluxes_and_contraction_agree(n, times, variant):
-    rng = np.random.default_rng(n)
-    g, dg = random_metric(n, times, rng)
+    g, dg = random_metric(n, times, np.random.default_rng(n))
     kappa = 0.7
     weights = {"corrected": (2, -1, 1, -2, 0), "printed": (2, -1, -1, 0, 0)}[variant]
     expected = np.dot(weights, invariants(g, dg)) / (8 * kappa)
-    J = gravity.onsager_fluxes(g, dg, kappa, variant)
+    raw, L, J, contraction = map(np.asarray, forms(g, dg, kappa, variant))
+    rounding = 1e3 * np.finfo(float).eps
     scale = np.sum(np.abs(dg) * np.abs(J))
-    rounding = 1e3 * scale * np.finfo(float).eps
-    for symmetrise in (True, False):
-        L = np.asarray(gravity.onsager_tensor(g, kappa, variant, symmetrise=symmetrise))
-        assert np.einsum("mnabcd,mab,ncd->", L, dg, dg) == pytest.approx(expected, abs=rounding)
-    L = np.asarray(gravity.onsager_tensor(g, kappa, variant))
-    assert float(gravity.onsager_contraction(g, dg, kappa, variant)) == pytest.approx(expected, abs=rounding)
-    np.testing.assert_allclose(J, np.einsum("mnabcd,ncd->mab", L, dg), atol=1e3 * np.finfo(float).eps * np.abs(J).max())
-    symmetric = (L + np.swapaxes(L, 2, 3)) / 2
-    np.testing.assert_allclose(symmetric, (symmetric + np.swapaxes(symmetric, 4, 5)) / 2, atol=1e-15 * np.abs(L).max())
+    for tensor in (raw, L):
+        assert np.einsum("mnabcd,mab,ncd->", tensor, dg, dg) == pytest.approx(expected, abs=rounding * scale)
+    assert contraction == pytest.approx(expected, abs=rounding * scale)
+    np.testing.assert_allclose(J, np.einsum("mnabcd,ncd->mab", L, dg), atol=rounding * np.abs(J).max())
+    for axes in ((2, 3), (4, 5)):  # (12.8)
+        np.testing.assert_allclose(L, np.swapaxes(L, *axes), atol=1e-15 * np.abs(L).max())
 
 
 def test_reciprocity_holds_as_stated_and_not_as_printed():
-    g, _ = random_metric(4, 1, np.random.default_rng(2))
+    g, dg = random_metric(4, 1, np.random.default_rng(2))
+    violation = gravity.onsager_reciprocity_violation
     for variant in ("corrected", "printed"):
-        assert gravity.onsager_reciprocity_violation(gravity.onsager_tensor(g, 1.0, variant)) == 0
-    raw = gravity.onsager_tensor(g, 1.0, "printed", symmetrise=False)
-    assert gravity.onsager_reciprocity_violation(raw) < 1e-14  # (12.9) obeys it before it is symmetrised
-    assert gravity.onsager_reciprocity_violation(raw, "printed") > 0.1
-    flat = gravity.onsager_tensor(np.eye(4), 1.0, "printed", symmetrise=False)
-    assert gravity.onsager_reciprocity_violation(flat, "printed") == pytest.approx(0.5, abs=1e-14)
+        raw, L, _, _ = forms(g, dg, 1.0, variant)
+        assert violation(L) == 0
+    assert violation(raw) < 1e-14  # (12.9) obeys it before it is symmetrised
+    assert violation(raw, "printed") > 0.1
+    flat, _, _, _ = forms(np.eye(4), dg, 1.0, "printed")
+    assert violation(flat, "printed") == pytest.approx(0.5, abs=1e-14)
     gap = np.abs(flat - np.swapaxes(flat, 2, 3)).max() / np.abs(flat).max()
     assert gap > 0.1  # (12.8) needs the symmetrisation
 
@@ -143,9 +149,9 @@ def test_the_printed_tensor_is_right_where_the_determinant_is_constant():
     rng = np.random.default_rng(3)
     g, dg = random_metric(4, 1, rng)
     free = dg - np.einsum("ab,mab->m", np.linalg.inv(g), dg)[:, None, None] * g / 4
-    right, printed = (float(gravity.onsager_contraction(g, free, 1.0, v)) for v in ("corrected", "printed"))
+    right, printed = (float(forms(g, free, 1.0, v)[3]) for v in ("corrected", "printed"))
     assert printed == pytest.approx(right, rel=1e-11)
-    right, printed = (float(gravity.onsager_contraction(g, dg, 1.0, v)) for v in ("corrected", "printed"))
+    right, printed = (float(forms(g, dg, 1.0, v)[3]) for v in ("corrected", "printed"))
     assert abs(printed - right) > 0.1 * abs(right)
 
 
@@ -156,11 +162,9 @@ def test_the_quadratic_form_has_no_sign(times, inertia):
     units = np.diag([1e-3, 1.0, 1e2, 1.0])
     assert gravity.onsager_inertia(units @ g @ units) == inertia
     assert gravity.onsager_inertia(g, "printed").zero == 4
-    L, rng = gravity.onsager_tensor(g), np.random.default_rng(0)  # and by trial: both signs occur
-    forces = rng.normal(size=(64, 4, 4, 4))
-    forces = forces + np.swapaxes(forces, 2, 3)
-    signs = np.sign(np.einsum("mnabcd,kmab,kncd->k", L, forces, forces))
-    assert set(signs) == {-1.0, 1.0}
+    rng = np.random.default_rng(0)  # and by trial: both signs occur
+    signs = {np.sign(float(forms(g, random_metric(4, 0, rng)[1], 1.0, "corrected")[3])) for _ in range(16)}
+    assert signs == {-1.0, 1.0}
 
 
 def test_entropy_production_of_a_gaussian():
@@ -181,13 +185,18 @@ def test_entropy_production_of_a_gaussian():
 
 def test_dtype_is_kept_and_transformations_work():
     g, dg = random_metric(4, 1, np.random.default_rng(7))
-    single = jnp.asarray(g, jnp.float32), jnp.asarray(dg, jnp.float32)
-    value = gravity.onsager_contraction(*single, 2.0)
-    assert value.dtype == jnp.float32
-    assert float(value) == pytest.approx(float(gravity.onsager_contraction(g, dg, 2.0)), rel=1e-4)
-    slope = jax.jit(jax.grad(lambda d: gravity.onsager_contraction(g, d, 1.0)))(jnp.asarray(dg))
+
+    @jax.jit
+    @jax.value_and_grad
+    def value(dg, g):
+        return gravity.onsager_contraction(g, dg, 2.0)
+
+    single, slope = value(jnp.asarray(dg, jnp.float32), jnp.asarray(g, jnp.float32))
+    _, _, J, contraction = forms(g, dg, 2.0, "corrected")
+    assert single.dtype == slope.dtype == jnp.float32
+    assert float(single) == pytest.approx(float(contraction), rel=1e-4)
     # a quadratic form with a symmetric L: fluxes are half its slope
-    np.testing.assert_allclose(slope, 2 * gravity.onsager_fluxes(g, dg, 1.0), atol=1e-11 * np.abs(slope).max())
+    np.testing.assert_allclose(slope, 2 * J, atol=1e-5 * np.abs(J).max())
 
 
 def test_bad_input_by_name():

@@ -65,8 +65,9 @@ def einstein_residual(metric: Metric, point: Any, norm: Any = None) -> Array:
     Raises:
         TypeError, ValueError: as in `geometry`; a `norm` of wrong shape, or one known not to be positive definite.
     """
+    given = None if norm is None else _positive("norm", norm)
     at = geometry(metric, point)
-    h = _norm(at, norm)
+    h = _norm(at, given)
     inner = _inner(h)
     ricci = at.ricci
     size = jnp.sqrt(inner(ricci, ricci))
@@ -125,7 +126,8 @@ def fit_cosmological_constant(
 
     def sums(y: Array, h: Array | None) -> tuple[Array, Array, Array, Array]:
         at = geometry(metric, y)
-        g, inner, G = at.metric, _inner(_norm(at, h)), at.einstein
+        g, G = at.metric, at.einstein
+        inner = _inner(_norm(at, None if h is None else _positive("norms", h)))
         gg = inner(g, g)
         here = -inner(G, g) / gg
         left = G + here * g
@@ -183,15 +185,20 @@ def energy_density(T: Any, g: Any, u: Any) -> Array:
     return _contract("ab,a,b->", T, u, u) / jnp.where(square < 0, -square, jnp.nan)
 
 
-def _norm(at: Geometry, norm: Any) -> Array:
-    if norm is None:
-        return frame_norm(at.metric)
-    h = real_array("norm", norm, shape=at.metric.shape).astype(at.metric.dtype)
-    regular("norm", h)
+def _positive(name: str, norm: Any) -> Array:
+    h = real_array(name, norm, ndim=2)
+    regular(name, h)
     is_positive = _is_positive(h)
     if is_concrete(is_positive):
-        check("norm", "be positive definite", bool(is_positive), h)
+        check(name, "be positive definite", bool(is_positive), h)
     return jnp.where(is_positive, h, jnp.nan)
+
+
+def _norm(at: Geometry, given: Array | None) -> Array:
+    if given is None:
+        return frame_norm(at.metric)
+    check("norm", f"have shape {at.metric.shape}", given.shape == at.metric.shape, given.shape)
+    return given.astype(at.metric.dtype)
 
 
 def _inner(h: Array) -> Any:
