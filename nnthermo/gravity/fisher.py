@@ -197,8 +197,8 @@ def fisher_information_from_samples(samples: Labels) -> Metric:
 
     The fit is differentiated along with the samples, whose random numbers must be the same at all y (reparametrised).
     What is lost is what a normal distribution does not hold. A fitted Σ⁻¹ is too large by (R-1)/(R-N-2) in the mean of
-    normal samples, which is taken out of the term of the mean; the term of the covariance is left with an error of
-    relative order N/R, and both with a scatter of order 1/√R.
+    normal samples, which is taken out of the term of the mean. Left are errors of order N/R, as a width that depends on
+    y also moves the mean of finitely many samples, and a scatter of relative order 1/√R.
 
     Args:
         samples: y to (R, N), R > N + 2.
