@@ -29,6 +29,8 @@ from nnthermo.gravity.curvature import weyl as weyl
 from nnthermo.gravity.derivatives import Metric as Metric
 from nnthermo.gravity.derivatives import metric_derivatives as metric_derivatives
 from nnthermo.gravity.derivatives import metric_slopes as metric_slopes
+from nnthermo.gravity.deviation import GeodesicDeviation as GeodesicDeviation
+from nnthermo.gravity.deviation import geodesic_deviation as geodesic_deviation
 from nnthermo.gravity.flow import CAUSES as CAUSES
 from nnthermo.gravity.geodesics import Geodesic as Geodesic
 from nnthermo.gravity.geodesics import conserved_momentum as conserved_momentum
@@ -41,7 +43,5 @@ from nnthermo.gravity.paths import covariant_acceleration as covariant_accelerat
 from nnthermo.gravity.paths import non_geodesicity as non_geodesicity
 from nnthermo.gravity.paths import path_length as path_length
 from nnthermo.gravity.paths import proper_time as proper_time
-from nnthermo.gravity.transport import GeodesicDeviation as GeodesicDeviation
-from nnthermo.gravity.transport import geodesic_deviation as geodesic_deviation
 from nnthermo.gravity.transport import holonomy as holonomy
 from nnthermo.gravity.transport import parallel_transport as parallel_transport
