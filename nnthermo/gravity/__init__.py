@@ -42,6 +42,8 @@ from nnthermo.gravity.curvature import weyl as weyl
 from nnthermo.gravity.derivatives import Metric as Metric
 from nnthermo.gravity.derivatives import metric_derivatives as metric_derivatives
 from nnthermo.gravity.derivatives import metric_slopes as metric_slopes
+from nnthermo.gravity.deviation import GeodesicDeviation as GeodesicDeviation
+from nnthermo.gravity.deviation import geodesic_deviation as geodesic_deviation
 from nnthermo.gravity.einstein_hilbert import Matter as Matter
 from nnthermo.gravity.einstein_hilbert import cosmological_multiplier as cosmological_multiplier
 from nnthermo.gravity.einstein_hilbert import einstein_hilbert_action as einstein_hilbert_action
@@ -116,6 +118,7 @@ from nnthermo.gravity.paths import NonGeodesicity as NonGeodesicity
 from nnthermo.gravity.paths import covariant_acceleration as covariant_acceleration
 from nnthermo.gravity.paths import non_geodesicity as non_geodesicity
 from nnthermo.gravity.paths import path_length as path_length
+from nnthermo.gravity.paths import proper_time as proper_time
 from nnthermo.gravity.spacetimes import anti_de_sitter as anti_de_sitter
 from nnthermo.gravity.spacetimes import de_sitter as de_sitter
 from nnthermo.gravity.spacetimes import flrw as flrw

@@ -11,10 +11,10 @@ from nnthermo._checks import check, finite, integer, real_array
 from nnthermo._typing import Array
 from nnthermo.gravity.curvature import christoffel
 from nnthermo.gravity.derivatives import Metric, metric_slopes
+from nnthermo.gravity.deviation import geodesic_deviation
 from nnthermo.gravity.flow import relative_tolerance
 from nnthermo.gravity.geodesics import Geodesic, geodesic
 from nnthermo.gravity.inverse import inverse_and_determinant
-from nnthermo.gravity.transport import geodesic_deviation
 
 
 class ConnectingGeodesic(NamedTuple):

@@ -10,16 +10,16 @@ import numpy as np
 from nnthermo._checks import check, extra, finite, full_precision, integer, is_concrete, positive, real_array
 from nnthermo._typing import Array
 
-CAUSES = ("none", "steps", "singular", "left", "degenerate", "drift", "input")
+CAUSES = ("none", "steps", "singular", "left", "drift", "input")
 """What `cause`, the place in this tuple, says of a path.
 
     0 none        the last parameter was reached
-    1 steps       `max_steps` were not enough
-    2 singular    steps shrank to rounding: a singularity, a horizon that these coordinates do not cross, a NaN in g
+    1 steps       `max_steps` were not enough, as on the last stretch to a horizon, where rounding makes steps small
+    2 singular    steps shrank below 1e-11 of the range (1e-5 in float32): a singularity, a horizon that these
+                  coordinates do not cross, det g with another sign than at the start, a NaN in g
     3 left        the path left `domain`
-    4 degenerate  det g changed its sign or is not finite
-    5 drift       g(v, v) was not kept: the path stepped over something singular, or steps are too coarse
-    6 input       parameters do not go one way, or a number is not finite
+    4 drift       g(v, v) was not kept: the path stepped over something singular, or steps are too coarse
+    5 input       parameters do not go one way, or a number is not finite
 """
 
 
@@ -56,13 +56,13 @@ def integrate(
     steps: int | None = None,
     solver: Any = None,
     adjoint: Any = None,
-    borders: tuple[tuple[int, Callable[[Array], Array]], ...] = (),
+    outside: Callable[[Array], Array] | None = None,
 ) -> tuple[Array, Array]:
     """States (T, ...) at shares s (T,) of dy/ds = field(s, y), and the cause of the end; NaN from there on.
 
     Args:
         absolute: an error a step that counts as zero, in units of the state; broadcasts to it.
-        borders: (cause, function of a state that is true beyond the border).
+        outside: true of a state that has left the domain.
     """
     diffrax = extra("diffrax", "mechanics")
     dtype = state.dtype
@@ -75,7 +75,7 @@ def integrate(
             rtol=tolerance,
             atol=jnp.broadcast_to(jnp.asarray(absolute, dtype), state.shape),
             norm=_largest,
-            dtmin=16 * float(jnp.finfo(dtype).eps),
+            dtmin=float(jnp.finfo(dtype).eps) ** 0.7,
             force_dtmin=False,
             step_ts=s,  # dense output loses two digits
         )
@@ -93,16 +93,16 @@ def integrate(
         stepsize_controller=controller,
         max_steps=most,
         throw=False,
-        event=diffrax.Event(tuple(_event(beyond) for _, beyond in borders)) if borders else None,
+        event=None if outside is None else diffrax.Event(_event(outside)),
         **({} if adjoint is None else {"adjoint": adjoint}),
     )
     states = solution.ys
     good = jnp.isfinite(states.reshape(len(s), -1)).all(axis=1)
     cause = jnp.where(solution.result == diffrax.RESULTS.max_steps_reached, 1, jnp.where(good.all(), 0, 2))
-    for k, (number, beyond) in reversed(list(enumerate(borders))):
-        outside = jax.vmap(beyond)(states)  # the step that meets a border is saved
-        cause = jnp.where(solution.event_mask[k] | (outside & good).any(), number, cause)
-        good &= ~outside
+    if outside is not None:
+        gone = jax.vmap(outside)(states)  # the step that leaves is saved
+        cause = jnp.where(solution.event_mask | (gone & good).any(), 3, cause)
+        good &= ~gone
     good = jnp.cumprod(good).astype(bool).reshape(len(s), *(1,) * (states.ndim - 1))
     return jnp.where(good, states, jnp.nan), cause.astype(jnp.int32)
 
@@ -113,5 +113,5 @@ def _largest(error: Array) -> Array:
     return jnp.where(jnp.isnan(largest), jnp.inf, largest)
 
 
-def _event(beyond: Callable[[Array], Array]) -> Callable[..., Array]:
-    return lambda _, y, __, **___: beyond(y)
+def _event(outside: Callable[[Array], Array]) -> Callable[..., Array]:
+    return lambda _, y, __, **___: outside(y)

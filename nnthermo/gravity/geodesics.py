@@ -86,8 +86,9 @@ def geodesic(
     dtype, n = x.dtype, x.shape[0]
     s, first, length, ordered = shares(parameters, dtype)
     bound = relative_tolerance(tolerance, dtype)
+    sign = orientation(g)
     y, cause = integrate(
-        lambda _, y: jnp.stack([y[1], acceleration(metric, y[0], y[1])]),
+        lambda _, y: jnp.stack([y[1], acceleration(metric, y[0], y[1], sign)]),
         jnp.stack([x, v * length]),
         s,
         tolerance=bound,
@@ -96,7 +97,7 @@ def geodesic(
         steps=steps,
         solver=solver,
         adjoint=adjoint,
-        borders=borders(metric, g, domain, lambda y: y[0]),
+        outside=None if domain is None else lambda y: ~jnp.asarray(domain(y[0]), bool),
     )
     sound = ordered & jnp.isfinite(x).all() & jnp.isfinite(v).all()
     return finish(metric, first + length * s, y[:, 0], y[:, 1] / length, cause, sound, bound)
@@ -113,21 +114,19 @@ def start(metric: Metric, point: Any, velocity: Any, domain: Any = None) -> tupl
     return x, v, g.astype(x.dtype)
 
 
-def acceleration(metric: Metric, x: Array, v: Array) -> Array:
-    """-Γ^a_bc v^b v^c, (n,)."""
+def orientation(g: Array) -> Array:
+    """The sign of det g, which a path cannot change."""
+    return jnp.sign(inverse_and_determinant(g)[1])
+
+
+def acceleration(metric: Metric, x: Array, v: Array, sign: Array | None = None) -> Array:
+    """-Γ^a_bc v^b v^c, (n,); NaN where det g has not the sign given, so that steps stop short of it."""
     g, dg = metric_slopes(metric, x)
     slopes = jnp.sum(dg * v[None, None, :], axis=2)
     lower = jnp.sum(slopes * v[None, :], axis=1) / 2 - jnp.sum(v[:, None] * slopes, axis=0)
-    return jnp.sum(inverse_and_determinant(g)[0] * lower[None, :], axis=1).astype(x.dtype)
-
-
-def borders(metric: Metric, g: Array, domain: Any, position: Callable[[Array], Array]) -> Any:
-    """Where a path ends: outside the domain (3), and where det g has not the sign of the start (4)."""
-    sign = jnp.sign(inverse_and_determinant(g)[1])
-    degenerate = (4, lambda y: jnp.sign(inverse_and_determinant(metric(position(y)))[1]).astype(sign.dtype) != sign)
-    if domain is None:
-        return (degenerate,)
-    return (3, lambda y: ~jnp.asarray(domain(position(y)), bool)), degenerate
+    inverse, determinant = inverse_and_determinant(g)
+    a = jnp.sum(inverse * lower[None, :], axis=1)
+    return (a if sign is None else jnp.where(jnp.sign(determinant) == sign, a, jnp.nan)).astype(x.dtype)
 
 
 def finish(
@@ -136,8 +135,8 @@ def finish(
     """The path with g(v, v), NaN where that was not kept or the input was not sound."""
     norm, scale = jax.vmap(lambda x, v: _norm(metric, x, v))(points, velocities)
     drift = jnp.abs(norm - norm[0]) > bound**0.5 * jnp.maximum(scale, scale[0])
-    cause = jnp.where((cause == 0) & drift.any(), 5, cause)
-    cause = jnp.where(sound, cause, 6).astype(jnp.int32)
+    cause = jnp.where((cause == 0) & drift.any(), 4, cause)
+    cause = jnp.where(sound, cause, 5).astype(jnp.int32)
     good = sound & jnp.cumprod(~drift).astype(bool)
     points, velocities = (jnp.where(good[:, None], a, jnp.nan) for a in (points, velocities))
     return Geodesic(parameters, points, velocities, jnp.where(good, norm, jnp.nan), cause == 0, cause)

@@ -1,7 +1,7 @@
-"""Vectors carried along paths: parallel transport, holonomy, and the spreading of neighbouring geodesics."""
+"""Vectors carried along paths: parallel transport, and what a closed loop does to them."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,9 @@ import numpy as np
 from nnthermo._checks import check, finite, is_concrete, real_array
 from nnthermo._typing import Array
 from nnthermo.gravity.curvature import christoffel
-from nnthermo.gravity.derivatives import Metric
+from nnthermo.gravity.derivatives import Metric, metric_slopes
 from nnthermo.gravity.flow import integrate, relative_tolerance, shares
-from nnthermo.gravity.geodesics import Geodesic, acceleration, borders, finish, start
+from nnthermo.gravity.geodesics import Geodesic, start
 
 Curve = Callable[[Array], Array]
 """A point (n,) as a function of one parameter (), of JAX operations."""
@@ -46,36 +46,53 @@ def parallel_transport(
         ImportError: without diffrax.
         TypeError, ValueError: as in `metric_derivatives` at the start; wrong shapes; no parameters for a curve.
     """
-    if isinstance(path, Geodesic):
-        check("parameters", "be None for a geodesic, which has its own", parameters is None, "some")
-        line, carried, _ = _carry(
-            metric, path.points[0], path.velocities[0], vectors, None, path.parameters,
-            tolerance, None, None, max_steps, solver, adjoint,
-        )  # fmt: skip
-        return jnp.where(jnp.isfinite(line.norm).reshape(-1, *(1,) * (carried.ndim - 1)), carried, jnp.nan)
-    if not callable(path):
-        raise TypeError(f"`path` must be a function of one parameter or a Geodesic, but got {type(path).__name__}")
-    check("parameters", "be given for a curve", parameters is not None, "None")
     V = real_array("vectors", vectors)
+    line = path if isinstance(path, Geodesic) else None
+    if line is not None:
+        check("parameters", "be None for a geodesic, which has its own", parameters is None, "some")
+        x, v, _ = start(metric, line.points[0], line.velocities[0])
+        V, parameters, n = V.astype(x.dtype), line.parameters, len(x)
+    else:
+        if not callable(path):
+            raise TypeError(f"`path` must be a function of one parameter or a Geodesic, but got {type(path).__name__}")
+        check("parameters", "be given for a curve", parameters is not None, "None")
     dtype = V.dtype
     s, first, length, ordered = shares(parameters, dtype)
-    n = _curve_dimension(path, first)
+    if line is None:
+        curve = cast(Curve, path)
+        n = curve_dimension(curve, first)
+        metric_slopes(metric, curve(first))  # refuses known values
     check("vectors", f"have {n} components", V.ndim > 0 and V.shape[-1] == n, f"shape {V.shape}")
-    christoffel(metric, path(first).astype(dtype))  # its checks of known values
     finite("vectors", V)
-    rows, size = _unit_rows(V, jnp.zeros_like(V))
+    rows, size = unit_rows(V, jnp.zeros_like(V))
     bound = relative_tolerance(tolerance, dtype)
+    absolute = jnp.full((1, 1), bound, dtype)
 
-    def field(s: Array, rows: Array) -> Array:
-        x, dx = jax.jvp(path, (first + length * s,), (length,))
-        connection = christoffel(metric, x.astype(dtype)).astype(dtype)
-        turn = jnp.sum(connection * dx.astype(dtype)[None, :, None], axis=1)
-        return -jnp.matmul(rows, turn.T, precision=jax.lax.Precision.HIGHEST)
+    def turn(x: Array, dx: Array, rows: Array) -> Array:
+        connection = jnp.sum(christoffel(metric, x).astype(dtype) * dx[None, :, None], axis=1)
+        return -jnp.matmul(rows, connection.T, precision=jax.lax.Precision.HIGHEST)
+
+    def on_geodesic(_: Array, y: Array) -> Array:
+        return jnp.concatenate([y[1:2], turn(y[0], y[1], y[1:])])  # its velocity is one of those carried
+
+    def on_curve(s: Array, rows: Array) -> Array:
+        x, dx = jax.jvp(curve, (first + length * s,), (length,))
+        return turn(x.astype(dtype), dx.astype(dtype), rows)
 
     y, _ = integrate(
-        field, rows, s, tolerance=bound, absolute=bound, max_steps=max_steps, solver=solver, adjoint=adjoint
+        on_curve if line is None else on_geodesic,
+        rows if line is None else jnp.concatenate([jnp.stack([x, v * length]), rows]),
+        s,
+        tolerance=bound,
+        absolute=absolute,
+        max_steps=max_steps,
+        solver=solver,
+        adjoint=adjoint,
     )
-    return jnp.where(ordered, (y * size[None]).reshape(len(s), *V.shape), jnp.nan)
+    if line is not None:
+        y, ordered = y[:, 2:], ordered & jnp.isfinite(line.points).all(axis=1)[:, None, None]
+    carried = jnp.where(ordered, y * size[None], jnp.nan)
+    return carried.reshape(len(s), *V.shape)
 
 
 def holonomy(metric: Metric, loop: Curve, ends: Any, **options: Any) -> Array:
@@ -95,7 +112,7 @@ def holonomy(metric: Metric, loop: Curve, ends: Any, **options: Any) -> Array:
     """
     t = real_array("ends", ends, ndim=1)
     check("ends", "hold at least two values", len(t) > 1, len(t))
-    n = _curve_dimension(loop, t[0])
+    n = curve_dimension(loop, t[0])
     if is_concrete(t):
         a, b = metric(loop(t[0])), metric(loop(t[-1]))
         if is_concrete(a, b):
@@ -104,120 +121,7 @@ def holonomy(metric: Metric, loop: Curve, ends: Any, **options: Any) -> Array:
     return parallel_transport(metric, loop, jnp.eye(n, dtype=t.dtype), t, **options)[-1].T
 
 
-class GeodesicDeviation(NamedTuple):
-    """Separations of neighbouring geodesics from one between them.
-
-    Attributes:
-        geodesic: the one between, at T parameters.
-        separations: ξ^a, upper indices, (T, ..., n).
-        rates: Dξ^a/ds, the covariant derivative along the geodesic, (T, ..., n).
-    """
-
-    geodesic: Geodesic
-    separations: Array
-    rates: Array
-
-
-def geodesic_deviation(
-    metric: Metric,
-    point: Any,
-    velocity: Any,
-    separations: Any,
-    rates: Any,
-    parameters: Any,
-    *,
-    tolerance: float | None = None,
-    absolute: Any = None,
-    domain: Callable[[Array], Any] | None = None,
-    max_steps: int = 4096,
-    solver: Any = None,
-    adjoint: Any = None,
-) -> GeodesicDeviation:
-    """Jacobi fields D²ξ^a/ds² = -R^a_bcd v^b ξ^c v^d along a geodesic, as derivatives of its equation.
-
-    The linearised equation of geodesics in coordinates, which needs second derivatives of g along ξ alone and no
-    Riemann tensor. ξ = 0 with rates e_b at the start gives ∂(point)/∂(velocity) at every parameter.
-
-    Args:
-        metric, point, velocity, parameters: as for `geodesic`.
-        separations: ξ^a at the start, upper indices, (..., n).
-        rates: Dξ^a/ds at the start, covariant, of the same shape. Zero for geodesics that start parallel.
-        tolerance, absolute, domain, max_steps, solver, adjoint: as for `geodesic`.
-
-    Returns:
-        The geodesic and its neighbours, NaN from where it failed.
-
-    Raises:
-        ImportError, TypeError, ValueError: as for `geodesic`; `separations` and `rates` of different shapes.
-    """
-    line, carried, changes = _carry(
-        metric, point, velocity, separations, rates, parameters, tolerance, absolute, domain, max_steps, solver, adjoint
-    )
-    return GeodesicDeviation(line, carried, changes)
-
-
-def _carry(
-    metric: Metric, point: Any, velocity: Any, vectors: Any, rates: Any, parameters: Any,
-    tolerance: float | None, absolute: Any, domain: Any, max_steps: int, solver: Any, adjoint: Any,
-) -> tuple[Geodesic, Array, Array]:  # fmt: skip
-    """A geodesic with vectors: parallel if `rates` is None, else Jacobi fields and their covariant rates."""
-    x, v, g = start(metric, point, velocity, domain)
-    dtype, n = x.dtype, x.shape[0]
-    s, first, length, ordered = shares(parameters, dtype)
-    parallel = rates is None
-    name = "vectors" if parallel else "separations"
-    V = real_array(name, vectors).astype(dtype)
-    check(name, f"have {n} components", V.ndim > 0 and V.shape[-1] == n, f"shape {V.shape}")
-    W = jnp.zeros_like(V) if rates is None else real_array("rates", rates, shape=V.shape).astype(dtype)
-    finite(name, V)
-    finite("rates", W)
-    bound = relative_tolerance(tolerance, dtype)
-    u = v * length
-    rows, size = _unit_rows(V, W * length)
-    slopes = jnp.where(size > 0, (W * length).reshape(rows.shape) / jnp.where(size > 0, size, 1), 0)
-    m = len(rows)
-
-    def turned(x: Array, u: Array, rows: Array) -> Array:
-        turn = jnp.sum(christoffel(metric, x).astype(dtype) * u[None, :, None], axis=1)
-        return jnp.matmul(rows, turn.T, precision=jax.lax.Precision.HIGHEST)
-
-    def parallel_field(_: Array, y: Array) -> Array:
-        x, u, rows = y[0], y[1], y[2:]
-        return jnp.concatenate([jnp.stack([u, acceleration(metric, x, u)]), -turned(x, u, rows)])
-
-    def jacobi_field(_: Array, y: Array) -> Array:
-        x, u, rows, slopes = y[0], y[1], y[2 : 2 + m], y[2 + m :]
-
-        def pushed(a: Array, b: Array) -> tuple[Array, Array]:
-            return jax.jvp(lambda x, u: acceleration(metric, x, u), (x, u), (a, b))
-
-        own, others = jax.vmap(pushed, out_axes=(None, 0))(rows, slopes)
-        return jnp.concatenate([jnp.stack([u, own]), slopes, others])
-
-    state, scale = [jnp.stack([x, u]), rows], jnp.asarray(bound if absolute is None else absolute, dtype)
-    if not parallel:
-        state.append(slopes - turned(x, u, rows))
-    y, cause = integrate(
-        parallel_field if parallel else jacobi_field,
-        jnp.concatenate(state),
-        s,
-        tolerance=bound,
-        absolute=jnp.where(np.arange(sum(map(len, state)))[:, None] < 2, jnp.broadcast_to(scale, (1, n)), bound),
-        max_steps=max_steps,
-        solver=solver,
-        adjoint=adjoint,
-        borders=borders(metric, g, domain, lambda y: y[0]),
-    )
-    sound = ordered & jnp.isfinite(x).all() & jnp.isfinite(v).all()
-    line = finish(metric, first + length * s, y[:, 0], y[:, 1] / length, cause, sound, bound)
-    carried = y[:, 2 : 2 + m]
-    changes = y[:, 2 + m :] + jax.vmap(turned)(y[:, 0], y[:, 1], carried) if not parallel else carried
-    shape, good = (len(s), *V.shape), jnp.isfinite(line.norm)[:, None, None]
-    carried, changes = (jnp.where(good, a * size[None], jnp.nan).reshape(shape) for a in (carried, changes / length))
-    return line, carried, changes
-
-
-def _unit_rows(vectors: Array, others: Array) -> tuple[Array, Array]:
+def unit_rows(vectors: Array, others: Array) -> tuple[Array, Array]:
     """Vectors as rows (m, n) of unit size, and the sizes (m, 1): linear equations have no scale of their own."""
     n = vectors.shape[-1]
     rows = vectors.reshape(-1, n)
@@ -226,7 +130,8 @@ def _unit_rows(vectors: Array, others: Array) -> tuple[Array, Array]:
     return jnp.where(size > 0, rows / jnp.where(size > 0, size, 1), 0), size
 
 
-def _curve_dimension(path: Curve, parameter: Array) -> int:
+def curve_dimension(path: Curve, parameter: Array) -> int:
+    """The number of coordinates of a curve."""
     out = jax.eval_shape(path, parameter)
     check("path", "return one point", hasattr(out, "shape") and len(out.shape) == 1, getattr(out, "shape", out))
     return int(np.prod(out.shape))
