@@ -118,7 +118,6 @@ from nnthermo.gravity.paths import NonGeodesicity as NonGeodesicity
 from nnthermo.gravity.paths import covariant_acceleration as covariant_acceleration
 from nnthermo.gravity.paths import non_geodesicity as non_geodesicity
 from nnthermo.gravity.paths import path_length as path_length
-from nnthermo.gravity.paths import proper_time as proper_time
 from nnthermo.gravity.spacetimes import anti_de_sitter as anti_de_sitter
 from nnthermo.gravity.spacetimes import de_sitter as de_sitter
 from nnthermo.gravity.spacetimes import flrw as flrw
@@ -135,7 +134,5 @@ from nnthermo.gravity.spacetimes import torus as torus
 from nnthermo.gravity.stationary import EntropyBalance as EntropyBalance
 from nnthermo.gravity.stationary import entropy_balance as entropy_balance
 from nnthermo.gravity.stationary import stationary_state_covariance as stationary_state_covariance
-from nnthermo.gravity.transport import GeodesicDeviation as GeodesicDeviation
-from nnthermo.gravity.transport import geodesic_deviation as geodesic_deviation
 from nnthermo.gravity.transport import holonomy as holonomy
 from nnthermo.gravity.transport import parallel_transport as parallel_transport

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.lax import Precision
 
 from nnthermo._checks import check, is_concrete, positive, real_array
@@ -118,7 +119,12 @@ def fit_cosmological_constant(
     check("points", "be one or more", x.shape[0] > 0, "none")
     w = jnp.ones_like(x[:, 0]) if weights is None else real_array("weights", weights, shape=(x.shape[0],))
     if is_concrete(w):
-        check("weights", "not be negative, nor all zero", bool((w >= 0).all()) and bool((w > 0).any()), w)
+        check(
+            "weights",
+            "not be negative, nor all zero",
+            bool((np.asarray(w) >= 0).all() and (np.asarray(w) > 0).any()),
+            w,
+        )
     given = None
     if norms is not None:
         n = x.shape[1]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nnthermo._checks import check, finite, is_concrete, real_array, refuse
 from nnthermo._typing import Array
@@ -110,7 +111,7 @@ def information_from_moments(
         (x, A), (dx, dA) = jax.vmap(lambda u: jax.jvp(checked, (y,), (u,)), out_axes=((None, None), (0, 0)))(unit)
         N = x.shape[0]
         inverse, log_det = _inverse(A, N)
-        if is_concrete(log_det) and not bool(jnp.isfinite(log_det)):
+        if is_concrete(log_det) and not np.isfinite(log_det):
             refuse(name, "be finite and positive definite", f"log det {float(log_det)} at {y}")
         if A.ndim == 2:
             K = matmul(inverse, dA)

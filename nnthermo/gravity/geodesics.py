@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nnthermo._checks import check, finite, is_concrete, real_array, refuse
 from nnthermo._typing import Array, Scalar
@@ -182,7 +183,7 @@ def normalized_velocity(metric: Metric, point: Any, spatial: Any, norm: Scalar =
     v0 = jnp.where(time & (v0 > 0), v0, jnp.nan)
     if is_concrete(v0):
         check("metric", "make coordinate 0 a time at `point`", bool(time), "g^00 ≥ 0")
-        possible = bool(jnp.isfinite(v0))
+        possible = bool(np.isfinite(v0))
         check("spatial", f"leave a future-directed velocity of norm {float(target):g}", possible, u)
     return jnp.concatenate([v0[None], u])
 

@@ -1,6 +1,7 @@
 """Inverse, determinant and signature of a small symmetric matrix g_ab, for any signature."""
 
 import jax.numpy as jnp
+import numpy as np
 
 from nnthermo._checks import check, is_concrete, real_array, refuse
 from nnthermo._typing import Array
@@ -72,10 +73,10 @@ def signature(metric: Array) -> tuple[int, int]:
         raise TypeError("`metric` must be known for its signature to be counted, but got a traced value")
     g = real_array("metric", metric, ndim=2)
     regular("metric", g)
-    scale = 1 / jnp.sqrt(jnp.linalg.norm(g, axis=1))
-    eigenvalues = jnp.linalg.eigvalsh(g * scale[:, None] * scale[None, :])
-    negative = int((eigenvalues < 0).sum())
-    return negative, g.shape[0] - negative
+    known = np.asarray(g, float)
+    scale = 1 / np.sqrt(np.linalg.norm(known, axis=1))
+    negative = int((np.linalg.eigvalsh(known * scale[:, None] * scale[None, :]) < 0).sum())
+    return negative, len(known) - negative
 
 
 def regular(name: str, g: Array, where: str = "") -> None:
@@ -86,18 +87,17 @@ def regular(name: str, g: Array, where: str = "") -> None:
     """
     if not is_concrete(g):
         return
-    if not bool(jnp.isfinite(g).all()):
-        got = f"{int((~jnp.isfinite(g)).sum())} non-finite entries of {g.size}{where}"
+    eps, known = float(jnp.finfo(g.dtype).eps), np.asarray(g, float)  # NumPy, also where JAX would trace constants
+    if not np.isfinite(known).all():
+        got = f"{int((~np.isfinite(known)).sum())} non-finite entries of {known.size}{where}"
         refuse(name, "be finite", f"{got}: a horizon or a singularity of these coordinates?")
-    eps = float(jnp.finfo(g.dtype).eps)
-    asymmetry = float(jnp.max(jnp.abs(g - g.T)))
-    largest = float(jnp.max(jnp.abs(g)))
+    asymmetry, largest = float(np.abs(known - known.T).max()), float(np.abs(known).max())
     if asymmetry > 64 * eps * largest:  # products of a few factors in another order
         refuse(name, "be symmetric", f"|g - gᵀ| up to {asymmetry:.2g}{where}")
-    rows = jnp.linalg.norm(g, axis=1)
-    if largest == 0 or float(rows.min()) < 4 * eps**2 * float(rows.max()):
+    rows = np.linalg.norm(known, axis=1)
+    if largest == 0 or rows.min() < 4 * eps**2 * rows.max():
         refuse(name, "be invertible", f"a row of zeros{where}: an axis or a horizon of these coordinates?")
-    scale = 1 / jnp.sqrt(rows)
-    balanced = float(jnp.abs(jnp.linalg.det(g * scale[:, None] * scale[None, :])))
-    if balanced < 4 * g.shape[0] * eps:
+    scale = 1 / np.sqrt(rows)
+    balanced = abs(float(np.linalg.det(known * scale[:, None] * scale[None, :])))
+    if balanced < 4 * len(known) * eps:
         refuse(name, "be invertible", f"determinant {balanced:.2g} of the scaled matrix{where}: a horizon?")

@@ -113,7 +113,7 @@ def _slopes(time: TimeFunction, y: Array) -> Array:
 
 
 def _has_arrow(name: str, slopes: Array, y: Array) -> None:
-    if is_concrete(slopes, y) and not bool((slopes != 0).any()):
+    if is_concrete(slopes, y) and not np.any(slopes):
         refuse(name, "have a slope that is not zero", f"none at {y}: no arrow of time in learning equilibrium")
 
 
@@ -136,7 +136,7 @@ def adm_decomposition(metric: Metric, point: Any, time: TimeFunction | None = No
     check("point", "have two or more coordinates", n > 1, n)
     g = real_array("metric", metric(y), shape=(n, n))
     T = jnp.eye(n, dtype=g.dtype)[0] if time is None else _slopes(time, y).astype(g.dtype)
-    if is_concrete(T) and float(T[0]) == 0:
+    if is_concrete(T) and np.asarray(T)[0] == 0:
         refuse("time", "change along the first coordinate", f"a slope of 0 at {y}")
     inverse, _ = inverse_and_determinant(g)
     up = _product(inverse, T)

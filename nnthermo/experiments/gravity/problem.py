@@ -110,7 +110,9 @@ def train_path(problem: Problem, sizes: tuple[int, ...], settings: Settings, see
             second = slope(moved_by(net, first, h / 2))
             third = slope(moved_by(net, second, h / 2))
             fourth = slope(moved_by(net, third, h))
-            return moved_by(net, jax.tree.map(lambda a, b, c, d: a + 2 * b + 2 * c + d, first, second, third, fourth), h / 6)
+            return moved_by(
+                net, jax.tree.map(lambda a, b, c, d: a + 2 * b + 2 * c + d, first, second, third, fourth), h / 6
+            )
 
         net = jax.lax.fori_loop(0, steps, step, net)
         return net, loss(net)

@@ -8,7 +8,7 @@ import numpy as np
 
 from nnthermo.experiments.folder import save_arrays
 from nnthermo.experiments.gravity.measuring import Look, clock_of, clock_times, measured, points_of
-from nnthermo.experiments.gravity.problem import Path, Problem, make_problem, sizes_of, train_path
+from nnthermo.experiments.gravity.problem import make_problem, sizes_of, train_path
 from nnthermo.experiments.gravity.settings import CLOCKS, Settings
 from nnthermo.experiments.processes import Report, alone
 
