@@ -1,4 +1,4 @@
-"""The command line: `nnthermo reproduce`, `compare`, `laws`, `architectures`, `mechanics`, `audit`, `data`."""
+"""The command line `nnthermo`: the studies, `nnthermo audit`, and `nnthermo data`."""
 
 import dataclasses
 import importlib
@@ -19,6 +19,7 @@ STUDIES = {
     "laws": "Equilibrium, entropy and the laws of learning (Sections 6-7) along training runs.",
     "architectures": "Which architectures learn well: ΔF and skewness (Sections 8-9) against training.",
     "mechanics": "Thousands of networks side by side: Fokker-Planck, entropy, the sign of ħ², films.",
+    "gravity": "The space-time of a network's states: time-like directions, curvature, Einstein's equations.",
 }
 """What each does, by command. `nnthermo.experiments` has a package of that name for it, with a function of that name,
 its `Settings`, whose fields are the options, and `QUICK`."""

@@ -84,7 +84,7 @@ def make_problem(arm: str, settings: Settings, data_dir: str | None = None) -> P
     return Problem(labels, t, labels, np.zeros(2), np.eye(2))
 
 
-def sizes_of(arm: str, width: int, problem: Problem) -> tuple[int, int, int]:
+def sizes_of(width: int, problem: Problem) -> tuple[int, int, int]:
     """Neurons of the layers."""
     return problem.inputs.shape[1], width, problem.targets.shape[1]
 
@@ -110,9 +110,8 @@ def train_path(problem: Problem, sizes: tuple[int, ...], settings: Settings, see
             second = slope(moved_by(net, first, h / 2))
             third = slope(moved_by(net, second, h / 2))
             fourth = slope(moved_by(net, third, h))
-            return moved_by(
-                net, jax.tree.map(lambda a, b, c, d: a + 2 * b + 2 * c + d, first, second, third, fourth), h / 6
-            )
+            mean = jax.tree.map(lambda a, b, c, d: (a + 2 * b + 2 * c + d) / 6, first, second, third, fourth)
+            return moved_by(net, mean, h)
 
         net = jax.lax.fori_loop(0, steps, step, net)
         return net, loss(net)

@@ -64,7 +64,7 @@ def run(job: Job, report: Report | None = None) -> None:
 def _run(job: Job, report: Report | None) -> dict[str, np.ndarray]:
     settings = job.settings
     problem = make_problem(job.arm, settings, job.data_dir)
-    path = train_path(problem, sizes_of(job.arm, job.width, problem), settings, job.seed)
+    path = train_path(problem, sizes_of(job.width, problem), settings, job.seed)
     mapped = job.seed == settings.seeds[0]
     chosen = problem.labels[: settings.points]
     labels = np.linspace(-2.5, 2.5, settings.map_points)

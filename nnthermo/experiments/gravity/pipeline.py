@@ -1,0 +1,78 @@
+"""From settings to a folder of results: networks, their space-times, known answers, verdicts, figures, report."""
+
+import os
+from typing import Any, Unpack
+
+import jax
+
+from nnthermo.experiments.gravity.demonstrations import demonstrate
+from nnthermo.experiments.gravity.figures import draw
+from nnthermo.experiments.gravity.problem import data_of
+from nnthermo.experiments.gravity.report import write_report
+from nnthermo.experiments.gravity.runs import jobs_of, load_runs, run
+from nnthermo.experiments.gravity.settings import Settings
+from nnthermo.experiments.gravity.statements import statements
+from nnthermo.experiments.study import Options, Study
+from nnthermo.experiments.verdicts import or_none
+
+QUICK = Settings(
+    samples=200, widths=(2,), hidden=6, duration=20.0, records=10, looks=3, points=8, map_points=7, seeds=(0,)
+)
+"""Real data, two small networks, about a minute on two cores; too small to judge the papers by."""
+
+
+def gravity(settings: Settings, output: str | os.PathLike[str], **options: Unpack[Options]) -> dict[str, Any]:
+    """Train networks, measure the space-times of their states, and show what the papers' claims come to.
+
+    The folder gets `results.json`, `report.html`, `figures/` and `runs/` (what was measured of each network). Killed at
+    any moment and resumed, all but the seconds is the same.
+
+    Args:
+        settings: of the networks and the looks at them.
+        output: folder, made if need be; it must be empty unless `resume` is set.
+        options: `nnthermo.experiments.study.Options`.
+
+    Returns:
+        The contents of `results.json`.
+
+    Raises:
+        ValueError: bad settings, or a folder that belongs to another run.
+        OSError: a folder that cannot be written.
+        ImportError: a missing optional package.
+    """
+    study = Study(settings, output, ("jinja2", "matplotlib", "diffrax"), **options)
+    data_dir, folder = options.get("data_dir"), study.folder
+    source = data_of(settings, data_dir).source  # what is wrong with the data is said before the folder is made
+    study.open()
+
+    jobs = jobs_of(settings, data_dir, folder / "runs")
+    points = settings.points * settings.looks
+    study.say(f"Training {len(jobs)} networks and measuring the curvature of each at {points:,} points by three clocks")
+    study.run_all(run, jobs)
+
+    study.say("Systems with known answers")
+    with jax.enable_x64(True):
+        shown = demonstrate()
+    study.say("Verdicts, figures, report")
+    runs = load_runs(jobs)
+    figures = draw(runs, shown, settings, folder / "figures")
+    results = study.record(
+        "Space-time in a learning system: the gravity of its states, measured",
+        QUICK,
+        source,
+        runs=[
+            {
+                "network": name,
+                "seed": seed,
+                "neurons": int(found["neurons"]),
+                "loss": or_none(float(found["losses"][-1])),
+                "interpolation_error": float(found["interpolation_error"]),
+            }
+            for name, some in runs.items()
+            for seed, found in zip(settings.seeds, some, strict=True)
+        ],
+        demonstrations={name: or_none(value) for name, value in shown.numbers.items()},
+        statements=[s.to_json() for s in statements(runs, shown.numbers, settings)],
+    )
+    write_report(folder, results, figures)
+    return results

@@ -1,0 +1,138 @@
+"""One HTML file with the figures and what they say of space-time in learning systems."""
+
+from pathlib import Path
+from typing import Any
+
+from nnthermo.experiments.page import card, duration, images, number, render, setting, tally, tally_sentence
+
+FIGURES = {
+    1: (
+        "Systems with known answers",
+        "Geodesics for localised states (abstract of 2111.00903), and (12.11).",
+        "Left: time-like geodesics of normal ensembles, which end as σ falls to 0, and the light cone of the start. "
+        "Right: light from the right that passes a rotating black hole, as a test of the same code.",
+        ("Gaussian neurons", "light cone", "Onsager tensor", "reciprocity", "dissipation", "duality"),
+    ),
+    2: (
+        "The arrow of time",
+        "Entropy destruction by learning, (7.6).",
+        "Change of the entropy of the states since the first look, at the same β and the same inputs: mean and the "
+        "middle 80 % of the inputs, a line for each network.",
+        ("second law", "cooling"),
+    ),
+    3: (
+        "Where training is time-like",
+        "Lorentz symmetry from entropy production against entropy destruction (abstract of 2111.00903).",
+        "Maps of the plane of the first two principal components of the images, in standard deviations; dots are "
+        "samples. At -1 the line of a fixed input runs along the arrow of time, at +1 across it.",
+        ("time",),
+    ),
+    4: (
+        "Curvature",
+        "A curved space-time of the non-trainable variables (Section 12; abstract of 2111.00903).",
+        "Ricci scalar of the same maps; the colours end at the largest 5 %.",
+        ("energy",),
+    ),
+    5: (
+        "Einstein's equations",
+        "(12.12), with Λ as the multiplier of the number of neurons.",
+        "Left: how much of the Ricci tensor is not proportional to the metric, all points and times. Right: the Λ that "
+        "would be best at single points of small networks, and what normal ensembles of as many neurons have.",
+        ("Einstein's equations", "Λ and N"),
+    ),
+    6: (
+        "Training against geodesics",
+        "Localised states move along geodesics (abstract of 2111.00903).",
+        "How fast the line of a fixed input turns away from the geodesic in its direction: median over inputs, a line "
+        "for each network.",
+        ("geodesics",),
+    ),
+}
+"""Title, what the papers have of it, how it is drawn, and the statements that rest on it, by number."""
+
+CAVEATS = (
+    "The body of arXiv:2111.00903 was not read, only its abstract and the titles of its sections: that displacements "
+    "of states are measured by Fisher information and that the gradient of the entropy destroyed carries the minus sign "
+    "is our own design. What then follows and can fail is which lines are time-like, the curvature, Λ and geodesicity.",
+    "Labels of space are inputs of the network; the states are normal around their fixed point, (5.9)-(5.14) with m = 0.",
+    "T = -S and T = training time are two choices of clock, and give different space-times. The report shows both.",
+    "Networks follow the gradient flow of their mean loss. Between records the weights are a polynomial in training "
+    "time, whose error is among the facts; curvature needs its third derivative.",
+    "In three dimensions there is no Weyl tensor: empty space-time has constant curvature. A missing T can always be "
+    "defined as what is left, so that (12.12) is tested without matter.",
+    "Equations of Section 12 are used in corrected form: signs of (12.2) and (12.14), the tensor (12.9), the indices "
+    "of (12.7).",
+)
+
+
+def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
+    """Write `report.html`, one file that loads nothing from anywhere.
+
+    Args:
+        folder: where it goes.
+        results: what `results.json` holds.
+        figures: figure-1.svg, figure-1.png, ...; of each the smaller file is put in.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        ImportError: jinja2 is missing, with the command that installs it.
+    """
+    return render("gravity/report.html.jinja", folder / "report.html", _content(results, figures))
+
+
+def _content(results: dict[str, Any], figures: list[Path]) -> dict[str, Any]:
+    cards = [{**card(statement), "too_early": False} for statement in results["statements"]]
+    pictures = images(figures)
+    sections = [
+        {
+            "number": n,
+            "title": title,
+            "paper": paper,
+            "ours": ours,
+            "image": pictures.get(n),
+            "cards": [c for c in cards if c["key"] in keys],
+        }
+        for n, (title, paper, ours, keys) in FIGURES.items()
+    ]
+    return {
+        "results": results,
+        "cards": cards,
+        "sections": sections,
+        "tally": tally(cards),
+        "summary": _summary(results, cards),
+        "facts": _facts(results),
+        "known": [(name, number(value)) for name, value in results["demonstrations"].items()],
+        "caveats": CAVEATS,
+    }
+
+
+def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
+    settings = results["settings"]
+    return (
+        "Section 12 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) and the second half of "
+        "its sequel (arXiv:2111.00903) describe the states of a learning network by a curved space-time with Einstein's "
+        "equations. Here the Fisher metric of the states, with the sign of the arrow of time turned, is differentiated "
+        f"twice at {settings['points']} inputs and {settings['looks']} times of the training of {len(results['runs'])} "
+        f"networks on {settings['dataset'].replace('_', '-')}, and compared with what the papers say. "
+        + tally_sentence(cards)
+    )
+
+
+def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was done, as (name, value)."""
+    settings = results["settings"]
+    errors = [run["interpolation_error"] for run in results["runs"]]
+    facts = [
+        ("data", f"{settings['samples']:,} samples; {results['data_source']}"),
+        ("networks", ", ".join(sorted({run["network"] for run in results["runs"]}))),
+        ("seeds", ", ".join(map(str, settings["seeds"]))),
+        ("largest error of the weights between records", f"{number(max(errors))} of their way"),
+        ("duration", f"{duration(results['seconds'])} on {results['machine']}, {results['workers']} runs at a time"),
+        ("date", str(results["date"])),
+        ("versions", ", ".join(f"{name} {version}" for name, version in results["versions"].items())),
+    ]
+    left_out = ("seeds", "samples")
+    rest = [(k, ", ".join(map(str, v)) if isinstance(v, list) else setting(v)) for k, v in settings.items()]
+    return facts + [(k.replace("_", " "), v) for k, v in rest if k not in left_out]
