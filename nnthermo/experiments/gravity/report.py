@@ -52,8 +52,8 @@ FIGURES = {
 
 CAVEATS = (
     "The body of arXiv:2111.00903 was not read, only its abstract and the titles of its sections: that displacements "
-    "of states are measured by Fisher information and that the gradient of the entropy destroyed carries the minus sign "
-    "is our own design. What then follows and can fail is which lines are time-like, the curvature, Λ and geodesicity.",
+    "of states are measured by Fisher information and that the gradient of the entropy destroyed carries the minus "
+    "sign is our own design. What then follows and can fail is which lines are time-like, the curvature, Λ and geodesicity.",
     "Labels of space are inputs of the network; the states are normal around their fixed point, (5.9)-(5.14) with m = 0.",
     "T = -S and T = training time are two choices of clock, and give different space-times. The report shows both.",
     "Networks follow the gradient flow of their mean loss. Between records the weights are a polynomial in training "
