@@ -88,6 +88,9 @@ from nnthermo.mechanics.grand_canonical import mean_neuron_number as mean_neuron
 from nnthermo.mechanics.grand_canonical import neuron_number_distribution as neuron_number_distribution
 from nnthermo.mechanics.grand_canonical import neuron_number_variance as neuron_number_variance
 from nnthermo.mechanics.grid import Grid as Grid
+from nnthermo.mechanics.hamiltonian import hamiltonian as hamiltonian
+from nnthermo.mechanics.hamiltonian import norm as norm
+from nnthermo.mechanics.hamiltonian import schrodinger_energy as schrodinger_energy
 from nnthermo.mechanics.langevin import langevin_ensemble as langevin_ensemble
 from nnthermo.mechanics.madelung import MadelungFlow as MadelungFlow
 from nnthermo.mechanics.madelung import madelung_energy as madelung_energy
@@ -131,9 +134,6 @@ from nnthermo.mechanics.polar import madelung_residual as madelung_residual
 from nnthermo.mechanics.polar import wavefunction_from_madelung as wavefunction_from_madelung
 from nnthermo.mechanics.polar import wavefunction_from_phase as wavefunction_from_phase
 from nnthermo.mechanics.schrodinger import SchrodingerFlow as SchrodingerFlow
-from nnthermo.mechanics.schrodinger import hamiltonian as hamiltonian
-from nnthermo.mechanics.schrodinger import norm as norm
-from nnthermo.mechanics.schrodinger import schrodinger_energy as schrodinger_energy
 from nnthermo.mechanics.schrodinger import schrodinger_evolve as schrodinger_evolve
 from nnthermo.mechanics.wave_packets import coherent_state as coherent_state
 from nnthermo.mechanics.wave_packets import gaussian_wave_packet as gaussian_wave_packet

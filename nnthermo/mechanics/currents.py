@@ -21,7 +21,7 @@ from nnthermo.mechanics.fourier import (
     to_complex,
 )
 from nnthermo.mechanics.grid import Grid
-from nnthermo.mechanics.schrodinger import flux_shift, walls
+from nnthermo.mechanics.hamiltonian import flux_shift, walls
 
 
 def probability_current(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any = None) -> Array:

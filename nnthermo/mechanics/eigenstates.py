@@ -10,7 +10,7 @@ from nnthermo._checks import check, integer, positive, real_array
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import multiply_waves, squared_wave_numbers, to_complex
 from nnthermo.mechanics.grid import Grid
-from nnthermo.mechanics.schrodinger import flux_shift, walls
+from nnthermo.mechanics.hamiltonian import flux_shift, walls
 
 DENSE = 1024
 """Grids of up to so many points are diagonalised as matrices."""

@@ -57,11 +57,17 @@ def wave_numbers(grid: Grid, axis: int) -> Array:
 
 def squared_wave_numbers(grid: Grid, shift: Array | None = None) -> Array:
     """|k + shift|² of every wave of the (continued) grid; `shift` (d,), of use on rings only."""
-    total = jnp.zeros((1,) * grid.dimensions, grid.lower.dtype)
+    terms = squared_by_axis(grid, shift)
+    return sum(terms[1:], terms[0])
+
+
+def squared_by_axis(grid: Grid, shift: Array | None = None) -> list[Array]:
+    """The terms (k + shift)² of `squared_wave_numbers`, one array a variable, of length 1 along the others."""
+    terms = []
     for axis in range(grid.dimensions):
         k = wave_numbers(grid, axis) + (0 if shift is None else shift[axis])
-        total = total + (k**2).reshape([-1 if a == axis else 1 for a in range(grid.dimensions)])
-    return total
+        terms.append((k**2).reshape([-1 if a == axis else 1 for a in range(grid.dimensions)]))
+    return terms
 
 
 def amplitudes(values: Array, grid: Grid, *, odd: Axes = ()) -> Array:
@@ -74,24 +80,26 @@ def amplitudes(values: Array, grid: Grid, *, odd: Axes = ()) -> Array:
     return _transform(jnp.fft.fftn, to_complex(values), tuple(range(-d, 0)))
 
 
-def multiply_waves(values: Array, grid: Grid, symbol: Array, *, odd: Axes = ()) -> Array:
-    """Multiply the amplitude of every wave by `symbol`, an array of the (continued) grid, real or complex.
+def multiply_waves(values: Array, grid: Grid, *symbols: Array, odd: Axes = ()) -> Array:
+    """Multiply the amplitude of every wave by the symbols, arrays of the (continued) grid, real or complex.
 
     Args:
         values: (..., *points), real or complex; real stays real, which needs symbol(-k) = symbol(k)*.
         grid: the grid.
-        symbol: (points along rings, twice the points between walls).
+        symbols: (points along rings, twice the points between walls), or 1 along a variable that one does not depend
+            on: a product of waves by axis is cheaper to read than its outer product.
         odd: variables along which the function is odd about its walls; even about the others.
     """
-    return _multiply(values, grid, symbol, tuple(odd))
+    return _multiply(values, grid, symbols, tuple(odd))
 
 
 @partial(jax.jit, static_argnums=3, inline=True)
-def _multiply(values: Array, grid: Grid, symbol: Array, odd: Axes) -> Array:
+def _multiply(values: Array, grid: Grid, symbols: Sequence[Array], odd: Axes) -> Array:
     d = grid.dimensions
-    last = tuple(range(-d, 0))
-    symbol = to_complex(symbol).astype(to_complex(values).dtype).reshape((1,) * (values.ndim - d) + symbol.shape)
-    result = _transform(jnp.fft.ifftn, amplitudes(values, grid, odd=odd) * symbol, last)
+    last, waves = tuple(range(-d, 0)), amplitudes(values, grid, odd=odd)
+    for symbol in symbols:
+        waves = waves * to_complex(symbol).astype(waves.dtype).reshape((1,) * (values.ndim - d) + symbol.shape)
+    result = _transform(jnp.fft.ifftn, waves, last)
     result = result[(..., *(slice(n) for n in grid.points))]
     return result if jnp.iscomplexobj(values) else result.real
 

@@ -18,7 +18,7 @@ from nnthermo._checks import check, finite, integer, is_concrete, positive, real
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import number_array, spectral_gradient, to_complex
 from nnthermo.mechanics.grid import Grid
-from nnthermo.mechanics.schrodinger import walls
+from nnthermo.mechanics.hamiltonian import walls
 
 Drift = Callable[[Array, Array], Array]
 """Drift b(q, t) of one replica: (d,) and () to (d,)."""

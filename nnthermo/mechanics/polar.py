@@ -22,7 +22,7 @@ from nnthermo.mechanics.fourier import (
     to_complex,
 )
 from nnthermo.mechanics.grid import Grid
-from nnthermo.mechanics.schrodinger import flux_shift
+from nnthermo.mechanics.hamiltonian import flux_shift
 
 
 def madelung_from_wavefunction(
