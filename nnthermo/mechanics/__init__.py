@@ -74,7 +74,6 @@ from nnthermo.mechanics.fourier import inverse_laplacian as inverse_laplacian
 from nnthermo.mechanics.fourier import spectral_derivative as spectral_derivative
 from nnthermo.mechanics.fourier import spectral_divergence as spectral_divergence
 from nnthermo.mechanics.fourier import spectral_gradient as spectral_gradient
-from nnthermo.mechanics.fourier import spectral_interpolate as spectral_interpolate
 from nnthermo.mechanics.fourier import spectral_laplacian as spectral_laplacian
 from nnthermo.mechanics.fourier import two_thirds_filter as two_thirds_filter
 from nnthermo.mechanics.generator import Generator as Generator
@@ -91,6 +90,7 @@ from nnthermo.mechanics.grid import Grid as Grid
 from nnthermo.mechanics.hamiltonian import hamiltonian as hamiltonian
 from nnthermo.mechanics.hamiltonian import norm as norm
 from nnthermo.mechanics.hamiltonian import schrodinger_energy as schrodinger_energy
+from nnthermo.mechanics.interpolation import spectral_interpolate as spectral_interpolate
 from nnthermo.mechanics.langevin import langevin_ensemble as langevin_ensemble
 from nnthermo.mechanics.madelung import MadelungFlow as MadelungFlow
 from nnthermo.mechanics.madelung import madelung_energy as madelung_energy

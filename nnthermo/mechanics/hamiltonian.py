@@ -6,19 +6,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, positive, real_array, refuse
+from nnthermo._checks import check, positive, real_array, real_numbers, refuse
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import multiply_waves, number_array, squared_wave_numbers, to_complex
-from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.grid import Grid, require_grid, vector
 
 
 def flux_shift(flux: Any, grid: Grid) -> Array | None:
     """Shift 2πν/L of the wave numbers of rings with flux ν; None without flux."""
     if flux is None:
         return None
-    nu = real_array("flux", flux)
-    check("flux", f"be a number or have shape {(grid.dimensions,)}", nu.shape in ((), (grid.dimensions,)), nu.shape)
-    nu = jnp.broadcast_to(nu, (grid.dimensions,))
+    nu = vector("flux", flux, grid)
     if not all(grid.periodic):
         refuse("flux", "be None between walls: only rings hold flux", flux)
     return 2 * jnp.pi * nu.astype(grid.lower.dtype) / (grid.upper - grid.lower)
@@ -31,6 +29,7 @@ def walls(grid: Grid) -> tuple[int, ...]:
 
 def norm(psi: Any, grid: Grid) -> Array:
     """∫|Ψ|² d^dq, (...)."""
+    require_grid(grid)
     psi = number_array("psi", psi)
     grid.check("psi", psi)
     return _norm(psi, grid)
@@ -52,6 +51,8 @@ def hamiltonian(psi: Any, potential: Any, grid: Grid, *, hbar: Scalar, mass: Sca
         mass: M.
         flux: ν through each ring, in quanta.
     """
+    require_grid(grid)
+    real_numbers(hbar=hbar, mass=mass)
     psi = to_complex(number_array("psi", psi))
     grid.check("psi", psi)
     V = real_array("potential", potential).astype(psi.real.dtype)

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, positive, real_array
+from nnthermo._checks import check, integer, is_concrete, positive, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import (
     inverse_laplacian,
@@ -31,7 +31,7 @@ from nnthermo.mechanics.fourier import (
     spectral_laplacian,
     squared_wave_numbers,
 )
-from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.grid import Grid, require_grid
 
 
 class PlanckEstimate(NamedTuple):
@@ -85,13 +85,16 @@ def velocity_from_densities(densities: Any, times: Any, grid: Grid, *, iteration
     Returns:
         Velocities (T - 2, *points, d), and max|∇·(pu) + ∂p/∂t| / max|∂p/∂t|, (T - 2,).
     """
+    require_grid(grid)
     p = real_array("densities", densities)
     grid.check("densities", p)
     check("densities", "have one time axis before those of the grid", p.ndim == grid.dimensions + 1, p.shape)
     t = real_array("times", times, ndim=1)
     check("times", "be at least 3, one for each of `densities`", len(t) >= 3 and p.shape[:1] == t.shape, t.shape)
     check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
-    return _velocity(p, t, grid, iterations)
+    count = integer("iterations", iterations)
+    check("iterations", "be at least 1", count >= 1, count)
+    return _velocity(p, t, grid, count)
 
 
 @partial(jax.jit, static_argnums=3, inline=True)
@@ -159,15 +162,21 @@ def estimate_planck_squared(
         potential: V (*points), or (T, *points); None: unknown and at rest, removed point by point.
         floor: points with p below this share of its largest value do not count.
     """
+    require_grid(grid)
+    real_numbers(mass=mass, floor=floor)
     p, t = real_array("densities", densities), real_array("times", times, ndim=1)
     d = grid.dimensions
     check("densities", f"have shape {(len(t), *grid.points)}", p.shape == (len(t), *grid.points), p.shape)
     positive("mass", mass)
-    V = None if potential is None else jnp.broadcast_to(real_array("potential", potential), p.shape)
+    V = None if potential is None else real_array("potential", potential)
+    if V is not None:
+        check("potential", f"have shape {grid.points}, or {p.shape}", V.shape in (grid.points, p.shape), V.shape)
+        V = jnp.broadcast_to(V, p.shape)
     u = None if velocities is None else real_array("velocities", velocities)
     check("velocities", f"have shape {(*p.shape, d)}", u is None or u.shape == (*p.shape, d),
           np.shape(velocities))  # fmt: skip
     check("times", "be at least 3, or 5 without velocities", len(t) >= (5 if u is None else 3), len(t))
+    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
     return _estimate(p, u, V, t, grid, jnp.asarray(mass, p.dtype), jnp.asarray(floor, p.dtype))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from nnthermo._checks import check, positive, real_array
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import amplitudes, multiply_waves, number_array, squared_by_axis, to_complex
-from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.grid import Grid, require_grid
 from nnthermo.mechanics.hamiltonian import flux_shift, walls
 from nnthermo.mechanics.madelung import whole_records
 
@@ -81,6 +81,7 @@ def schrodinger_evolve(
         flux: ν through each ring in quanta, a number or (d,): ∇ becomes ∇ + 2πiν/L.
         start: time at the start, of use with a potential that depends on time.
     """
+    require_grid(grid)
     psi = to_complex(number_array("psi", psi))
     check("psi", f"have shape {grid.points}", psi.shape == grid.points, psi.shape)
     positive("hbar", hbar)
