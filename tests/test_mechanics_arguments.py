@@ -43,7 +43,7 @@ VALID = {
     "entropy_production": {"p": ONE, "free_energy": ONE, "grid": GRID, "gamma": 1.0, "diffusion": 1.0, "sign": 1,
                            "drift": U},
     "estimate_planck_squared": {"densities": SERIES, "velocities": SERIES[..., None], "times": TIMES, "grid": GRID,
-                                "mass": 1.0, "potential": ONE, "floor": 0.1},
+                                "mass": 1.0, "potential": ONE, "floor": 0.1, "block": 1},
     "exchanged_neurons": {"free_energy": ONE, "mu": 1.0},
     "fokker_planck_evolve": {"p0": ONE, "generator": GENERATOR, "times": TIMES, "steps": 1},
     "fokker_planck_generator": {"grid": GRID, "free_energy": ONE, "gamma": 1.0, "diffusion": 1.0, "sign": 1,

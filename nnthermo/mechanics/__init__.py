@@ -45,6 +45,8 @@ from nnthermo.mechanics.currents import circulation as circulation
 from nnthermo.mechanics.currents import probability_current as probability_current
 from nnthermo.mechanics.currents import wave_velocity as wave_velocity
 from nnthermo.mechanics.currents import winding_number as winding_number
+from nnthermo.mechanics.density_flow import time_derivative as time_derivative
+from nnthermo.mechanics.density_flow import velocity_from_densities as velocity_from_densities
 from nnthermo.mechanics.diffusion import modified_diffusion_matrix as modified_diffusion_matrix
 from nnthermo.mechanics.diffusion import modified_drift as modified_drift
 from nnthermo.mechanics.diffusion import modified_loss as modified_loss
@@ -124,8 +126,6 @@ from nnthermo.mechanics.ornstein_uhlenbeck import GaussianMoments as GaussianMom
 from nnthermo.mechanics.ornstein_uhlenbeck import ornstein_uhlenbeck_moments as ornstein_uhlenbeck_moments
 from nnthermo.mechanics.planck import PlanckEstimate as PlanckEstimate
 from nnthermo.mechanics.planck import estimate_planck_squared as estimate_planck_squared
-from nnthermo.mechanics.planck import time_derivative as time_derivative
-from nnthermo.mechanics.planck import velocity_from_densities as velocity_from_densities
 from nnthermo.mechanics.planck_samples import SampledPlanck as SampledPlanck
 from nnthermo.mechanics.planck_samples import planck_squared_from_samples as planck_squared_from_samples
 from nnthermo.mechanics.polar import PolarForm as PolarForm
