@@ -73,6 +73,10 @@ def test_a_packet_that_swings_in_two_variables():
             jax.random.key(5), drift, q0, run.times[np.array([0, 12])], hbar=HBAR, mass=MASS, substeps=60
         )[-1]
 
+    drift = mechanics.nelson_drift_on_grid(run.psi, run.times, grid, hbar=HBAR, mass=MASS)
+    for place in q[18, 15] + float(grid.spacing[0]) * np.array([[0.2, 0.9], [0.9, 0.2]]):  # between points
+        exact = HBAR / MASS * (np.array([0.3, 0.4]) / HBAR - (place - [0.8, -0.3]) / (2 * np.array([0.6, 0.8]) ** 2))
+        np.testing.assert_allclose(jax.jit(drift)(place, 0.0), exact, atol=0.05)  # h²/8 of the curvature, 0.03
     found, p = np.asarray(ensemble(run)), np.abs(np.asarray(run.psi[-1])) ** 2 * float(grid.cell)
     start = np.abs(np.asarray(psi)) ** 2 * float(grid.cell)
     moved = []
