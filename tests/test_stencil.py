@@ -133,7 +133,7 @@ def test_directions_that_turn_from_cell_to_cell_in_space(ito):
     """∂⟨q q⟩ = ⟨2D⟩ for Itô, and ⟨q ∂D⟩ more for Fick: by the rates of each cell, whatever their steps are."""
     grid = Grid([-1.0] * 3, [1.0] * 3, 10)
     places, cell = np.array(grid.coordinates), float(grid.cell)
-    axis = places[..., :1] * np.array([0.5, 0.3, -0.2])
+    axis = places[..., 2:] * np.array([0.5, 0.3, -0.2])
     turn = Rotation.from_rotvec(axis.reshape(-1, 3)).as_matrix().reshape(*grid.points, 3, 3)
     D = np.einsum("...ij,j,...kj->...ik", turn, [0.5, 0.1, 0.02], turn)
     A = fokker_planck_generator(grid, diffusion=D, ito=ito)
