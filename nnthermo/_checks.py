@@ -87,6 +87,40 @@ def integer(name: str, value: Any) -> int:
     raise TypeError(f"`{name}` must be an integer, but got {value!r}")
 
 
+def real_numbers(**values: Any) -> None:
+    """Refuse what is not one real number each, `name=value`; also arrays of one."""
+    for name, value in values.items():
+        real_array(name, value, shape=())
+
+
+def instance(name: str, value: Any, kind: type | tuple[type, ...], described: str) -> None:
+    """Refuse objects that are no `kind`.
+
+    Raises:
+        TypeError: "`name` must be `described`, but got" the type of `value`.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"`{name}` must be {described}, but got {type(value).__name__}")
+
+
+def function(name: str, value: Any) -> None:
+    """Refuse what cannot be called.
+
+    Raises:
+        TypeError: with the type of `value`.
+    """
+    if not callable(value):
+        raise TypeError(f"`{name}` must be a function, but got {type(value).__name__}")
+
+
+def random_key(name: str, value: Any) -> None:
+    """Refuse what is not one key, from `jax.random.key` or of the old style, such as a seed or an array of keys."""
+    kind = getattr(value, "dtype", None)
+    fresh = kind is not None and jnp.issubdtype(kind, jax.dtypes.prng_key)
+    check(name, "be a random key from `jax.random.key`", fresh or kind == jnp.uint32, type(value).__name__)
+    check(name, "be one random key", value.ndim == (0 if fresh else 1), f"shape {value.shape}")
+
+
 def full_precision(name: str, dtype: Any, where: str = "") -> None:
     """Refuse half precision, in which decompositions do not exist and Ĝ would have no digits left."""
     advice = "cast parameters and inputs by `jax.tree.map(lambda a: a.astype(jnp.float32), ...)`"

@@ -1,10 +1,12 @@
-"""Frozen dataclasses as pytrees: constructors check, unflattening does not."""
+"""Frozen dataclasses as pytrees: constructors check, unflattening does not. Functions as pytrees without leaves."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
+from jax.tree_util import Partial
 
 T = TypeVar("T")
 
@@ -40,3 +42,18 @@ def pytree(*, static: tuple[str, ...] = ()) -> Callable[[type[T]], type[T]]:
         return cls
 
     return register
+
+
+def function_argument(function: Callable[..., Any]) -> Partial:
+    """A function that compiled programs take as an argument: they are compiled once a function object.
+
+    The arrays of a `jax.tree_util.Partial` are numbers to them; those that a closure holds are constants. Functions
+    without a hash compile at every call.
+    """
+    if isinstance(function, Partial):
+        return function
+    try:
+        hash(function)
+    except TypeError:
+        return Partial(partial(function))  # its hash is its identity
+    return Partial(function)

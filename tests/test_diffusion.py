@@ -217,14 +217,14 @@ def test_slow_variable_with_fast_neurons_follows_the_reduced_equation():
 def test_float32_and_refusals():
     g = np.ones((4, 2), np.float32)
     assert mechanics.sgd_diffusion_matrix(g, 0.1, 2).dtype == jnp.float32
-    kubo = jax.eval_shape(mechanics.green_kubo_diffusion, np.ones((9, 2, 1), np.float32), 0.1)
+    kubo = jax.eval_shape(lambda f: mechanics.green_kubo_diffusion(f, 0.1, gamma=1.0), np.ones((9, 2, 1), np.float32))
     assert kubo.diffusion.dtype == jnp.float32
     for call, message in (
         (lambda: mechanics.sgd_diffusion_matrix(g, 0.1, 5, replace=False), "`batch_size` must be at most 4"),
         (lambda: mechanics.sgd_diffusion_matrix(g, 0.1, 0), "`batch_size` must be at least 1"),
         (lambda: mechanics.sgd_diffusion_matrix(g[0], 0.1, 1), "`per_sample_gradients` must have 2 dim"),
-        (lambda: mechanics.green_kubo_diffusion(np.ones((9, 2, 1)), 0.1, lags=9), "`lags` must lie between"),
-        (lambda: mechanics.green_kubo_diffusion(np.ones((9, 2, 1)), 0.0), "`dt` must be positive"),
+        (lambda: mechanics.green_kubo_diffusion(np.ones((9, 2, 1)), 0.1, gamma=1.0, lags=9), "`lags` must lie between"),
+        (lambda: mechanics.green_kubo_diffusion(np.ones((9, 2, 1)), 0.0, gamma=1.0), "`dt` must be positive"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

@@ -159,3 +159,21 @@ def test_empty_cells_and_leading_axes_and_float32():
     assert {v.dtype for v in [*both, *energy]} == {jnp.dtype("float32")}
     assert float(both.total[0]) == pytest.approx(0, abs=1e-4)  # float32 of rates of order 10
     assert float(both.stochastic[1]) == pytest.approx(0.1 * 120, rel=0.15)  # D/s²; the spacing is two widths s
+
+
+def test_balance_in_space_with_jumps_longer_than_a_cell():
+    """Three variables, a ring among them, D too skew for neighbours and a drift that whirls: to rounding."""
+    grid = Grid([-2.0, 0.0, -1.0], [2.0, 2 * np.pi, 1.0], (5, 4, 5), periodic=(False, True, False))
+    rng = np.random.default_rng(0)
+    half = np.array([[0.8, 0.0, 0.0], [1.1, 0.4, 0.0], [-0.2, 0.3, 0.2]])
+    A = mechanics.fokker_planck_generator(grid, drift=rng.normal(size=(5, 4, 5, 3)), diffusion=half @ half.T)
+    assert max(np.abs(e).sum() for e in A.offsets) > 2
+    p = np.exp(rng.normal(size=grid.points))
+    p = p / p.sum() / float(grid.cell)
+    found, rate = mechanics.entropy_balance(p, A), np.asarray(A.apply(p))
+    exact = -np.sum(rate * (np.log(p) + 1)) * float(grid.cell)
+    rounding = 1e-13 * float(np.sum(np.asarray(A.exit_rates()) * p * (1 + np.abs(np.log(p)))) * grid.cell)
+    assert float(found.total) == pytest.approx(exact, abs=rounding)
+    assert float(found.stochastic) > 0
+    assert float(jnp.sum(found.stochastic_by_axis)) == pytest.approx(float(found.stochastic), rel=1e-13)
+    assert float(jnp.sum(found.learning_by_axis)) == pytest.approx(float(found.learning), abs=rounding)

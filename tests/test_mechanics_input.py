@@ -160,6 +160,14 @@ KEY = jax.random.key(0)
         (lambda: mechanics.unwrap_free_energy(TIMES, 0.0), "`mu` must not be 0"),
         (lambda: mechanics.exchanged_neurons(TIMES * jnp.nan, 1.0), "`free_energy` must be finite"),
         (lambda: mechanics.spectral_derivative(BELL, WALLS, 0, order=-1), "`order` must be at least 1"),
+        (lambda: mechanics.spectral_gradient(BELL, WALLS, odd=(1,)), "`odd` must be a variable of the grid, 0 to 0"),
+        (lambda: mechanics.gaussian_wave_packet(WALLS, [0.0, 1.0], 1.0, hbar=1.0), "`center` must be a number or have"),
+        (lambda: mechanics.coherent_state(WALLS, 0.0, frequency=[1.0, 2.0], **PHYSICS), "`frequency` must be a number"),
+        (lambda: mechanics.estimate_planck_squared(
+            jnp.stack([BELL] * 5), None, jnp.arange(5.0), WALLS, potential=jnp.ones(5)), "`potential` must have shape"),
+        (lambda: mechanics.free_energy_production(SIGNED, BELL, WALLS, gamma=1.0, diffusion=1.0), "`p` must not be"),
+        (lambda: mechanics.learning_coefficient(1.0, 1.0, 0.0, keep="learning"), "`multiplier` must not be 0"),
+        (lambda: mechanics.born_samples(jax.random.split(KEY), BELL, WALLS, 2), "`key` must be one random key"),
     ],
 )  # fmt: skip
 def test_refuses_by_name(call, message):
@@ -171,6 +179,8 @@ def test_negative_densities_give_nan():
     assert bool(jnp.isnan(mechanics.shannon_entropy(SIGNED, WALLS)))
     p, F = mechanics.density_and_phase(-BELL, -BELL, planck_squared=-1.0)
     assert bool(jnp.isnan(p).all() & jnp.isnan(F).all())
+    traced = jax.jit(lambda p: mechanics.free_energy_production(p, BELL, WALLS, gamma=1.0, diffusion=1.0))
+    assert bool(jnp.isnan(traced(SIGNED).total))
 
 
 def test_ensembles_step_as_the_solver_of_the_library_does():

@@ -57,6 +57,37 @@ def test_a_recorded_run_drives_the_ensemble_in_an_anharmonic_well():
             assert np.mean(q[index, :, 0] ** power) == pytest.approx(exact, abs=error)
 
 
+def test_a_packet_that_swings_in_two_variables():
+    """An oscillator whose axes are turned: means, variances and the correlation of |Ψ|² of the grid at the end."""
+    R, grid = 4000, mechanics.Grid([-5.0, -5.0], [5.0, 5.0], 32, periodic=True)
+    q = np.asarray(grid.coordinates)
+    V = 0.4 * np.sum(q**2, axis=-1) + 0.5 * q[..., 0] * q[..., 1]
+    psi = mechanics.gaussian_wave_packet(grid, [0.8, -0.3], [0.6, 0.8], [0.3, 0.4], hbar=HBAR)
+    run = mechanics.schrodinger_evolve(psi, V, grid, hbar=HBAR, mass=MASS, dt=0.1, steps=12, save_every=1)
+
+    @jax.jit
+    def ensemble(run):
+        drift = mechanics.nelson_drift_on_grid(run.psi, run.times, grid, hbar=HBAR, mass=MASS)
+        q0 = mechanics.born_samples(jax.random.key(4), psi, grid, R)
+        return mechanics.nelson_ensemble(
+            jax.random.key(5), drift, q0, run.times[np.array([0, 12])], hbar=HBAR, mass=MASS, substeps=60
+        )[-1]
+
+    drift = mechanics.nelson_drift_on_grid(run.psi, run.times, grid, hbar=HBAR, mass=MASS)
+    for place in q[18, 15] + float(grid.spacing[0]) * np.array([[0.2, 0.9], [0.9, 0.2]]):  # between points
+        exact = HBAR / MASS * (np.array([0.3, 0.4]) / HBAR - (place - [0.8, -0.3]) / (2 * np.array([0.6, 0.8]) ** 2))
+        np.testing.assert_allclose(jax.jit(drift)(place, 0.0), exact, atol=0.05)  # h²/8 of the curvature, 0.03
+    found, p = np.asarray(ensemble(run)), np.abs(np.asarray(run.psi[-1])) ** 2 * float(grid.cell)
+    start = np.abs(np.asarray(psi)) ** 2 * float(grid.cell)
+    moved = []
+    for power in ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2)):
+        of_places, of_grid = (np.prod(places ** np.array(power), axis=-1) for places in (found, q))
+        exact, spread = np.sum(p * of_grid), np.sum(p * of_grid**2)
+        assert of_places.mean() == pytest.approx(exact, abs=5 * np.sqrt(spread / R))
+        moved.append(abs(exact - np.sum(start * of_grid)) / np.sqrt(spread / R))
+    assert sorted(moved)[-2] > 8  # standard errors that two of them went
+
+
 def test_refuses_by_name():
     drift = mechanics.nelson_drift(log_psi, hbar=HBAR, mass=MASS)
     with pytest.raises(ValueError, match="`q0` must have 2 dimensions"):

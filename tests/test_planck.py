@@ -9,7 +9,7 @@ import pytest
 import scipy.linalg
 
 from nnthermo import mechanics
-from nnthermo.mechanics.planck import time_derivative
+from nnthermo.mechanics.planck import _regress
 
 D = 0.3
 RING = mechanics.Grid([0.0], [2 * np.pi], 48, periodic=True)
@@ -82,6 +82,43 @@ def test_two_variables_and_walls():
     np.testing.assert_allclose(v, u[1:-1], atol=1e-3)
 
 
+def test_densities_that_are_noise_in_the_tails_have_velocities_where_they_are_not():
+    """Two spreading widths in a wide box, tails of 1e-40 or of noise, also below zero: u = D q/s where p counts."""
+    grid = mechanics.Grid([-6.0, -6.0], [6.0, 6.0], 32, periodic=(True, False))
+    q, times = np.asarray(grid.coordinates), np.linspace(0.0, 0.04, 5)
+    s = np.array([0.5, 0.4]) + 2 * D * times[:, None]
+    a = np.exp(-np.sum(q**2 / 2 / s[:, None, None], axis=-1)) / np.sqrt(np.prod(s, axis=-1))[:, None, None]
+    exact = D * q / s[1:-1, None, None]
+    noise = 1e-16 * np.random.default_rng(0).normal(size=a.shape)
+    run = jax.jit(lambda p: mechanics.velocity_from_densities(p, times, grid, iterations=60))
+    for p in (a, a + noise):
+        v, left = run(p)
+        assert float(left.max()) < 1e-5
+        assert float(jnp.max(jnp.abs(v))) < 8  # that of the ends is 7
+        counts = a[1:-1] > 1e-4 * a.max()
+        np.testing.assert_allclose(np.asarray(v)[counts], exact[counts], atol=0.01)  # dt² q⁵
+    found = jax.jit(lambda p: estimate(p, None, times, grid, potential=np.zeros(grid.points)))(a + noise)
+    assert float(found.value) == pytest.approx(-4 * D**2, rel=1e-3)
+
+
+def test_errors_of_points_that_err_together():
+    """Noise alike in blocks of four points: by themselves they claim √4 too little."""
+    keys = jax.random.split(jax.random.key(0), 400)
+    G = jnp.repeat(jax.random.normal(jax.random.key(1), (6, 16)), 4, axis=1)[..., None]
+
+    @jax.jit
+    @jax.vmap
+    def run(key):
+        a = 0.5 * G + jnp.repeat(jax.random.normal(key, (6, 16)), 4, axis=1)[..., None]
+        fits = [_regress(a, G, jnp.ones_like(G), jnp.ones(()), unknown_force=True, block=b) for b in (1, 4)]
+        return fits[0].value, jnp.stack([fit.error for fit in fits])
+
+    values, errors = run(keys)
+    scatter = float(np.std(values))  # to 4 %
+    assert float(jnp.mean(values)) == pytest.approx(0.5, abs=4 * scatter / 20)
+    np.testing.assert_allclose(np.mean(errors, axis=0) / scatter, [0.5, 1.0], rtol=0.15)  # and 1/16 of a degree each
+
+
 @partial(jax.jit, static_argnums=1)
 def ornstein_uhlenbeck(key, R, times):
     """Exact steps of dq = -q dt + √(2D) dW from variance 0.08."""
@@ -125,7 +162,7 @@ def test_refuses_by_name():
 
 def test_derivatives_are_exact_for_parabolas_in_uneven_time_and_real_for_the_fastest_wave():
     times = np.array([0.0, 0.1, 0.4, 0.5, 1.1])
-    np.testing.assert_allclose(time_derivative(3 * times**2 - times, times), 6 * times[1:-1] - 1, rtol=1e-12)
+    np.testing.assert_allclose(mechanics.time_derivative(3 * times**2 - times, times), 6 * times[1:-1] - 1, rtol=1e-12)
     fastest = np.cos(24 * np.asarray(RING.axes[0]))
     np.testing.assert_allclose(mechanics.spectral_derivative(fastest, RING, 0), np.zeros(48), atol=1e-10)
     slope = mechanics.spectral_derivative(fastest.astype(complex), RING, 0)

@@ -45,6 +45,8 @@ from nnthermo.mechanics.currents import circulation as circulation
 from nnthermo.mechanics.currents import probability_current as probability_current
 from nnthermo.mechanics.currents import wave_velocity as wave_velocity
 from nnthermo.mechanics.currents import winding_number as winding_number
+from nnthermo.mechanics.density_flow import time_derivative as time_derivative
+from nnthermo.mechanics.density_flow import velocity_from_densities as velocity_from_densities
 from nnthermo.mechanics.diffusion import modified_diffusion_matrix as modified_diffusion_matrix
 from nnthermo.mechanics.diffusion import modified_drift as modified_drift
 from nnthermo.mechanics.diffusion import modified_loss as modified_loss
@@ -74,7 +76,6 @@ from nnthermo.mechanics.fourier import inverse_laplacian as inverse_laplacian
 from nnthermo.mechanics.fourier import spectral_derivative as spectral_derivative
 from nnthermo.mechanics.fourier import spectral_divergence as spectral_divergence
 from nnthermo.mechanics.fourier import spectral_gradient as spectral_gradient
-from nnthermo.mechanics.fourier import spectral_interpolate as spectral_interpolate
 from nnthermo.mechanics.fourier import spectral_laplacian as spectral_laplacian
 from nnthermo.mechanics.fourier import two_thirds_filter as two_thirds_filter
 from nnthermo.mechanics.generator import Generator as Generator
@@ -88,6 +89,10 @@ from nnthermo.mechanics.grand_canonical import mean_neuron_number as mean_neuron
 from nnthermo.mechanics.grand_canonical import neuron_number_distribution as neuron_number_distribution
 from nnthermo.mechanics.grand_canonical import neuron_number_variance as neuron_number_variance
 from nnthermo.mechanics.grid import Grid as Grid
+from nnthermo.mechanics.hamiltonian import hamiltonian as hamiltonian
+from nnthermo.mechanics.hamiltonian import norm as norm
+from nnthermo.mechanics.hamiltonian import schrodinger_energy as schrodinger_energy
+from nnthermo.mechanics.interpolation import spectral_interpolate as spectral_interpolate
 from nnthermo.mechanics.langevin import langevin_ensemble as langevin_ensemble
 from nnthermo.mechanics.madelung import MadelungFlow as MadelungFlow
 from nnthermo.mechanics.madelung import madelung_energy as madelung_energy
@@ -121,8 +126,6 @@ from nnthermo.mechanics.ornstein_uhlenbeck import GaussianMoments as GaussianMom
 from nnthermo.mechanics.ornstein_uhlenbeck import ornstein_uhlenbeck_moments as ornstein_uhlenbeck_moments
 from nnthermo.mechanics.planck import PlanckEstimate as PlanckEstimate
 from nnthermo.mechanics.planck import estimate_planck_squared as estimate_planck_squared
-from nnthermo.mechanics.planck import time_derivative as time_derivative
-from nnthermo.mechanics.planck import velocity_from_densities as velocity_from_densities
 from nnthermo.mechanics.planck_samples import SampledPlanck as SampledPlanck
 from nnthermo.mechanics.planck_samples import planck_squared_from_samples as planck_squared_from_samples
 from nnthermo.mechanics.polar import PolarForm as PolarForm
@@ -131,9 +134,6 @@ from nnthermo.mechanics.polar import madelung_residual as madelung_residual
 from nnthermo.mechanics.polar import wavefunction_from_madelung as wavefunction_from_madelung
 from nnthermo.mechanics.polar import wavefunction_from_phase as wavefunction_from_phase
 from nnthermo.mechanics.schrodinger import SchrodingerFlow as SchrodingerFlow
-from nnthermo.mechanics.schrodinger import hamiltonian as hamiltonian
-from nnthermo.mechanics.schrodinger import norm as norm
-from nnthermo.mechanics.schrodinger import schrodinger_energy as schrodinger_energy
 from nnthermo.mechanics.schrodinger import schrodinger_evolve as schrodinger_evolve
 from nnthermo.mechanics.wave_packets import coherent_state as coherent_state
 from nnthermo.mechanics.wave_packets import gaussian_wave_packet as gaussian_wave_packet

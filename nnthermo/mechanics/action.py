@@ -14,14 +14,14 @@ import numpy as np
 from nnthermo._checks import check, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import spectral_gradient, spectral_laplacian
-from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.grid import Grid, require_grid
 
 Kept = Literal["stochastic", "learning", "all"]
 
 
 def learning_coefficient(diffusion: Any, gamma: Any, multiplier: Any, *, keep: Kept) -> Array:
-    """c of the term c p ∇²F: 0 ("stochastic"), γ ("learning"), or γ + λD ("all")."""
-    if keep not in ("stochastic", "learning", "all"):
+    """c of the term c p ∇²F: 0 ("stochastic"), γ ("learning"), or γ + λD ("all"), for λ of either sign, not 0."""
+    if not isinstance(keep, str) or keep not in ("stochastic", "learning", "all"):
         refuse("keep", "be 'stochastic', 'learning' or 'all'", repr(keep))
     D, g, lam = _numbers(diffusion, gamma, multiplier)
     return {"stochastic": jnp.zeros_like(g), "learning": g, "all": g + lam * D}[keep]
@@ -29,12 +29,13 @@ def learning_coefficient(diffusion: Any, gamma: Any, multiplier: Any, *, keep: K
 
 def _numbers(diffusion: Any, gamma: Any, multiplier: Any) -> tuple[Array, Array, Array]:
     positive("gamma", gamma)
+    _not_zero("multiplier", multiplier)
     D, g, lam = real_array("diffusion", diffusion), real_array("gamma", gamma), real_array("multiplier", multiplier)
     return tuple(jnp.broadcast_arrays(D, g, lam))  # type: ignore[return-value]
 
 
 def _not_zero(name: str, value: Any) -> None:
-    if is_concrete(value):
+    if is_concrete(real_array(name, value)):
         check(name, "not be 0", bool((np.asarray(value) != 0).all()), value)
 
 
@@ -85,6 +86,7 @@ def stationary_entropy_production_action(
     Raises:
         ValueError: shapes that do not fit; an unknown `keep`.
     """
+    require_grid(grid)
     p, F, t = real_array("p", p), real_array("F", F), real_array("times", times, ndim=1)
     shape = (len(t), *grid.points)
     check("p", f"have shape {shape}, times and grid", p.shape == shape, p.shape)
@@ -138,6 +140,7 @@ def action_gradient(p: Any, F: Any, grid: Grid, times: Any, **terms: Any) -> Act
 
     Arguments as in `stationary_entropy_production_action`. The error is of second order in the step of time.
     """
+    require_grid(grid)
     p, F = real_array("p", p), real_array("F", F)
     both = jax.grad(lambda p, F: stationary_entropy_production_action(p, F, grid, times, **terms), argnums=(0, 1))
     weights = _weights(real_array("times", times, ndim=1).astype(p.dtype)) * grid.cell.astype(p.dtype)
@@ -164,7 +167,6 @@ def effective_planck_squared(diffusion: Any, gamma: Any, multiplier: Any, *, kee
     """
     c = learning_coefficient(diffusion, gamma, multiplier, keep=keep)
     D, g, lam = _numbers(diffusion, gamma, multiplier)
-    _not_zero("multiplier", multiplier)
     return 4 * D / (g * lam) - (c / (g * lam)) ** 2
 
 
@@ -191,7 +193,6 @@ def _shift(F: Any, p: Any, diffusion: Any, gamma: Any, multiplier: Any, keep: Ke
     check("p", f"have shape {F.shape}, that of F", p.shape == F.shape, p.shape)
     c = learning_coefficient(diffusion, gamma, multiplier, keep=keep)
     _, g, lam = _numbers(diffusion, gamma, multiplier)
-    _not_zero("multiplier", multiplier)
     return _shifted(F, p, c, g, lam, sign)
 
 

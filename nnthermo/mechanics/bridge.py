@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, integer, positive, real_array
+from nnthermo._checks import check, integer, positive, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import multiply_waves, squared_wave_numbers
-from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.grid import Grid, require_grid
 
 
 def heat_pair(p: Any, F: Any, *, planck_squared: Scalar) -> tuple[Array, Array]:
@@ -49,6 +49,7 @@ def density_and_phase(plus: Any, minus: Any, *, planck_squared: Scalar) -> tuple
 
 def _action_unit(planck_squared: Scalar, dtype: Any) -> Array:
     """h = √(-ħ²)."""
+    real_numbers(planck_squared=planck_squared)
     positive("-planck_squared", -planck_squared)
     h2 = jnp.asarray(planck_squared, dtype)
     return jnp.sqrt(jnp.where(h2 < 0, -h2, jnp.nan))
@@ -105,6 +106,8 @@ def schrodinger_bridge(
         tolerance: of `residual`.
         substeps: of Strang's splitting between records, if there is a potential.
     """
+    require_grid(grid)
+    real_numbers(planck_squared=planck_squared, mass=mass, duration=duration, tolerance=tolerance)
     p0, p1 = real_array("p0", p0), real_array("p1", p1)
     for name, p in (("p0", p0), ("p1", p1)):
         check(name, f"have shape {grid.points}", p.shape == grid.points, p.shape)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import logsumexp, softmax
 
-from nnthermo._checks import check, is_concrete
+from nnthermo._checks import check, integer, is_concrete
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.grand_canonical import LogPartitions, sum_terms
 
@@ -49,11 +49,12 @@ def chemical_potential(
     Raises:
         ValueError: as `grand_canonical`, or a mean number outside the N, where known.
     """
+    count = integer("steps", steps)
     terms, beta, target, N = sum_terms(log_Z, beta, mean_number, numbers, "mean_number")
     if is_concrete(target, N):
         inside = bool(((target > N.min()) & (target < N.max())).all())
         check("mean_number", f"lie between {N.min()} and {N.max()}", inside, mean_number)
-    return _invert(terms, beta, target, N, steps)
+    return _invert(terms, beta, target, N, count)
 
 
 @partial(jax.jit, static_argnames="steps")

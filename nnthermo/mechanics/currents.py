@@ -11,17 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, positive, real_array
+from nnthermo._checks import check, positive, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import (
     number_array,
     spectral_derivative,
     spectral_gradient,
-    spectral_interpolate,
     to_complex,
 )
-from nnthermo.mechanics.grid import Grid
-from nnthermo.mechanics.schrodinger import flux_shift, walls
+from nnthermo.mechanics.grid import Grid, require_grid, vector
+from nnthermo.mechanics.hamiltonian import flux_shift, walls
+from nnthermo.mechanics.interpolation import spectral_interpolate
 
 
 def probability_current(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any = None) -> Array:
@@ -34,6 +34,8 @@ def probability_current(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flu
         mass: M.
         flux: ν through each ring, in quanta.
     """
+    require_grid(grid)
+    real_numbers(hbar=hbar, mass=mass)
     psi = to_complex(number_array("psi", psi))
     grid.check("psi", psi)
     positive("hbar", hbar)
@@ -68,6 +70,7 @@ def winding_number(psi: Any, loop: Any, grid: Grid) -> Array:
             that goes around a ring ends one step before the image of its start.
         grid: rings, or hard walls.
     """
+    require_grid(grid)
     values = spectral_interpolate(to_complex(number_array("psi", psi)), grid, _loop(loop, grid.dimensions),
                                   odd=walls(grid))  # fmt: skip
     return _turns(values)
@@ -92,6 +95,8 @@ def wave_velocity(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any
         mass: M.
         flux: ν through each ring, in quanta: the velocity is that of `probability_current`.
     """
+    require_grid(grid)
+    real_numbers(hbar=hbar, mass=mass)
     psi = to_complex(number_array("psi", psi))
     real, odd, shift = psi.real.dtype, walls(grid), flux_shift(flux, grid)
     slopes = [spectral_derivative(psi, grid, k, odd=odd) for k in range(grid.dimensions)]
@@ -123,6 +128,9 @@ def circulation(velocity: Any, loop: Any, *, mass: Scalar, grid: Grid | None = N
         mass: M.
         grid: of the array, or of the ring that the loop goes around.
     """
+    if grid is not None:
+        require_grid(grid)
+    real_numbers(mass=mass)
     d = np.shape(loop)[-1] if np.ndim(loop) == 2 else 0
     loop = _loop(loop, d)
     if callable(velocity):
@@ -167,11 +175,13 @@ def angular_momentum(psi: Any, grid: Grid, *, hbar: Scalar, center: Any = 0.0, f
         center: c, a number or (d,).
         flux: ν through each ring, in quanta: ∇ becomes ∇ + 2πiν/L.
     """
+    require_grid(grid)
+    real_numbers(hbar=hbar)
     psi = to_complex(number_array("psi", psi))
     grid.check("psi", psi)
     d = grid.dimensions
     check("grid", "have two or three variables", d in (2, 3), d)
-    return _turning(psi, grid, hbar, jnp.broadcast_to(real_array("center", center), (d,)), flux_shift(flux, grid))
+    return _turning(psi, grid, hbar, vector("center", center, grid), flux_shift(flux, grid))
 
 
 @partial(jax.jit, inline=True)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, integer, real_array
+from nnthermo._checks import check, function, integer, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
 
 
@@ -65,6 +65,8 @@ def modified_loss(loss: Callable[[Array], Array], learning_rate: Any) -> Callabl
         loss: L of q, shape (K,), to shape ().
         learning_rate: η.
     """
+    function("loss", loss)
+    real_numbers(learning_rate=learning_rate)
 
     def modified(q: Array) -> Array:
         value, slope = jax.value_and_grad(loss)(q)
@@ -75,6 +77,8 @@ def modified_loss(loss: Callable[[Array], Array], learning_rate: Any) -> Callabl
 
 def modified_drift(loss: Callable[[Array], Array], learning_rate: Any) -> Callable[[Array], Array]:
     """q ↦ -η∇(L + (η/4)|∇L|²) = -η∇L - (η²/2)∇∇L∇L per step, by one derivative along the gradient."""
+    function("loss", loss)
+    real_numbers(learning_rate=learning_rate)
 
     def drift(q: Array) -> Array:
         slope = jax.grad(loss)(q)
@@ -98,6 +102,7 @@ def modified_diffusion_matrix(diffusion: Any, hessian: Any, learning_rate: Any) 
         hessian: H of the loss, shape (..., K, K).
         learning_rate: η.
     """
+    real_numbers(learning_rate=learning_rate)
     D, H = real_array("diffusion", diffusion), real_array("hessian", hessian)
     check("hessian", f"end in {D.shape[-2:]}", H.shape[-2:] == D.shape[-2:] and D.ndim > 1, f"shape {H.shape}")
     H = jnp.broadcast_to(H.astype(D.dtype), jnp.broadcast_shapes(D.shape, H.shape))

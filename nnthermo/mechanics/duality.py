@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, is_concrete, positive, real_array
+from nnthermo._checks import check, function, instance, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar
 
 LogPartition = Callable[[Array, Array, Array], Array]
@@ -75,6 +75,7 @@ def duality_report(log_partition: LogPartition, beta: Scalar, q: Any, source: An
     Raises:
         ValueError: β not positive, wrong shapes, log Z that is not one number.
     """
+    function("log_partition", log_partition)
     positive("beta", beta)
     q, J = real_array("q", q, ndim=1), real_array("source", source, ndim=1)
     b = jnp.asarray(beta, q.dtype)
@@ -107,6 +108,8 @@ def duality_defects(
     Raises:
         ValueError: wrong shapes, weights that do not add up to one.
     """
+    instance("report", report, Duality, "a Duality, of `duality_report`")
+    function("loss", loss)
     q, x = real_array("q", q, ndim=1), real_array("states", states, ndim=2)
     check("states", f"have {len(report.mean_state)} columns", x.shape[1:] == report.mean_state.shape, x.shape)
     count = len(x)

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, integer, positive, real_array
+from nnthermo._checks import check, integer, positive, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import multiply_waves, squared_wave_numbers, to_complex
-from nnthermo.mechanics.grid import Grid
-from nnthermo.mechanics.schrodinger import flux_shift, walls
+from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics.hamiltonian import flux_shift, walls
 
 DENSE = 1024
 """Grids of up to so many points are diagonalised as matrices."""
@@ -58,17 +58,20 @@ def schrodinger_eigenstates(
         dense: whether to diagonalise a matrix; default: up to 1024 points.
         iterations: of the subspace, for large grids.
     """
+    require_grid(grid)
+    real_numbers(hbar=hbar, mass=mass)
     V = real_array("potential", potential)
     check("potential", f"have shape {grid.points}", V.shape == grid.points, V.shape)
     positive("hbar", hbar)
     positive("mass", mass)
     count = integer("states", states)
     check("states", f"lie between 1 and the number of points, {V.size}", 1 <= count <= V.size, count)
+    sweeps = integer("iterations", iterations)
     kinetic = _kinetic(grid, jnp.asarray(hbar, V.dtype), jnp.asarray(mass, V.dtype), flux_shift(flux, grid))
     if dense if dense is not None else V.size <= DENSE:
         return _dense(V, kinetic, grid, count, flux is not None)
     check("states", "leave room for the subspace: at most a quarter of the points", 4 * count <= V.size, count)
-    return _filtered(V, kinetic, grid, count, flux is not None, integer("iterations", iterations))
+    return _filtered(V, kinetic, grid, count, flux is not None, sweeps)
 
 
 @partial(jax.jit, inline=True)

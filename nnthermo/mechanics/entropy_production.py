@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import real_array
+from nnthermo._checks import check, is_concrete, real_array
 from nnthermo._typing import Array
-from nnthermo.mechanics.generator import Generator, fokker_planck_generator
-from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.generator import Generator, fokker_planck_generator, require_generator
+from nnthermo.mechanics.grid import Grid, require_grid
 
 
 class EntropyProduction(NamedTuple):
@@ -66,6 +66,7 @@ def shannon_entropy(p: Any, grid: Grid) -> Array:
         p: density, shape (*leading, *points); cells without probability count nothing, negative ones give NaN.
         grid: the grid.
     """
+    require_grid(grid)
     p = real_array("p", p)
     grid.check("p", p)
     some = p != 0
@@ -108,6 +109,7 @@ def entropy_balance(p: Any, generator: Generator) -> EntropyProduction:
         `EntropyProduction`. Infinite where a cell that is empty lies next to one that holds more than a rounding of the
         largest density; NaN for negative p.
     """
+    require_generator(generator)
     p = real_array("p", p)
     generator.grid.check("p", p)
     return _balance(p, generator)
@@ -154,7 +156,7 @@ def free_energy_production(
     surface term ∮ p n·D∇F. What upwind differences diffuse counts as diffusive.
 
     Args:
-        p: density, shape (*leading, *points).
+        p: density, shape (*leading, *points); refused where known to be negative, NaN where traced.
         free_energy: F, shape (*points).
         grid: the grid.
         gamma: learning rate γ.
@@ -169,6 +171,9 @@ def free_energy_production(
     still = fokker_planck_generator(grid, free_energy, **{**arguments, "diffusion": 0.0, "ito": False})
     p, F = real_array("p", p), real_array("free_energy", free_energy, shape=grid.points)
     grid.check("p", p)
+    if is_concrete(p):  # what an elimination rounds below zero may stay
+        least, most = float(jnp.min(p)), float(jnp.max(p))
+        check("p", "not be negative", not least < -1e-6 * most, f"{least} at worst")
     change = None if rate_of_change is None else real_array("rate_of_change", rate_of_change, shape=grid.points)
     return _energy_balance(p, F, change, generator, still)
 
@@ -180,6 +185,7 @@ def _energy_balance(
     """`still` is the generator without diffusion, whose u - w is the drift without the ∂D of a convention."""
     grid = generator.grid
     F = F.astype(p.dtype)
+    p = jnp.where(jnp.min(p) < -1e-6 * jnp.max(p), jnp.nan, p)
     by_drift, _ = _climbed(p, F, still)
     biased, spread = _climbed(p, F, generator)
     by_noise = spread + (biased - by_drift)

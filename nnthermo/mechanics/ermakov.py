@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, integer, real_array
+from nnthermo._checks import check, finite, integer, random_key, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
 
 NARROWINGS = 40
@@ -61,6 +61,8 @@ def planck_squared_from_widths(
         ValueError: shapes, NaN, times that do not increase.
         TypeError: as `real_array`.
     """
+    random_key("key", key)
+    real_numbers(mass=mass)
     q, t = real_array("samples", samples, ndim=2), real_array("times", times, ndim=1)
     check("samples", f"have shape ({len(t)}, R), R at least 10", q.shape[0] == len(t) and q.shape[1] >= 10, q.shape)
     check("times", "be at least 6", len(t) >= 6, len(t))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, integer, is_concrete, positive, real_array
+from nnthermo._checks import check, function, integer, is_concrete, positive, random_key, real_array, real_numbers
 from nnthermo._typing import Array
 
 
@@ -45,7 +45,7 @@ class AdiabaticDynamics(NamedTuple):
 
 
 def green_kubo_diffusion(
-    force_series: Any, dt: Any, *, gamma: Any = 1.0, lags: int | None = None, window: float = 6.0
+    force_series: Any, dt: Any, *, gamma: Any, lags: int | None = None, window: float = 6.0
 ) -> GreenKubo:
     r"""D_kl = γ² ∫₀^∞ ½⟨δf_k(0) δf_l(t) + δf_l(0) δf_k(t)⟩ dt, from series of a stationary force.
 
@@ -58,7 +58,7 @@ def green_kubo_diffusion(
     Args:
         force_series: f = ∂H/∂q, shape (T, R, K): times, independent replicas, variables.
         dt: time between samples.
-        gamma: γ, the factor between force and velocity of q.
+        gamma: γ, the factor between force and velocity of q; 1 for ∫⟨δf δf⟩ itself.
         lags: largest lag, T // 4 if None.
         window: in correlation times.
 
@@ -68,6 +68,7 @@ def green_kubo_diffusion(
     Raises:
         ValueError: wrong shapes, or `lags` not below T.
     """
+    real_numbers(window=window)
     f = real_array("force_series", force_series, ndim=3)
     T, R, K = f.shape
     last = T // 4 if lags is None else integer("lags", lags)
@@ -147,10 +148,15 @@ def adiabatic_drift_diffusion(
     Returns:
         `AdiabaticDynamics`. Its errors are those of sampling, from the spread of the replicas.
     """
+    random_key("key", key)
+    function("energy", energy)
+    real_numbers(beta=beta, dt=dt, gamma=gamma, mobility=mobility, sign=sign, window=window)
     q, x0 = real_array("q", q, ndim=1), real_array("x0", x0, ndim=2)
     count, early = integer("steps", steps), integer("burn_in", burn_in)
     check("steps", "be at least 2", count >= 2, count)
     check("burn_in", "not be negative", early >= 0, early)
+    if lags is not None:
+        check("lags", f"lie between 1 and {count - 1}", 1 <= integer("lags", lags) < count, lags)
     if is_concrete(beta, dt, mobility):
         for name, value in (("beta", beta), ("dt", dt), ("mobility", mobility)):
             positive(name, value)

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, integer, is_concrete, positive, real_array
+from nnthermo._checks import check, finite, integer, is_concrete, positive, real_array, real_numbers
 from nnthermo._typing import Array
-from nnthermo.mechanics.generator import Generator
-from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.generator import Generator, require_generator
+from nnthermo.mechanics.grid import Grid, require_grid
 
 JUMPS = 64.0
 """Mean number of jumps of the fastest cell in one step of uniformisation: exp(-64) is a number in float32 too."""
@@ -55,6 +55,7 @@ def fokker_planck_evolve(p0: Any, generator: Generator, times: Any, *, steps: in
     Raises:
         ValueError: wrong shapes, times that decrease, or `steps` missing where values are traced.
     """
+    require_generator(generator)
     p = real_array("p0", p0)
     generator.grid.check("p0", p)
     if is_concrete(p):  # what an elimination rounds below zero may stay
@@ -139,6 +140,8 @@ def stationary_density(grid: Grid, free_energy: Any, *, gamma: Any, diffusion: A
     Raises:
         ValueError: D that is not positive, or wrong shapes.
     """
+    require_grid(grid)
+    real_numbers(sign=sign)
     F = real_array("free_energy", free_energy)
     grid.check("free_energy", F)
     D, rate = real_array("diffusion", diffusion, shape=()), real_array("gamma", gamma, shape=())

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.layout import Layout, with_layout_constraint
 
-from nnthermo._checks import check, integer, real_array
+from nnthermo._checks import check, integer, is_concrete, real_array
 from nnthermo._typing import Array
-from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.grid import Grid, require_grid, variables
 
 Axes = Sequence[int]
 
@@ -32,14 +32,16 @@ def to_complex(values: Array) -> Array:
 
 def number_array(name: str, values: Any) -> Array:
     """`values` as a real or complex floating-point array."""
-    return jnp.asarray(values) if jnp.iscomplexobj(values) else real_array(name, values)
+    if not is_concrete(values):
+        values = jnp.asarray(values)
+    return jnp.asarray(values) if np.iscomplexobj(values) else real_array(name, values)
 
 
 def _in_order(values: Array) -> Array:
     return with_layout_constraint(values, Layout(major_to_minor=tuple(range(values.ndim))))
 
 
-def _transform(function: Callable[..., Array], values: Array, axes: Axes) -> Array:
+def transform(function: Callable[..., Array], values: Array, axes: Axes) -> Array:
     """A Fourier transform whose input and output are laid out in memory in the order of their axes.
 
     XLA on the CPU refuses to transform what a neighbouring operation, such as `eigh` of a matrix made of transforms,
@@ -57,11 +59,17 @@ def wave_numbers(grid: Grid, axis: int) -> Array:
 
 def squared_wave_numbers(grid: Grid, shift: Array | None = None) -> Array:
     """|k + shift|² of every wave of the (continued) grid; `shift` (d,), of use on rings only."""
-    total = jnp.zeros((1,) * grid.dimensions, grid.lower.dtype)
+    terms = squared_by_axis(grid, shift)
+    return sum(terms[1:], terms[0])
+
+
+def squared_by_axis(grid: Grid, shift: Array | None = None) -> list[Array]:
+    """The terms (k + shift)² of `squared_wave_numbers`, one array a variable, of length 1 along the others."""
+    terms = []
     for axis in range(grid.dimensions):
         k = wave_numbers(grid, axis) + (0 if shift is None else shift[axis])
-        total = total + (k**2).reshape([-1 if a == axis else 1 for a in range(grid.dimensions)])
-    return total
+        terms.append((k**2).reshape([-1 if a == axis else 1 for a in range(grid.dimensions)]))
+    return terms
 
 
 def amplitudes(values: Array, grid: Grid, *, odd: Axes = ()) -> Array:
@@ -71,27 +79,29 @@ def amplitudes(values: Array, grid: Grid, *, odd: Axes = ()) -> Array:
         if not grid.periodic[axis]:
             mirrored = jnp.flip(values, axis - d)
             values = jnp.concatenate([values, -mirrored if axis in odd else mirrored], axis - d)
-    return _transform(jnp.fft.fftn, to_complex(values), tuple(range(-d, 0)))
+    return transform(jnp.fft.fftn, to_complex(values), tuple(range(-d, 0)))
 
 
-def multiply_waves(values: Array, grid: Grid, symbol: Array, *, odd: Axes = ()) -> Array:
-    """Multiply the amplitude of every wave by `symbol`, an array of the (continued) grid, real or complex.
+def multiply_waves(values: Array, grid: Grid, *symbols: Array, odd: Axes = ()) -> Array:
+    """Multiply the amplitude of every wave by the symbols, arrays of the (continued) grid, real or complex.
 
     Args:
         values: (..., *points), real or complex; real stays real, which needs symbol(-k) = symbol(k)*.
         grid: the grid.
-        symbol: (points along rings, twice the points between walls).
+        symbols: (points along rings, twice the points between walls), or 1 along a variable that one does not depend
+            on: a product of waves by axis is cheaper to read than its outer product.
         odd: variables along which the function is odd about its walls; even about the others.
     """
-    return _multiply(values, grid, symbol, tuple(odd))
+    return _multiply(values, grid, symbols, tuple(odd))
 
 
 @partial(jax.jit, static_argnums=3, inline=True)
-def _multiply(values: Array, grid: Grid, symbol: Array, odd: Axes) -> Array:
+def _multiply(values: Array, grid: Grid, symbols: Sequence[Array], odd: Axes) -> Array:
     d = grid.dimensions
-    last = tuple(range(-d, 0))
-    symbol = to_complex(symbol).astype(to_complex(values).dtype).reshape((1,) * (values.ndim - d) + symbol.shape)
-    result = _transform(jnp.fft.ifftn, amplitudes(values, grid, odd=odd) * symbol, last)
+    last, waves = tuple(range(-d, 0)), amplitudes(values, grid, odd=odd)
+    for symbol in symbols:
+        waves = waves * to_complex(symbol).astype(waves.dtype).reshape((1,) * (values.ndim - d) + symbol.shape)
+    result = transform(jnp.fft.ifftn, waves, last)
     result = result[(..., *(slice(n) for n in grid.points))]
     return result if jnp.iscomplexobj(values) else result.real
 
@@ -109,12 +119,13 @@ def spectral_derivative(values: Any, grid: Grid, axis: int, *, order: int = 1, o
     Raises:
         ValueError: no such variable, or values of another grid.
     """
+    require_grid(grid)
     values = number_array("values", values)
     grid.check("values", values)
     axis = integer("axis", axis)
-    check("axis", f"be a variable of the grid, 0 to {grid.dimensions - 1}", 0 <= axis < grid.dimensions, axis)
+    variables("axis", (axis,), grid)
     check("order", "be at least 1", integer("order", order) >= 1, order)
-    return _derivative(values, grid, axis, order, tuple(odd))
+    return _derivative(values, grid, axis, order, variables("odd", odd, grid))
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
@@ -131,17 +142,18 @@ def _derivative(values: Array, grid: Grid, axis: int, order: int, odd: Axes) -> 
         continued = jnp.concatenate([values, -mirrored if axis in odd else mirrored], where)
     symbol = (turn * to_complex(k**order)).astype(to_complex(values).dtype)
     symbol = symbol.reshape([n if a == values.ndim + where else 1 for a in range(values.ndim)])
-    waves = _transform(jnp.fft.fftn, to_complex(continued), (where,)) * symbol
-    result = _transform(jnp.fft.ifftn, waves, (where,))
+    waves = transform(jnp.fft.fftn, to_complex(continued), (where,)) * symbol
+    result = transform(jnp.fft.ifftn, waves, (where,))
     result = jax.lax.slice_in_dim(result, 0, grid.points[axis], axis=values.ndim + where)
     return result if jnp.iscomplexobj(values) else result.real
 
 
 def spectral_gradient(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
     """∇ values, (..., *points, d); arguments as in `spectral_derivative`."""
+    require_grid(grid)
     values = number_array("values", values)
     grid.check("values", values)
-    return _gradient(values, grid, tuple(odd))
+    return _gradient(values, grid, variables("odd", odd, grid))
 
 
 @partial(jax.jit, static_argnums=2, inline=True)
@@ -151,9 +163,10 @@ def _gradient(values: Array, grid: Grid, odd: Axes) -> Array:
 
 def spectral_laplacian(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
     """∇² values, (..., *points); arguments as in `spectral_derivative`."""
+    require_grid(grid)
     values = number_array("values", values)
     grid.check("values", values)
-    return _laplacian(values, grid, tuple(odd))
+    return _laplacian(values, grid, variables("odd", odd, grid))
 
 
 @partial(jax.jit, static_argnums=2, inline=True)
@@ -163,6 +176,7 @@ def _laplacian(values: Array, grid: Grid, odd: Axes) -> Array:
 
 def spectral_divergence(vectors: Any, grid: Grid) -> Array:
     """∇·vectors, (..., *points), of vectors (..., *points, d) that do not cross walls: v_k is odd about its own."""
+    require_grid(grid)
     vectors = number_array("vectors", vectors)
     d = grid.dimensions
     check("vectors", f"have a last axis of {d}, one entry a variable", vectors.shape[-1:] == (d,), vectors.shape)
@@ -178,6 +192,7 @@ def _divergence(vectors: Array, grid: Grid) -> Array:
 
 def inverse_laplacian(values: Any, grid: Grid) -> Array:
     """The function of mean zero whose Laplacian is `values` less their mean, (..., *points)."""
+    require_grid(grid)
     values = number_array("values", values)
     grid.check("values", values)
     return _inverse_laplacian(values, grid)
@@ -191,6 +206,7 @@ def _inverse_laplacian(values: Array, grid: Grid) -> Array:
 
 def two_thirds_filter(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
     """Drop the fastest third of the waves along each variable: products of two of the rest then alias onto none."""
+    require_grid(grid)
     values = number_array("values", values)
     grid.check("values", values)
     keep = jnp.ones((1,) * grid.dimensions, grid.lower.dtype)
@@ -198,39 +214,4 @@ def two_thirds_filter(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
         n = grid.points[axis] * (1 if grid.periodic[axis] else 2)
         low = jnp.asarray(np.abs(np.fft.fftfreq(n, 1 / n)) * 3 < n, grid.lower.dtype)
         keep = keep * low.reshape([-1 if a == axis else 1 for a in range(grid.dimensions)])
-    return multiply_waves(values, grid, keep, odd=odd)
-
-
-def spectral_interpolate(values: Any, grid: Grid, places: Any, *, odd: Axes = ()) -> Array:
-    """The sum of waves through `values` at any places, (L,): exact where the grid resolves the function.
-
-    Args:
-        values: (*points), real or complex.
-        grid: the grid.
-        places: (L, d); along rings any real numbers, between walls continued by reflection.
-        odd: variables along which the function is odd about its walls; even about the others.
-    """
-    values, places = number_array("values", values), real_array("places", places, ndim=2)
-    d = grid.dimensions
-    check("values", f"have shape {grid.points}", values.shape == grid.points, values.shape)
-    check("places", f"have shape (L, {d})", places.shape[1] == d, places.shape)
-    return _interpolate(values, grid, places, tuple(odd))
-
-
-@partial(jax.jit, static_argnums=3, inline=True)
-def _interpolate(values: Array, grid: Grid, places: Array, odd: Axes) -> Array:
-    result, d = to_complex(values), grid.dimensions
-    for axis in range(d):
-        if not grid.periodic[axis]:
-            mirrored = jnp.flip(result, axis)
-            result = jnp.concatenate([result, -mirrored if axis in odd else mirrored], axis)
-    waves = _transform(jnp.fft.fftn, result, range(d)) / result.size
-    for axis in reversed(range(d)):  # contract the last variable first; the places become the first axis
-        k = wave_numbers(grid, axis).astype(places.dtype)
-        angle = (places[:, axis, None] - grid.axes[axis][0].astype(places.dtype)) * k[None]
-        phases = jax.lax.complex(jnp.cos(angle), jnp.sin(angle)).astype(waves.dtype)
-        if len(k) % 2 == 0:  # the fastest wave is as much one way round as the other
-            phases = phases.at[:, len(k) // 2].set(to_complex(phases[:, len(k) // 2].real))
-        rule = "ln,...n->l..." if axis == d - 1 else "ln,l...n->l..."
-        waves = jnp.einsum(rule, phases, waves, precision="highest")
-    return waves if jnp.iscomplexobj(values) else waves.real
+    return multiply_waves(values, grid, keep, odd=variables("odd", odd, grid))

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, real_array
+from nnthermo._checks import check, finite, instance, real_array, real_numbers
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array
-from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.grid import Grid, require_grid
 from nnthermo.mechanics.jump_rates import Offsets, is_too_skew, jump_offsets, jump_rates
 from nnthermo.mechanics.stencil import skew_rates
 
@@ -158,6 +158,15 @@ def _stationary(A: Generator) -> Array:
     return A.grid.normalise(p.reshape(A.grid.points))
 
 
+def require_generator(value: Any) -> None:
+    """Refuse what is no `Generator`.
+
+    Raises:
+        TypeError: "`generator` must be ..., but got ...".
+    """
+    instance("generator", value, Generator, "a Generator, of `fokker_planck_generator`")
+
+
 def fokker_planck_generator(
     grid: Grid,
     free_energy: Any = None,
@@ -181,9 +190,9 @@ def fokker_planck_generator(
     `Generator.added_diffusion` tells.
 
     Off-diagonal D_kl becomes jumps along diagonals, which leaves D_kk/h_k - Σ_l |D_kl|/h_l for the axes. Where that is
-    negative somewhere in two dimensions the jumps are longer ones (`nnthermo.mechanics.stencil`): rates of cells and no
-    more of faces, and an eigenvalue of D below a hundredth of the other, in units of the cells, raised to it. In three
-    dimensions, or with traced D, it must not be negative.
+    negative somewhere the jumps are longer ones (`nnthermo.mechanics.stencil`): rates of cells and no more of faces,
+    and eigenvalues of D below a hundredth of the largest, in units of the cells, raised to it. With traced D it must
+    not be negative. Directions that turn from cell to cell are kinds of jumps of their own, an array of rates each.
 
     Source: the equation of arXiv:2008.01540 with drift γ∇F, seen from its published list of terms; (11.5) of
     arXiv:2004.09280 is the case γ = 0, with D/2 for D. The paper has sign +1: learning "maximises the free energy"
@@ -203,9 +212,10 @@ def fokker_planck_generator(
         A `Generator`; traced values of D that allow no non-negative rates give NaN.
 
     Raises:
-        ValueError: `free_energy` without `gamma`; wrong shapes; D negative, not symmetric, or too skew for the
-            spacing in three dimensions.
+        ValueError: `free_energy` without `gamma`; wrong shapes; D negative or not symmetric.
     """
+    require_grid(grid)
+    real_numbers(sign=sign)
     d, dtypes = grid.dimensions, [grid.lower.dtype]
     F = None if free_energy is None else real_array("free_energy", free_energy, shape=grid.points)
     b = None if drift is None else real_array("drift", drift, shape=(*grid.points, d))

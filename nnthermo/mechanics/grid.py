@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, integer, real_array
+from nnthermo._checks import check, finite, instance, integer, real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array
 
@@ -53,6 +53,8 @@ class Grid:
         counts = tuple(integer("points", n) for n in each)
         check("points", f"be one number or {d}", len(counts) == d, len(counts))
         check("points", "be at least 3", min(counts) >= 3, min(counts))
+        if not isinstance(periodic, bool):
+            instance("periodic", periodic, Sequence, f"one truth value or {d}")
         rings = (periodic,) * d if isinstance(periodic, bool) else tuple(bool(p) for p in periodic)
         check("periodic", f"be one truth value or {d}", len(rings) == d, len(rings))
         fields = {"lower": low.astype(dtype), "upper": high.astype(dtype), "points": counts, "periodic": rings}
@@ -86,6 +88,8 @@ class Grid:
 
     def evaluate(self, function: Callable[[Array], Any]) -> Any:
         """`function`, of one point (d,), at every point: the leading axes of each result are `points`."""
+        if not callable(function):
+            raise TypeError(f"`function` must be a function, but got {type(function).__name__}")
         places = self.coordinates.reshape(-1, self.dimensions)
         values = jax.vmap(function)(places)
         return jax.tree.map(lambda v: v.reshape(*self.points, *v.shape[1:]), values)
@@ -111,6 +115,30 @@ class Grid:
         shape = jnp.shape(values)
         check(name, f"have last axes {self.points}, those of the grid", shape[-self.dimensions :] == self.points,
               f"shape {shape}")  # fmt: skip
+
+
+def require_grid(value: Any) -> None:
+    """Refuse what is no `Grid`.
+
+    Raises:
+        TypeError: "`grid` must be a nnthermo.mechanics.Grid, but got ...".
+    """
+    instance("grid", value, Grid, "a nnthermo.mechanics.Grid")
+
+
+def vector(name: str, value: Any, grid: Grid) -> Array:
+    """A number or one number a variable, as (d,)."""
+    array, d = real_array(name, value), grid.dimensions
+    check(name, f"be a number or have shape {(d,)}", array.shape in ((), (d,)), f"shape {array.shape}")
+    return jnp.broadcast_to(array, (d,))
+
+
+def variables(name: str, value: Any, grid: Grid) -> tuple[int, ...]:
+    """Numbers of variables of the grid, each from 0 to d - 1."""
+    instance(name, value, Sequence, "a sequence of variables")
+    numbers, d = tuple(integer(name, axis) for axis in value), grid.dimensions
+    check(name, f"be a variable of the grid, 0 to {d - 1}", all(0 <= axis < d for axis in numbers), value)
+    return numbers
 
 
 # One program each where they are called on values; inside of another program they are part of it.

@@ -85,15 +85,16 @@ def jump_offsets(grid: Grid, D: Array) -> Offsets:
             if not known or (s * (m[..., k, l] + m[..., l, k]) > 0).any():
                 offsets.append(unit[k] + s * unit[l])
         if known:
-            least = _least_along_axes(m, np.asarray(grid.spacing))
-            check("diffusion", "have D_kk/h_k ≥ Σ_l |D_kl|/h_l for the spacings h, or densities turn negative",
-                  least >= 0, f"a difference of {least:.3g} at worst")  # fmt: skip
+            skewest = _least_along_axes(m, np.asarray(grid.spacing))  # below 0 the steps are those of `stencil`
+            check("diffusion", "be positive semidefinite", skewest >= 0,
+                  f"an eigenvalue of {np.linalg.eigvalsh(m).min():.3g}")  # fmt: skip
     return tuple(tuple(int(s) for s in e) for e in offsets)
 
 
 def is_too_skew(grid: Grid, D: Array) -> bool:
-    """Whether known, positive semidefinite matrices in two dimensions need longer jumps than to neighbours."""
-    if D.shape not in ((2, 2), (*grid.points, 2, 2)) or grid.dimensions != 2 or not is_concrete(D, grid.spacing):
+    """Whether known, positive semidefinite matrices need longer jumps than to neighbours."""
+    d = grid.dimensions
+    if d == 1 or D.shape not in ((d, d), (*grid.points, d, d)) or not is_concrete(D, grid.spacing):
         return False
     m = np.asarray(D)
     definite = np.linalg.eigvalsh(m).min() >= -_slack(m.dtype) * np.abs(m).max()

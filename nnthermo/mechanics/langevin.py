@@ -1,13 +1,16 @@
 """Ensembles of trainable variables that drift and diffuse, where a grid has too many dimensions."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
-from nnthermo._checks import check, extra, finite, integer, is_concrete, real_array, refuse
+from nnthermo._checks import check, extra, finite, function, integer, is_concrete, random_key, real_array, refuse
+from nnthermo._pytree import function_argument
 from nnthermo._typing import Array
 
 
@@ -35,14 +38,15 @@ def langevin_ensemble(
 
     Args:
         key: random key. One key a replica is split from it, so that `chunk` changes nothing.
-        drift: b of one point (K,), to (K,).
+        drift: b of one point (K,), to (K,). The ensemble is compiled once a function object: name the function, and
+            hand numbers that change over by `jax.tree_util.Partial`.
         q0: replicas at times[0], shape (R, K).
         diffusion: D, a number, (K,), a symmetric positive semidefinite (K, K), or a function of one point (K,) to one
             of these.
         times: increasing, shape (T,).
         steps: steps from each time to the next, all of one length.
         chunk: replicas integrated at once; all if None. Memory is that of one chunk and of the result.
-        solver: a diffrax solver instead, which must be Itô's for D(q).
+        solver: a diffrax solver instead, which must be Itô's for D(q) and have a hash.
 
     Returns:
         Replicas at the times, shape (T, R, K), the first q0. NaN where a replica blew up, or where D is
@@ -52,7 +56,9 @@ def langevin_ensemble(
         ImportError: without diffrax.
         ValueError: wrong shapes, or times that do not increase.
     """
-    diffrax = extra("diffrax", "mechanics")
+    random_key("key", key)
+    function("drift", drift)
+    extra("diffrax", "mechanics")
     q = real_array("q0", q0, ndim=2)
     dtype = q.dtype
     t = real_array("times", times, ndim=1).astype(dtype)
@@ -66,20 +72,34 @@ def langevin_ensemble(
     check("q0", "hold at least one replica", R > 0, R)
     some = R if chunk is None else integer("chunk", chunk)
     check("chunk", "be at least 1", some >= 1, some)
-    shape = jax.eval_shape(drift, jax.ShapeDtypeStruct((K,), dtype)).shape
-    check("drift", f"return shape {(K,)}", shape == (K,), f"shape {shape}")
+    noise = function_argument(diffusion) if callable(diffusion) else real_array("diffusion", diffusion).astype(dtype)
+    root = noise if callable(noise) else _root(noise, K)
+    found = getattr(jax.eval_shape(drift, jax.ShapeDtypeStruct((K,), dtype)), "shape", None)
+    check("drift", f"return shape {(K,)}", found == (K,), f"shape {found}")
+    return _ensemble(key, function_argument(drift), q, root, t, count, some, solver)
+
+
+@partial(jax.jit, static_argnums=(5, 6, 7))
+def _ensemble(
+    key: Array, drift: Partial, q: Array, diffusion: Partial | Array, t: Array, count: int, some: int, solver: Any
+) -> Array:
+    """Replicas at the times; `diffusion` is a function, or a root of twice a constant."""
+    diffrax = extra("diffrax", "mechanics")
+    dtype, (R, K) = q.dtype, q.shape
     multiplicative = callable(diffusion)
-    constant = None if multiplicative else _root(real_array("diffusion", diffusion).astype(dtype), K)
+
+    def root(q: Array) -> Array:
+        return _root(jnp.asarray(diffusion(q), dtype), K) if callable(diffusion) else diffusion
 
     def noise(_t: Any, q: Array, _args: Any) -> Any:
-        root = _root(jnp.asarray(diffusion(q), dtype), K) if constant is None else constant
-        if root.ndim == 2:
-            return root
-        return extra("lineax", "mechanics").DiagonalLinearOperator(root)
+        found = root(q)
+        if found.ndim == 2:
+            return found
+        return extra("lineax", "mechanics").DiagonalLinearOperator(found)
 
     def spread(z: Array) -> Array:
-        assert constant is not None
-        return constant * z if constant.ndim == 1 else jnp.matmul(constant, z, precision=jax.lax.Precision.HIGHEST)
+        by = root(z)
+        return by * z if by.ndim == 1 else jnp.matmul(by, z, precision=jax.lax.Precision.HIGHEST)
 
     if solver is None and multiplicative:
         solver = diffrax.Euler()

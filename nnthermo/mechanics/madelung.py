@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, integer, positive, real_array
+from nnthermo._checks import check, integer, positive, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import (
     multiply_waves,
@@ -23,7 +23,7 @@ from nnthermo.mechanics.fourier import (
     spectral_laplacian,
     two_thirds_filter,
 )
-from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.grid import Grid, require_grid
 
 
 def quantum_potential(p: Any, grid: Grid, *, planck_squared: Scalar, mass: Scalar) -> Array:
@@ -37,6 +37,8 @@ def quantum_potential(p: Any, grid: Grid, *, planck_squared: Scalar, mass: Scala
         planck_squared: ħ², of any sign.
         mass: M.
     """
+    require_grid(grid)
+    real_numbers(planck_squared=planck_squared, mass=mass)
     p = real_array("p", p)
     positive("mass", mass)
     grid.check("p", p)
@@ -63,12 +65,15 @@ def madelung_energy(
         planck_squared: ħ², of any sign.
         mass: M.
     """
+    require_grid(grid)
+    real_numbers(planck_squared=planck_squared, mass=mass)
     p, u = real_array("p", p), real_array("velocity", velocity)
     grid.check("p", p)
     check("velocity", f"have shape {(*p.shape, grid.dimensions)}", u.shape == (*p.shape, grid.dimensions), u.shape)
-    check("potential", f"have shape {grid.points}", jnp.shape(potential) in ((), grid.points, p.shape), "another")
+    V = real_array("potential", potential).astype(p.dtype)
+    check("potential", f"have shape {grid.points}", V.shape in ((), grid.points, p.shape), V.shape)
     positive("mass", mass)
-    V = jnp.broadcast_to(real_array("potential", potential).astype(p.dtype), p.shape)
+    V = jnp.broadcast_to(V, p.shape)
     return _energy(p, u, V, grid, planck_squared, mass)
 
 
@@ -80,19 +85,25 @@ def _energy(p: Array, u: Array, V: Array, grid: Grid, planck_squared: Scalar, ma
 
 
 def madelung_rhs(
-    log_amplitude: Array, velocity: Array, potential: Array, grid: Grid, *, planck_squared: Scalar, mass: Scalar
+    log_amplitude: Any, velocity: Any, potential: Any, grid: Grid, *, planck_squared: Scalar, mass: Scalar
 ) -> tuple[Array, Array]:
     """Rates of C = log √p and of u = ∇F/M; of the shapes of C (*points) and u (*points, d).
 
     ∂C/∂t = -u·∇C - ∇·u/2 and ∂u/∂t = -∇(|u|²/2 + V/M - (ħ²/2M²)(∇²C + |∇C|²)). A gradient has no mean along a ring, so
     that the mean of u, which is the winding, never changes.
     """
-    C, u = log_amplitude, velocity
+    require_grid(grid)
+    real_numbers(planck_squared=planck_squared, mass=mass)
+    C, u, V = (
+        real_array("log_amplitude", log_amplitude),
+        real_array("velocity", velocity),
+        real_array("potential", potential),
+    )
     h2, M = jnp.asarray(planck_squared, C.dtype), jnp.asarray(mass, C.dtype)
     slope = spectral_gradient(C, grid)
     bend = spectral_laplacian(C, grid) + jnp.sum(slope**2, axis=-1)
     rate_C = -jnp.sum(u * slope, axis=-1) - spectral_divergence(u, grid) / 2
-    head = jnp.sum(u**2, axis=-1) / 2 + potential / M - h2 / (2 * M**2) * bend
+    head = jnp.sum(u**2, axis=-1) / 2 + V / M - h2 / (2 * M**2) * bend
     return rate_C, -spectral_gradient(head, grid)
 
 
@@ -152,6 +163,8 @@ def madelung_evolve(
         steps: how many.
         save_every: steps between records, a divisor of `steps`; default: the end alone, besides the start.
     """
+    require_grid(grid)
+    real_numbers(planck_squared=planck_squared, mass=mass, dt=dt)
     C, u, V = (
         real_array("log_amplitude", log_amplitude),
         real_array("velocity", velocity),

@@ -9,9 +9,10 @@ import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import gammaln
 
-from nnthermo._checks import check, finite, is_concrete, positive, real_array
+from nnthermo._checks import check, finite, is_concrete, positive, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
 
 
@@ -58,9 +59,10 @@ def free_energy_branches(free_energy: Any, mu: Scalar, exchanged: Any) -> Array:
         ValueError: of another shape.
     """
     F = real_array("free_energy", free_energy)
+    dtype = exchanged.dtype if hasattr(exchanged, "dtype") else np.asarray(exchanged).dtype
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise TypeError(f"`exchanged` must be whole numbers, but got dtype {dtype}")
     numbers = jnp.asarray(exchanged)
-    if not jnp.issubdtype(numbers.dtype, jnp.integer):
-        raise TypeError(f"`exchanged` must be whole numbers, but got dtype {numbers.dtype}")
     check("exchanged", "be one vector", numbers.ndim == 1, f"shape {numbers.shape}")
     shift = real_array("mu", mu, shape=()).astype(F.dtype) * numbers.astype(F.dtype)
     return F[None] + shift.reshape(-1, *(1,) * F.ndim)
@@ -138,6 +140,7 @@ def oscillator_vortex(
         time: t.
         hbar, mass, frequency: ħ, M, ω > 0.
     """
+    real_numbers(winding=winding, time=time, hbar=hbar, mass=mass, frequency=frequency)
     for name, value in (("hbar", hbar), ("mass", mass), ("frequency", frequency)):
         positive(name, value)
     q = real_array("q", q, shape=(2,))

@@ -8,17 +8,30 @@ learning does so.
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
-from nnthermo._checks import check, finite, integer, is_concrete, positive, real_array
+from nnthermo._checks import (
+    check,
+    finite,
+    function,
+    integer,
+    is_concrete,
+    positive,
+    random_key,
+    real_array,
+    real_numbers,
+)
+from nnthermo._pytree import function_argument
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import number_array, spectral_gradient, to_complex
-from nnthermo.mechanics.grid import Grid
-from nnthermo.mechanics.schrodinger import walls
+from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics.hamiltonian import walls
 
 Drift = Callable[[Array, Array], Array]
 """Drift b(q, t) of one replica: (d,) and () to (d,)."""
@@ -32,15 +45,18 @@ def nelson_drift(log_psi: Callable[[Array, Array], Array], *, hbar: Scalar, mass
         hbar: ħ.
         mass: M.
     """
+    function("log_psi", log_psi)
+    real_numbers(hbar=hbar, mass=mass)
 
-    def sum_of_parts(q: Array, t: Array) -> Array:
+    return Partial(_formula_drift, function_argument(log_psi), hbar, mass)
+
+
+def _formula_drift(log_psi: Partial, hbar: Scalar, mass: Scalar, q: Array, t: Array) -> Array:
+    def sum_of_parts(q: Array) -> Array:
         value = log_psi(q, t)
         return value.real + value.imag
 
-    def drift(q: Array, t: Array) -> Array:
-        return jnp.asarray(hbar, q.dtype) / jnp.asarray(mass, q.dtype) * jax.grad(sum_of_parts)(q, t)
-
-    return drift
+    return jnp.asarray(hbar, q.dtype) / jnp.asarray(mass, q.dtype) * jax.grad(sum_of_parts)(q)
 
 
 def nelson_drift_on_grid(psi: Any, times: Any, grid: Grid, *, hbar: Scalar, mass: Scalar) -> Drift:
@@ -60,6 +76,8 @@ def nelson_drift_on_grid(psi: Any, times: Any, grid: Grid, *, hbar: Scalar, mass
     Raises:
         ValueError: wrong shapes, or times that neither increase nor decrease throughout.
     """
+    require_grid(grid)
+    real_numbers(hbar=hbar, mass=mass)
     psi, t = to_complex(number_array("psi", psi)), real_array("times", times, ndim=1)
     check("psi", f"have shape {(len(t), *grid.points)}", psi.shape == (len(t), *grid.points), psi.shape)
     check("times", "be at least 2", len(t) >= 2, len(t))
@@ -72,37 +90,52 @@ def nelson_drift_on_grid(psi: Any, times: Any, grid: Grid, *, hbar: Scalar, mass
     positive("hbar", hbar)
     positive("mass", mass)
     slope = spectral_gradient(psi, grid, odd=walls(grid))
-    d, h = grid.dimensions, grid.spacing
+    return Partial(_recorded_drift, _Record(psi, slope, ahead, numbers, t[-1] < t[0], grid), hbar, mass)
+
+
+class _Record(NamedTuple):
+    """Ψ and ∇Ψ at times that increase (`ahead`, those of a run backwards times -1) and are numbered."""
+
+    psi: Array
+    slope: Array
+    ahead: Array
+    numbers: Array
+    backward: Array
+    grid: Grid
+
+
+def _recorded_drift(record: _Record, hbar: Scalar, mass: Scalar, q: Array, now: Array) -> Array:
+    ahead, grid, h = record.ahead, record.grid, record.grid.spacing
     origin = jnp.stack([axis[0] for axis in grid.axes])
+    now = jnp.asarray(now).astype(ahead.dtype)
+    when = jnp.interp(jnp.where(record.backward, -now, now), ahead, record.numbers)
+    index = jnp.concatenate([when[None].astype(h.dtype), (q.astype(h.dtype) - origin) / h])
+    ratio = _sample(record.slope, index, grid) / _sample(record.psi, index, grid)[None]
+    scale = jnp.asarray(hbar, q.dtype) / jnp.asarray(mass, q.dtype)
+    return scale * (ratio.real + ratio.imag).astype(q.dtype)
 
-    def sample(values: Array, index: Array) -> Array:
-        """Multilinear interpolation at `index` (1 + d,) in units of the spacings."""
-        low = jnp.floor(index).astype(int)
-        share = (index - jnp.floor(index)).astype(psi.real.dtype)
-        total = jnp.zeros(values.shape[1 + d :], values.dtype)
-        for corner in range(2 ** (1 + d)):
-            bits = [(corner >> k) & 1 for k in range(1 + d)]
-            weight = jnp.prod(jnp.stack([share[k] if b else 1 - share[k] for k, b in enumerate(bits)]))
-            place = [jnp.clip(low[0] + bits[0], 0, len(t) - 1)]
-            for k, n in enumerate(grid.points):
-                i = low[1 + k] + bits[1 + k]
-                place.append(i % n if grid.periodic[k] else jnp.clip(i, 0, n - 1))
-            total = total + weight.astype(values.dtype) * values[tuple(place)]
-        return total
 
-    def drift(q: Array, now: Array) -> Array:
-        now = jnp.asarray(now).astype(t.dtype)
-        when = jnp.interp(jnp.where(t[-1] > t[0], now, -now), ahead, numbers)
-        index = jnp.concatenate([when[None].astype(h.dtype), (q.astype(h.dtype) - origin) / h])
-        ratio = sample(slope, index) / sample(psi, index)[None]
-        scale = jnp.asarray(hbar, q.dtype) / jnp.asarray(mass, q.dtype)
-        return scale * (ratio.real + ratio.imag).astype(q.dtype)
-
-    return drift
+def _sample(values: Array, index: Array, grid: Grid) -> Array:
+    """Multilinear interpolation of records at `index` (1 + d,) in units of the spacings."""
+    d = grid.dimensions
+    low = jnp.floor(index).astype(int)
+    share = (index - jnp.floor(index)).astype(values.real.dtype)
+    total = jnp.zeros(values.shape[1 + d :], values.dtype)
+    for corner in range(2 ** (1 + d)):
+        bits = [(corner >> k) & 1 for k in range(1 + d)]
+        weight = jnp.prod(jnp.stack([share[k] if b else 1 - share[k] for k, b in enumerate(bits)]))
+        place = [jnp.clip(low[0] + bits[0], 0, len(values) - 1)]
+        for k, n in enumerate(grid.points):
+            i = low[1 + k] + bits[1 + k]
+            place.append(i % n if grid.periodic[k] else jnp.clip(i, 0, n - 1))
+        total = total + weight.astype(values.dtype) * values[tuple(place)]
+    return total
 
 
 def born_samples(key: Array, psi: Any, grid: Grid, count: int) -> Array:
     """`count` places drawn from |Ψ|²: a cell by its probability, then anywhere in it, (count, d)."""
+    random_key("key", key)
+    require_grid(grid)
     psi = number_array("psi", psi)
     check("psi", f"have shape {grid.points}", psi.shape == grid.points, psi.shape)
     choose, spread = jax.random.split(key)
@@ -125,13 +158,16 @@ def nelson_ensemble(
 
     Args:
         key: of the noise.
-        drift: b(q, t).
+        drift: b(q, t). The ensemble is compiled once a function object; a drift of this module is new numbers to it.
         q0: replicas at the first time, (R, d), drawn from |Ψ|² there.
         times: increasing, (T,).
         hbar: ħ; with the mass it sets the noise, ħ/M a unit of time.
         mass: M.
         substeps: equal steps between neighbouring times.
     """
+    random_key("key", key)
+    function("drift", drift)
+    real_numbers(hbar=hbar, mass=mass)
     q, t = real_array("q0", q0, ndim=2), real_array("times", times, ndim=1)
     check("times", "be at least 2", len(t) >= 2, len(t))
     positive("hbar", hbar)
@@ -140,9 +176,15 @@ def nelson_ensemble(
     check("substeps", "be at least 1", n >= 1, n)
     t = t.astype(q.dtype)
     check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
-    shape = jax.eval_shape(drift, jax.ShapeDtypeStruct(q.shape[1:], q.dtype), jax.ShapeDtypeStruct((), q.dtype)).shape
-    check("drift", f"return shape {q.shape[1:]}", shape == q.shape[1:], f"shape {shape}")
+    inputs = jax.ShapeDtypeStruct(q.shape[1:], q.dtype), jax.ShapeDtypeStruct((), q.dtype)
+    found = getattr(jax.eval_shape(drift, *inputs), "shape", None)
+    check("drift", f"return shape {q.shape[1:]}", found == q.shape[1:], f"shape {found}")
     noise = jnp.sqrt(jnp.asarray(hbar, q.dtype) / jnp.asarray(mass, q.dtype))
+    return _ensemble(key, function_argument(drift), q, t, noise, n)
+
+
+@partial(jax.jit, static_argnums=5)
+def _ensemble(key: Array, drift: Partial, q: Array, t: Array, noise: Array, n: int) -> Array:
     many = jax.vmap(drift, in_axes=(0, None))
 
     def interval(q: Array, now: tuple[Array, Array, Array]) -> tuple[Array, Array]:

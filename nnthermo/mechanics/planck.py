@@ -20,18 +20,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, positive, real_array
+from nnthermo._checks import check, integer, is_concrete, positive, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics.fourier import (
-    inverse_laplacian,
-    multiply_waves,
-    spectral_derivative,
-    spectral_divergence,
-    spectral_gradient,
-    spectral_laplacian,
-    squared_wave_numbers,
-)
-from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.density_flow import time_derivative, velocity_from_densities
+from nnthermo.mechanics.fourier import spectral_derivative, spectral_gradient
+from nnthermo.mechanics.grid import Grid, require_grid
 
 
 class PlanckEstimate(NamedTuple):
@@ -39,9 +32,9 @@ class PlanckEstimate(NamedTuple):
 
     Attributes:
         value: ħ², of either sign, in units (mass × unit of q² / unit of time)².
-        error: standard error of the regression, each point of the grid one independent series in time: an
-            approximation, too small where noise is alike in neighbouring points, and no guide to errors of
-            discretisation.
+        error: standard error of the regression, each block of points one independent series in time. With blocks of one
+            point it is too small where noise is alike in neighbouring points, as it is in every smoothed density. No
+            guide to errors of discretisation.
         residual: share of the acceleration left unexplained, 0 to 1 (the root of 1 - R²).
         signal: share of G that changes in time, 0 to 1: where V is unknown nothing else tells of ħ². NaN estimates come
             of a signal of zero.
@@ -53,88 +46,6 @@ class PlanckEstimate(NamedTuple):
     signal: Array
 
 
-def time_derivative(values: Any, times: Any) -> Array:
-    """Second-order derivative at the interior times, (T - 2, ...), for times that need not be evenly spaced."""
-    values, t = real_array("values", values), real_array("times", times, ndim=1)
-    check("times", "be at least 3, one for each of `values`", len(t) >= 3 and values.shape[:1] == t.shape, t.shape)
-    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
-    return _central(values, t)
-
-
-@partial(jax.jit, inline=True)
-def _central(values: Array, t: Array) -> Array:
-    step = jnp.diff(t.astype(values.dtype)).reshape((-1,) + (1,) * (values.ndim - 1))
-    slope = jnp.diff(values, axis=0) / step
-    before, after = step[:-1], step[1:]
-    return (slope[:-1] * after + slope[1:] * before) / (before + after)
-
-
-def velocity_from_densities(densities: Any, times: Any, grid: Grid, *, iterations: int = 100) -> tuple[Array, Array]:
-    """The gradient velocity u = ∇φ with ∇·(p∇φ) = -∂p/∂t at the interior times, and what is left of that equation.
-
-    In one variable the current is minus the cumulative of ∂p/∂t, with no net circulation along a ring. In more, the
-    equation is solved by conjugate gradients for √p φ.
-    Densities that decay to rounding level have no velocity there: it is damped to zero.
-
-    Args:
-        densities: p, (T, *points), positive.
-        times: (T,).
-        grid: rings, or walls that nothing crosses.
-        iterations: of the conjugate gradients.
-
-    Returns:
-        Velocities (T - 2, *points, d), and max|∇·(pu) + ∂p/∂t| / max|∂p/∂t|, (T - 2,).
-    """
-    p = real_array("densities", densities)
-    grid.check("densities", p)
-    check("densities", "have one time axis before those of the grid", p.ndim == grid.dimensions + 1, p.shape)
-    t = real_array("times", times, ndim=1)
-    check("times", "be at least 3, one for each of `densities`", len(t) >= 3 and p.shape[:1] == t.shape, t.shape)
-    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
-    return _velocity(p, t, grid, iterations)
-
-
-@partial(jax.jit, static_argnums=3, inline=True)
-def _velocity(p: Array, t: Array, grid: Grid, iterations: int) -> tuple[Array, Array]:
-    rate = _central(p, t)
-    inner = p[1:-1]
-    if grid.dimensions == 1:
-        J = -spectral_derivative(inverse_laplacian(rate, grid), grid, 0)
-        if grid.periodic[0]:  # the constant current that lets ∮u dq vanish
-            J = J - grid.integrate(J / inner)[:, None] / grid.integrate(1 / inner)[:, None]
-        rounding = 10 * jnp.finfo(p.dtype).eps * jnp.max(inner)
-        u = (J / (inner + rounding))[..., None]
-    else:
-        u = jax.vmap(lambda p, rate: _gradient_flow(p, rate, grid, iterations))(inner, rate)
-    left = spectral_divergence(inner[..., None] * u, grid) + rate
-    axes = tuple(range(1, p.ndim))
-    return u, jnp.max(jnp.abs(left), axis=axes) / jnp.max(jnp.abs(rate), axis=axes)
-
-
-def _gradient_flow(p: Array, rate: Array, grid: Grid, iterations: int) -> Array:
-    """u = ∇φ of -∇·(p∇φ) = rate. With φ = χ/√p the equation is (-∇² + ∇²√p/√p) χ = rate/√p, in which no coefficient
-    goes to zero, and p u = √p ∇χ - χ ∇√p."""
-    r = jnp.sqrt(p)
-    rounding = (1e3 * jnp.finfo(p.dtype).eps) ** 2 * jnp.max(p)
-    inverse = r / (p + rounding)
-    well = spectral_laplacian(r, grid) * inverse
-    scale = jnp.mean(spectral_laplacian(r, grid) ** 2) / jnp.mean(jnp.sum(spectral_gradient(r, grid) ** 2, axis=-1))
-    smooth = 1 / (squared_wave_numbers(grid).astype(p.dtype) + scale)
-
-    def across(f: Array) -> Array:  # √p, the state of zero energy, is no part of the solution
-        return f - r * jnp.sum(r * f) / jnp.sum(p)
-
-    chi, _ = jax.scipy.sparse.linalg.cg(
-        lambda f: across(well * f - spectral_laplacian(f, grid)),
-        across(rate * inverse),
-        M=lambda f: across(multiply_waves(across(f), grid, smooth)),
-        tol=1e3 * float(jnp.finfo(p.dtype).eps),
-        maxiter=iterations,
-    )
-    flow = r[..., None] * spectral_gradient(chi, grid) - chi[..., None] * spectral_gradient(r, grid)
-    return flow / (p + 10 * jnp.finfo(p.dtype).eps * jnp.max(p))[..., None]
-
-
 def estimate_planck_squared(
     densities: Any,
     velocities: Any,
@@ -144,6 +55,7 @@ def estimate_planck_squared(
     mass: Scalar = 1.0,
     potential: Any = None,
     floor: float = 1e-6,
+    block: int = 1,
 ) -> PlanckEstimate:
     """ħ² by regression of the acceleration of a fluid on the gradient of its quantum potential, weighted by p.
 
@@ -158,22 +70,33 @@ def estimate_planck_squared(
         mass: M, of use with ħ² or V; (ħ/M)² is the estimate for M = 1.
         potential: V (*points), or (T, *points); None: unknown and at rest, removed point by point.
         floor: points with p below this share of its largest value do not count.
+        block: points along each variable whose errors are taken for one; above 1 those of the components of u as well.
+            Raise it until `error` stays, to about the width of the kernel that smoothed samples; at most a quarter of
+            the points.
     """
+    require_grid(grid)
+    side = integer("block", block)
+    check("block", f"lie between 1 and {min(grid.points) // 4}", 1 <= side <= max(min(grid.points) // 4, 1), side)
+    real_numbers(mass=mass, floor=floor)
     p, t = real_array("densities", densities), real_array("times", times, ndim=1)
     d = grid.dimensions
     check("densities", f"have shape {(len(t), *grid.points)}", p.shape == (len(t), *grid.points), p.shape)
     positive("mass", mass)
-    V = None if potential is None else jnp.broadcast_to(real_array("potential", potential), p.shape)
+    V = None if potential is None else real_array("potential", potential)
+    if V is not None:
+        check("potential", f"have shape {grid.points}, or {p.shape}", V.shape in (grid.points, p.shape), V.shape)
+        V = jnp.broadcast_to(V, p.shape)
     u = None if velocities is None else real_array("velocities", velocities)
     check("velocities", f"have shape {(*p.shape, d)}", u is None or u.shape == (*p.shape, d),
           np.shape(velocities))  # fmt: skip
     check("times", "be at least 3, or 5 without velocities", len(t) >= (5 if u is None else 3), len(t))
-    return _estimate(p, u, V, t, grid, jnp.asarray(mass, p.dtype), jnp.asarray(floor, p.dtype))
+    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
+    return _estimate(p, u, V, t, grid, jnp.asarray(mass, p.dtype), jnp.asarray(floor, p.dtype), side)
 
 
-@partial(jax.jit, inline=True)
+@partial(jax.jit, static_argnums=7, inline=True)
 def _estimate(
-    p: Array, u: Array | None, V: Array | None, t: Array, grid: Grid, M: Array, floor: Array
+    p: Array, u: Array | None, V: Array | None, t: Array, grid: Grid, M: Array, floor: Array, block: int
 ) -> PlanckEstimate:
     if u is None:
         u, _ = velocity_from_densities(p, t, grid)
@@ -188,7 +111,7 @@ def _estimate(
         push = spectral_gradient(p * V, grid) - V[..., None] * spectral_gradient(p, grid)
         a = a + push / (M * p[..., None])
     w = jnp.where(p > floor * jnp.max(p), p, 0)[..., None]
-    return _regress(a, G, jnp.broadcast_to(w, G.shape), M, unknown_force=V is None)
+    return _regress(a, G, jnp.broadcast_to(w, G.shape), M, unknown_force=V is None, block=block)
 
 
 def _momentum_flow(p: Array, u: Array, grid: Grid) -> Array:
@@ -202,7 +125,7 @@ def _momentum_flow(p: Array, u: Array, grid: Grid) -> Array:
 
 def _quantum_acceleration(p: Array, grid: Grid) -> Array:
     """G = ∇(∇²√p/√p)/2 as ∂_j(p ∂_i∂_j log p)/(4p), in which no small number is divided before the last step."""
-    d, r = grid.dimensions, jnp.sqrt(p)
+    d, r = grid.dimensions, jnp.sqrt(jnp.maximum(p, 0))
     slope = spectral_gradient(r, grid)
     parts = []
     for i in range(d):
@@ -218,8 +141,9 @@ def _quantum_acceleration(p: Array, grid: Grid) -> Array:
     return jnp.stack(parts, axis=-1)
 
 
-def _regress(a: Array, G: Array, w: Array, M: Array, *, unknown_force: bool) -> PlanckEstimate:
+def _regress(a: Array, G: Array, w: Array, M: Array, *, unknown_force: bool, block: int = 1) -> PlanckEstimate:
     """Weighted least squares a = c(q) + θ G, with c = 0 unless the force is unknown; times are the first axis."""
+    a, G = jnp.where(w > 0, a, 0), jnp.where(w > 0, G, 0)  # what does not count need not be finite
     whole = jnp.sum(w * G**2)
     if unknown_force:
         total = jnp.sum(w, axis=0, keepdims=True)
@@ -231,6 +155,12 @@ def _regress(a: Array, G: Array, w: Array, M: Array, *, unknown_force: bool) -> 
     theta = jnp.sum(w * G * a) / power
     rest = a - theta * G
     scores = jnp.sum(w * G * rest, axis=0)
+    if block > 1:
+        scores = jnp.sum(scores, axis=-1)
+        for axis, n in enumerate(scores.shape):
+            padding = [(0, -n % block if k == axis else 0) for k in range(scores.ndim)]
+            whole_blocks = jnp.moveaxis(jnp.pad(scores, padding), axis, 0)
+            scores = jnp.moveaxis(whole_blocks.reshape(-1, block, *whole_blocks.shape[1:]).sum(axis=1), 0, axis)
     error = jnp.sqrt(jnp.sum(scores**2)) / power
     residual = jnp.sqrt(jnp.sum(w * rest**2) / jnp.sum(w * a**2))
     return PlanckEstimate(M**2 * theta, M**2 * error, residual, jnp.sqrt(power / whole))

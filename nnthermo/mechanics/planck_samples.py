@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, integer, positive, real_array
+from nnthermo._checks import check, finite, integer, positive, random_key, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.exponential_family import Basis, fit_moments, legendre_table, log_density, time_table
 
@@ -85,6 +85,8 @@ def planck_squared_from_samples(
     Raises:
         ValueError: shapes, samples outside of `interval`, NaN.
     """
+    random_key("key", key)
+    real_numbers(mass=mass)
     q, t = real_array("samples", samples, ndim=2), real_array("times", times, ndim=1)
     K, J, B = integer("degree", degree), integer("time_degree", time_degree), integer("resamples", resamples)
     check("samples", f"have shape ({len(t)}, R), R at least 10", q.shape[0] == len(t) and q.shape[1] >= 10, q.shape)
@@ -98,7 +100,7 @@ def planck_squared_from_samples(
         low, high = jnp.min(q), jnp.max(q)
         low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
     else:
-        low, high = (jnp.asarray(end, q.dtype) for end in interval)
+        low, high = real_array("interval", interval, shape=(2,)).astype(q.dtype)
         if not isinstance(q, jax.core.Tracer):
             check("samples", f"lie in the interval {interval}", bool(jnp.all((q >= low) & (q <= high))),
                   f"{float(q.min())} to {float(q.max())}")  # fmt: skip

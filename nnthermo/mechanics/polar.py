@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, real_array
+from nnthermo._checks import check, function, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.fourier import (
     inverse_laplacian,
@@ -21,8 +21,8 @@ from nnthermo.mechanics.fourier import (
     spectral_gradient,
     to_complex,
 )
-from nnthermo.mechanics.grid import Grid
-from nnthermo.mechanics.schrodinger import flux_shift
+from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics.hamiltonian import flux_shift
 
 
 def madelung_from_wavefunction(
@@ -40,6 +40,8 @@ def madelung_from_wavefunction(
         mass: M.
         flux: ν through each ring, in quanta, as for `schrodinger_evolve`.
     """
+    require_grid(grid)
+    real_numbers(hbar=hbar, mass=mass)
     psi = to_complex(number_array("psi", psi))
     grid.check("psi", psi)
     return _fluid(psi, grid, hbar, mass, flux_shift(flux, grid))
@@ -82,6 +84,8 @@ def wavefunction_from_madelung(p: Any, velocity: Any, grid: Grid, *, hbar: Scala
         hbar: ħ.
         mass: M.
     """
+    require_grid(grid)
+    real_numbers(hbar=hbar, mass=mass)
     p, u = real_array("p", p), real_array("velocity", velocity)
     check("p", f"have shape {grid.points}", p.shape == grid.points, p.shape)
     shape = (*grid.points, grid.dimensions)
@@ -105,6 +109,7 @@ def _wave(p: Array, u: Array, grid: Grid, hbar: Scalar, mass: Scalar) -> PolarFo
 
 def wavefunction_from_phase(p: Any, F: Any, *, hbar: Scalar) -> Array:
     """Ψ = √p exp(iF/ħ), of the shape of p and F."""
+    real_numbers(hbar=hbar)
     p = real_array("p", p)
     F = real_array("F", F).astype(p.dtype)
     check("F", f"have shape {p.shape}, that of p", F.shape == p.shape, F.shape)
@@ -138,6 +143,10 @@ def madelung_residual(
         planck_squared: ħ².
         mass: M.
     """
+    function("log_density", log_density)
+    function("phase", phase)
+    function("potential", potential)
+    real_numbers(planck_squared=planck_squared, mass=mass)
     q, t = real_array("q", q, ndim=1), real_array("t", t)
     h2, M = jnp.asarray(planck_squared, q.dtype), jnp.asarray(mass, q.dtype)
     rate_of_log, rate_of_phase = (jax.grad(f, argnums=1)(q, t) for f in (log_density, phase))

@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, positive, real_array, refuse
+from nnthermo._checks import check, positive, real_array
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics.fourier import amplitudes, multiply_waves, number_array, squared_wave_numbers, to_complex
-from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.fourier import amplitudes, multiply_waves, number_array, squared_by_axis, to_complex
+from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics.hamiltonian import flux_shift, walls
 from nnthermo.mechanics.madelung import whole_records
 
 
@@ -45,23 +46,6 @@ _A = (0.0792036964311957, 0.353172906049774, -0.0420650803577195)
 _B = (0.209515106613362, -0.143851773179818)
 _HALF = (*_A, 1 - 2 * sum(_A), *_A[::-1])
 SPLITTINGS = {2: ((0.5, 0.5), (1.0,)), 4: (_HALF, (*_B, 0.5 - sum(_B), 0.5 - sum(_B), *_B[::-1]))}
-
-
-def flux_shift(flux: Any, grid: Grid) -> Array | None:
-    """Shift 2πν/L of the wave numbers of rings with flux ν; None without flux."""
-    if flux is None:
-        return None
-    nu = real_array("flux", flux)
-    check("flux", f"be a number or have shape {(grid.dimensions,)}", nu.shape in ((), (grid.dimensions,)), nu.shape)
-    nu = jnp.broadcast_to(nu, (grid.dimensions,))
-    if not all(grid.periodic):
-        refuse("flux", "be None between walls: only rings hold flux", flux)
-    return 2 * jnp.pi * nu.astype(grid.lower.dtype) / (grid.upper - grid.lower)
-
-
-def walls(grid: Grid) -> tuple[int, ...]:
-    """The variables along which wave functions are odd: those between (hard) walls."""
-    return tuple(k for k, ring in enumerate(grid.periodic) if not ring)
 
 
 def schrodinger_evolve(
@@ -97,6 +81,7 @@ def schrodinger_evolve(
         flux: ν through each ring in quanta, a number or (d,): ∇ becomes ∇ + 2πiν/L.
         start: time at the start, of use with a potential that depends on time.
     """
+    require_grid(grid)
     psi = to_complex(number_array("psi", psi))
     check("psi", f"have shape {grid.points}", psi.shape == grid.points, psi.shape)
     positive("hbar", hbar)
@@ -128,12 +113,14 @@ def _evolve(
     every: int,
 ) -> SchrodingerFlow:
     kicks, drifts = SPLITTINGS[order]
-    energy = h * squared_wave_numbers(grid, shift).astype(h.dtype) / (2 * M)
+    energies = [h * k2.astype(h.dtype) / (2 * M) for k2 in squared_by_axis(grid, shift)]
+    energy = sum(energies[1:], energies[0])
 
     def turn(angle: Array) -> Array:
         return jax.lax.complex(jnp.cos(angle), -jnp.sin(angle))
 
-    factors = {b: turn(b * dt * energy) for b in set(drifts)}
+    # by axis: the array of all waves would be one more to read in each stage, and the loop waits for memory
+    factors = {b: [turn(b * dt * e) for e in energies] for b in set(drifts)}
     still = {a: turn(a * dt * V / h) for a in set(kicks)}
 
     ends = turn(2 * kicks[0] * dt * V / h)  # the last kick of a step and the first of the next
@@ -152,7 +139,7 @@ def _evolve(
         for stage, b in enumerate(drifts):
             if stage or moving is not None:
                 psi = kick(psi, kicks[stage], t + float(passed[stage]) * dt)
-            psi = multiply_waves(psi, grid, factors[b], odd=walls(grid))
+            psi = multiply_waves(psi, grid, *factors[b], odd=walls(grid))
         return psi if moving is None else kick(psi, kicks[-1], t + dt)
 
     fast = _fast_waves(grid)
@@ -193,56 +180,3 @@ def _fast_waves(grid: Grid) -> Array:
         share = np.abs(np.fft.fftfreq(n if grid.periodic[axis] else 2 * n)) * 3
         fast = fast | (share > 1).reshape([-1 if a == axis else 1 for a in range(grid.dimensions)])
     return jnp.asarray(fast)
-
-
-def norm(psi: Any, grid: Grid) -> Array:
-    """∫|Ψ|² d^dq, (...)."""
-    psi = number_array("psi", psi)
-    grid.check("psi", psi)
-    return _norm(psi, grid)
-
-
-@partial(jax.jit, inline=True)
-def _norm(psi: Array, grid: Grid) -> Array:
-    return grid.integrate(jnp.abs(psi) ** 2)
-
-
-def hamiltonian(psi: Any, potential: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any = None) -> Array:
-    """HΨ = -(ħ²/2M) ∇²Ψ + V Ψ, (..., *points), complex.
-
-    Args:
-        psi: Ψ, (..., *points).
-        potential: V, (*points).
-        grid: rings, or hard walls.
-        hbar: ħ.
-        mass: M.
-        flux: ν through each ring, in quanta.
-    """
-    psi = to_complex(number_array("psi", psi))
-    grid.check("psi", psi)
-    V = real_array("potential", potential).astype(psi.real.dtype)
-    check("potential", f"have shape {grid.points}", V.shape in ((), grid.points, psi.shape), V.shape)
-    V = jnp.broadcast_to(V, psi.shape)
-    positive("hbar", hbar)
-    positive("mass", mass)
-    return _hamiltonian(psi, V, grid, hbar, mass, flux_shift(flux, grid))
-
-
-@partial(jax.jit, inline=True)
-def _hamiltonian(psi: Array, V: Array, grid: Grid, hbar: Scalar, mass: Scalar, shift: Array | None) -> Array:
-    real = psi.real.dtype
-    h, M = jnp.asarray(hbar, real), jnp.asarray(mass, real)
-    kinetic = h**2 / (2 * M) * squared_wave_numbers(grid, shift).astype(real)
-    return multiply_waves(psi, grid, kinetic, odd=walls(grid)) + V.astype(psi.dtype) * psi
-
-
-def schrodinger_energy(psi: Any, potential: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any = None) -> Array:
-    """⟨H⟩ = ∫Ψ*HΨ / ∫|Ψ|², (...), in units of the potential; arguments as in `hamiltonian`."""
-    psi = to_complex(number_array("psi", psi))
-    image = hamiltonian(psi, potential, grid, hbar=hbar, mass=mass, flux=flux)
-    return _quotient(psi, image, grid)
-
-
-@partial(jax.jit, inline=True)
-def _quotient(psi: Array, image: Array, grid: Grid) -> Array:
-    return grid.integrate((jnp.conj(psi) * image).real) / _norm(psi, grid)

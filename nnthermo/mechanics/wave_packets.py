@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import positive, real_array
+from nnthermo._checks import positive, real_numbers
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.grid import Grid, require_grid, vector
 
 
 def gaussian_wave_packet(grid: Grid, center: Any, width: Any, momentum: Any = 0.0, *, hbar: Scalar) -> Array:
@@ -24,9 +24,11 @@ def gaussian_wave_packet(grid: Grid, center: Any, width: Any, momentum: Any = 0.
         momentum: P = M u, a number or (d,).
         hbar: ħ.
     """
-    d, dtype = grid.dimensions, grid.lower.dtype
+    require_grid(grid)
+    real_numbers(hbar=hbar)
+    dtype = grid.lower.dtype
     c, sigma, P = (
-        jnp.broadcast_to(real_array(name, value).astype(dtype), (d,))
+        vector(name, value, grid).astype(dtype)
         for name, value in (("center", center), ("width", width), ("momentum", momentum))
     )
     positive("width", width)
@@ -61,7 +63,9 @@ def coherent_state(
         mass: M.
         frequency: ω, a number or (d,).
     """
-    omega = real_array("frequency", frequency)
+    require_grid(grid)
+    real_numbers(hbar=hbar, mass=mass)
+    omega = vector("frequency", frequency, grid)
     positive("frequency", frequency)
     positive("mass", mass)
     width = jnp.sqrt(jnp.asarray(hbar, omega.dtype) / (2 * jnp.asarray(mass, omega.dtype) * omega))
