@@ -1,6 +1,7 @@
 """Inverse, determinant and signature of a small symmetric matrix g_ab, for any signature."""
 
 import jax.numpy as jnp
+import numpy as np
 
 from nnthermo._checks import check, is_concrete, real_array, refuse
 from nnthermo._typing import Array
@@ -62,7 +63,7 @@ def _adjugate_4(g: list[list[Array]]) -> dict[tuple[int, int], Array]:
 def signature(metric: Array) -> tuple[int, int]:
     """(negative, positive) counts of the eigenvalues of g_ab (n, n): (1, n - 1) for a space-time.
 
-    Rows and columns are scaled to norm one first, which leaves the counts (Sylvester) and removes units.
+    Rows and columns are scaled alike first, which leaves the counts (Sylvester) and removes units.
 
     Raises:
         TypeError: g under a transformation: counts are Python integers.
@@ -72,9 +73,7 @@ def signature(metric: Array) -> tuple[int, int]:
         raise TypeError("`metric` must be known for its signature to be counted, but got a traced value")
     g = real_array("metric", metric, ndim=2)
     regular("metric", g)
-    scale = 1 / jnp.sqrt(jnp.linalg.norm(g, axis=1))
-    eigenvalues = jnp.linalg.eigvalsh(g * scale[:, None] * scale[None, :])
-    negative = int((eigenvalues < 0).sum())
+    negative = int((np.linalg.eigvalsh(_balanced(np.asarray(g, float))) < 0).sum())
     return negative, g.shape[0] - negative
 
 
@@ -86,18 +85,26 @@ def regular(name: str, g: Array, where: str = "") -> None:
     """
     if not is_concrete(g):
         return
-    if not bool(jnp.isfinite(g).all()):
-        got = f"{int((~jnp.isfinite(g)).sum())} non-finite entries of {g.size}{where}"
-        refuse(name, "be finite", f"{got}: a horizon or a singularity of these coordinates?")
     eps = float(jnp.finfo(g.dtype).eps)
-    asymmetry = float(jnp.max(jnp.abs(g - g.T)))
-    largest = float(jnp.max(jnp.abs(g)))
+    values = np.asarray(g, float)
+    finite = np.isfinite(values)
+    if not finite.all():
+        got = f"{int((~finite).sum())} non-finite entries of {values.size}{where}"
+        refuse(name, "be finite", f"{got}: a horizon or a singularity of these coordinates?")
+    asymmetry, largest = np.abs(values - values.T).max(), np.abs(values).max()
     if asymmetry > 64 * eps * largest:  # products of a few factors in another order
         refuse(name, "be symmetric", f"|g - gᵀ| up to {asymmetry:.2g}{where}")
-    rows = jnp.linalg.norm(g, axis=1)
-    if largest == 0 or float(rows.min()) < 4 * eps**2 * float(rows.max()):
+    rows = np.abs(values).max(axis=1)
+    if rows.min() < 4 * eps**2 * rows.max() or largest == 0:
         refuse(name, "be invertible", f"a row of zeros{where}: an axis or a horizon of these coordinates?")
-    scale = 1 / jnp.sqrt(rows)
-    balanced = float(jnp.abs(jnp.linalg.det(g * scale[:, None] * scale[None, :])))
-    if balanced < 4 * g.shape[0] * eps:
-        refuse(name, "be invertible", f"determinant {balanced:.2g} of the scaled matrix{where}: a horizon?")
+    determinant = abs(np.linalg.det(_balanced(values)))
+    if determinant < 4 * len(values) * eps:
+        refuse(name, "be invertible", f"determinant {determinant:.2g} of the scaled matrix{where}: a horizon?")
+
+
+def _balanced(g: np.ndarray) -> np.ndarray:
+    """D g D with diagonal D that bring the largest entry of each row near one (Ruiz 2001), for any units."""
+    for _ in range(20):
+        scale = 1 / np.sqrt(np.abs(g).max(axis=1))
+        g = g * scale[:, None] * scale[None, :]
+    return g
