@@ -109,7 +109,11 @@ def geometry(metric: Metric, point: Any) -> Geometry:
     Raises:
         TypeError, ValueError: as in `metric_derivatives`. Inside transformations a singular g gives NaN or infinity.
     """
-    g, dg, ddg = pair_derivatives(metric, point)
+    return _assembled(*pair_derivatives(metric, point))
+
+
+@jax.jit
+def _assembled(g: Array, dg: Array, ddg: Array) -> Geometry:
     n = g.shape[0]
     inverse, determinant = inverse_and_determinant(g)
     lower = _first_kind(dg)

@@ -65,8 +65,9 @@ def pair_derivatives(metric: Metric, point: Any) -> tuple[Array, Array, Array]:
     def bent(u: Array, v: Array) -> Array:
         return jax.jvp(lambda y: jax.jvp(metric, (y,), (u,))[1], (x,), (v,))[1]
 
+    g, dg = _slopes(metric, x)
     ddg = jax.vmap(bent)(jnp.asarray(unit[first]), jnp.asarray(unit[second]))
-    return *_slopes(metric, x), ddg[:, first, second]
+    return g, dg, ddg[:, first, second]
 
 
 def _slopes(metric: Metric, x: Array) -> tuple[Array, Array]:

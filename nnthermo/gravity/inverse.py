@@ -63,7 +63,7 @@ def _adjugate_4(g: list[list[Array]]) -> dict[tuple[int, int], Array]:
 def signature(metric: Array) -> tuple[int, int]:
     """(negative, positive) counts of the eigenvalues of g_ab (n, n): (1, n - 1) for a space-time.
 
-    Rows and columns are scaled to norm one first, which leaves the counts (Sylvester) and removes units.
+    Rows and columns are scaled alike first, which leaves the counts (Sylvester) and removes units.
 
     Raises:
         TypeError: g under a transformation: counts are Python integers.
@@ -73,10 +73,8 @@ def signature(metric: Array) -> tuple[int, int]:
         raise TypeError("`metric` must be known for its signature to be counted, but got a traced value")
     g = real_array("metric", metric, ndim=2)
     regular("metric", g)
-    known = np.asarray(g, float)
-    scale = 1 / np.sqrt(np.linalg.norm(known, axis=1))
-    negative = int((np.linalg.eigvalsh(known * scale[:, None] * scale[None, :]) < 0).sum())
-    return negative, len(known) - negative
+    negative = int((np.linalg.eigvalsh(_balanced(np.asarray(g, float))) < 0).sum())
+    return negative, g.shape[0] - negative
 
 
 def regular(name: str, g: Array, where: str = "") -> None:
@@ -87,17 +85,26 @@ def regular(name: str, g: Array, where: str = "") -> None:
     """
     if not is_concrete(g):
         return
-    eps, known = float(jnp.finfo(g.dtype).eps), np.asarray(g, float)  # NumPy, also where JAX would trace constants
-    if not np.isfinite(known).all():
-        got = f"{int((~np.isfinite(known)).sum())} non-finite entries of {known.size}{where}"
+    eps = float(jnp.finfo(g.dtype).eps)
+    values = np.asarray(g, float)
+    finite = np.isfinite(values)
+    if not finite.all():
+        got = f"{int((~finite).sum())} non-finite entries of {values.size}{where}"
         refuse(name, "be finite", f"{got}: a horizon or a singularity of these coordinates?")
-    asymmetry, largest = float(np.abs(known - known.T).max()), float(np.abs(known).max())
+    asymmetry, largest = np.abs(values - values.T).max(), np.abs(values).max()
     if asymmetry > 64 * eps * largest:  # products of a few factors in another order
         refuse(name, "be symmetric", f"|g - gᵀ| up to {asymmetry:.2g}{where}")
-    rows = np.linalg.norm(known, axis=1)
-    if largest == 0 or rows.min() < 4 * eps**2 * rows.max():
+    rows = np.abs(values).max(axis=1)
+    if rows.min() < 4 * eps**2 * rows.max() or largest == 0:
         refuse(name, "be invertible", f"a row of zeros{where}: an axis or a horizon of these coordinates?")
-    scale = 1 / np.sqrt(rows)
-    balanced = abs(float(np.linalg.det(known * scale[:, None] * scale[None, :])))
-    if balanced < 4 * len(known) * eps:
-        refuse(name, "be invertible", f"determinant {balanced:.2g} of the scaled matrix{where}: a horizon?")
+    determinant = abs(np.linalg.det(_balanced(values)))
+    if determinant < 4 * len(values) * eps:
+        refuse(name, "be invertible", f"determinant {determinant:.2g} of the scaled matrix{where}: a horizon?")
+
+
+def _balanced(g: np.ndarray) -> np.ndarray:
+    """D g D with diagonal D that bring the largest entry of each row near one (Ruiz 2001), for any units."""
+    for _ in range(20):
+        scale = 1 / np.sqrt(np.abs(g).max(axis=1))
+        g = g * scale[:, None] * scale[None, :]
+    return g

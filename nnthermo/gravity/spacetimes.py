@@ -57,7 +57,7 @@ def kottler(f: Callable[[Array], Array]) -> Metric:
 
     Ends at f = 0, r = 0 and on the axis.
     """
-    check("f", "be a function of r", callable(f), type(f).__name__)
+    _function("f", f)
 
     def metric(x: Array) -> Array:
         r, sine = x[1], jnp.sin(x[2])
@@ -164,7 +164,7 @@ def flrw(scale_factor: Callable[[Array], Array], curvature: Scalar) -> Metric:
         scale_factor: a(t), differentiable twice.
         curvature: k.
     """
-    check("scale_factor", "be a function of t", callable(scale_factor), type(scale_factor).__name__)
+    _function("scale_factor", scale_factor)
     k = _number("curvature", curvature)
 
     def metric(x: Array) -> Array:
@@ -203,6 +203,11 @@ def torus(tube: Scalar, centre: Scalar) -> Metric:
         return _diagonal(r * r, (c + r * jnp.cos(x[0])) ** 2)
 
     return _chart(2, metric)
+
+
+def _function(name: str, value: Any) -> None:
+    if not callable(value):
+        raise TypeError(f"`{name}` must be a function of one number, but got {type(value).__name__}")
 
 
 def _number(name: str, value: Any) -> Array:
