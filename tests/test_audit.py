@@ -14,24 +14,25 @@ import pytest
 from test_report import Page
 
 import nnthermo as nt
-from nnthermo import _checks
+from nnthermo import _checks, gravity
 from nnthermo.experiments import page as shared
 from nnthermo.experiments.audit import EQUATIONS, audit, audit_one, flow, forms, grids, report, terminal
 from nnthermo.experiments.audit.entry import KINDS, ROLES, VERDICTS, Check, Equation, judge
 from nnthermo.experiments.audit.figures import FIGURES
 from nnthermo.experiments.audit.systems import Systems
 
-COUNTS = {2: 11, 3: 4, 4: 10, 5: 14, 6: 8, 7: 11, 8: 12, 9: 11, 10: 5}
+COUNTS = {2: 11, 3: 4, 4: 10, 5: 14, 6: 8, 7: 11, 8: 12, 9: 11, 10: 5, 12: 14}
 
 EXPECTED = {
     "exact": "2.2 2.3 2.9 4.6 4.7 4.8 4.9 4.10 5.1 5.2 5.11 5.14 6.1 6.4 6.5 7.2 7.3 7.4 9.1 9.2 9.3 9.10 9.11 "
-    "10.3 10.4",
-    "exact with a condition": "2.1 2.7 2.11 4.3 6.3 7.7 7.8 7.10 7.11 8.8 8.10 9.7",
+    "10.3 10.4 12.1",
+    "exact with a condition": "2.1 2.7 2.11 4.3 6.3 7.7 7.8 7.10 7.11 8.8 8.10 9.7 12.3 12.6 12.8 12.12",
     "approximate": "5.8 5.9 5.13 6.6 6.7 6.8 7.9 8.12 9.4 10.1 10.2",
-    "definition": "2.4 2.5 2.6 3.1 3.2 3.3 4.1 4.4 4.5 5.3 5.4 5.6 5.7 6.2 8.2 8.3 8.7 9.5 9.6 10.5",
+    "definition": "2.4 2.5 2.6 3.1 3.2 3.3 4.1 4.4 4.5 5.3 5.4 5.6 5.7 6.2 8.2 8.3 8.7 9.5 9.6 10.5 12.4 12.5 "
+    "12.11 12.13 12.14",
     "postulate": "7.6",
-    "misprint": "2.8 2.10 3.4 4.2 5.10 5.12 7.1 7.5 8.9 8.11",
-    "wrong": "5.5 8.1 8.4 8.5 8.6 9.8 9.9",
+    "misprint": "2.8 2.10 3.4 4.2 5.10 5.12 7.1 7.5 8.9 8.11 12.2 12.7",
+    "wrong": "5.5 8.1 8.4 8.5 8.6 9.8 9.9 12.9 12.10",
 }
 VERDICT = {number: verdict for verdict, numbers in EXPECTED.items() for number in numbers.split()}
 
@@ -40,13 +41,13 @@ def test_every_numbered_equation_is_there_once_and_in_order():
     by_section = {section: [n for n in EQUATIONS if n.startswith(f"{section}.")] for section in COUNTS}
     assert by_section == {s: [f"{s}.{k}" for k in range(1, n + 1)] for s, n in COUNTS.items()}
     assert list(EQUATIONS) == [n for numbers in by_section.values() for n in numbers]
-    assert len(EQUATIONS) == len(VERDICT) == 86
+    assert len(EQUATIONS) == len(VERDICT) == 100
     assert set(VERDICT) == set(EQUATIONS)
     assert set(FIGURES) <= set(EQUATIONS)
 
 
 def test_every_equation_names_public_code():
-    owners = {"nt": (nt,), "net": (nt.FeedForward, nt.Septuple), "spectrum": (nt.LogSpectrum,)}
+    owners = {"nt": (nt,), "net": (nt.FeedForward, nt.Septuple), "spectrum": (nt.LogSpectrum,), "gravity": (gravity,)}
     for equation in EQUATIONS.values():
         assert equation.kind in KINDS
         assert equation.fault in ("misprint", "wrong")
@@ -69,7 +70,7 @@ def test_the_verdicts(finished):
     _, results, told = finished
     assert {e["number"]: e["verdict"] for e in results["equations"]} == VERDICT
     assert [entry.equation.number for entry in told] == list(EQUATIONS)
-    assert results["count"] == sum(results["tally"].values()) == 86
+    assert results["count"] == sum(results["tally"].values()) == 100
     assert list(results["tally"]) == [v for v in VERDICTS if v in EXPECTED]
 
 
@@ -224,8 +225,8 @@ def test_the_report_shows_everything(finished):
         in_errata = count if verdict in ("misprint", "wrong") else 0
         assert page.text.count(f"{VERDICTS[verdict]} {verdict}") >= count + in_errata + 1
     assert all(caveat in page.text for caveat in report.CAVEATS)
-    assert "Each of the 86 numbered equations" in page.text
-    assert "17 do not hold as printed" in page.text
+    assert "Each of the 100 numbered equations" in page.text
+    assert "21 do not hold as printed" in page.text
 
 
 @pytest.mark.slow
@@ -299,13 +300,13 @@ def test_the_terminal_shows_a_line_an_equation(finished):
         console = Console(width=width, record=True, file=io.StringIO())
         console.print(terminal.table(results))
         lines = console.export_text().splitlines()
-        assert len(lines) == 87
+        assert len(lines) == 101
         assert all(cell_len(line) <= width for line in lines)
         for number, line in zip(EQUATIONS, lines[1:], strict=True):
             assert f"({number})" in line
             assert f"{VERDICTS[VERDICT[number]]} {VERDICT[number]}" in line
     summary = terminal.summary(results)
-    assert summary.startswith("86 equations: 25 exact, 12 exact with a condition, 11 approximate")
+    assert summary.startswith("100 equations: 26 exact, 16 exact with a condition, 11 approximate")
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     assert " ".join(summary.split()) in " ".join(readme.split())
 
@@ -333,8 +334,8 @@ def test_the_command_shows_one_equation(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--equation", "9.12"], "`equation` must be one of the 86 from 2.1 to 10.5, but got '9.12'"),
-        (["--equation", "gap"], "`equation` must be one of the 86 from 2.1 to 10.5, but got 'gap'"),
+        (["--equation", "9.12"], "`equation` must be one of the 100 from 2.1 to 12.14, but got '9.12'"),
+        (["--equation", "gap"], "`equation` must be one of the 100 from 2.1 to 12.14, but got 'gap'"),
         (["--equation", "8.6", "--seed", "-1"], "`seed` must not be negative, but got -1"),
         (["--seed", "-1"], "`seed` must not be negative, but got -1"),
     ],

@@ -20,6 +20,7 @@ from nnthermo.experiments.audit import (
     section_8,
     section_9,
     section_10,
+    section_12,
 )
 from nnthermo.experiments.audit.entry import VERDICTS, Entry, Equation
 from nnthermo.experiments.audit.figures import FIGURES, draw
@@ -27,10 +28,21 @@ from nnthermo.experiments.audit.report import write_report
 from nnthermo.experiments.audit.systems import Systems
 from nnthermo.experiments.folder import circumstances, write_json
 
-SECTIONS = (section_2, section_3, section_4, section_5, section_6, section_7, section_8, section_9, section_10)
+SECTIONS = (
+    section_2,
+    section_3,
+    section_4,
+    section_5,
+    section_6,
+    section_7,
+    section_8,
+    section_9,
+    section_10,
+    section_12,
+)
 
 EQUATIONS: dict[str, Equation] = {e.number: e for section in SECTIONS for e in section.EQUATIONS}
-"""Every numbered equation of Sections 2 to 10, by number, in the paper's order."""
+"""Every numbered equation of Sections 2 to 10 and 12, by number, in the paper's order."""
 
 Told = Callable[[Entry], None]
 
@@ -98,7 +110,7 @@ def audit_one(number: str, output: str | os.PathLike[str] | None = None, *, seed
     """
     key = number.strip().strip("()")
     if key not in EQUATIONS:
-        _checks.refuse("equation", f"be one of the {len(EQUATIONS)} from 2.1 to 10.5", repr(number))
+        _checks.refuse("equation", f"be one of the {len(EQUATIONS)} from 2.1 to 12.14", repr(number))
     _checks.check("seed", "not be negative", seed >= 0, seed)
     wanted = {key: FIGURES[key]} if key in FIGURES and output is not None else {}
     folder = _open(Path(output)) if wanted and output is not None else None

@@ -30,6 +30,7 @@ TITLES = {
     8: "Optimal architecture",
     9: "Deep vs. shallow",
     10: "Numerical experiments",
+    12: "Emergent gravity",
 }
 
 ROLES = {
@@ -114,7 +115,7 @@ def _summary(results: dict[str, Any]) -> str:
     tally = results["tally"]
     faults = tally.get("misprint", 0) + tally.get("wrong", 0)
     return (
-        f"Each of the {results['count']} numbered equations of Sections 2 to 10 of “Towards a theory of machine "
+        f"Each of the {results['count']} numbered equations of Sections 2 to 10 and 12 of “Towards a theory of machine "
         "learning” (V. Vanchurin, arXiv:2004.09280), evaluated on small networks in double precision: what is printed, "
         f"what is right, and by how much they differ. {faults} do not hold as printed; each is shown to fail by a "
         "number, beside the form that holds."
