@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nnthermo._checks import check, finite, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
@@ -33,8 +34,8 @@ def _point(name: str, point: Any) -> Array:
     y = real_array(name, point, ndim=1)
     check(name, "have σ and one coordinate of the mean or more", y.shape[0] > 1, f"shape {y.shape}")
     finite(name, y)
-    if is_concrete(y) and not float(y[0]) > 0:
-        refuse(f"{name}[0]", "be a positive standard deviation", float(y[0]))
+    if is_concrete(y) and not np.asarray(y)[0] > 0:
+        refuse(f"{name}[0]", "be a positive standard deviation", float(np.asarray(y)[0]))
     return y
 
 
@@ -108,9 +109,10 @@ def de_sitter_inverse(embedded: Any, neurons: Scalar) -> Array:
     check("embedded", "have three or more coordinates", X.shape[0] > 2, f"shape {X.shape}")
     squared = 2 * _number(neurons, X.dtype)
     if is_concrete(X, squared):
-        off = float(jnp.sum(X[1:] ** 2) - X[0] ** 2 - squared)
-        size = float(jnp.sum(X**2) + squared)
-        check("embedded", "have X·X = 2N", abs(off) <= 1e4 * float(jnp.finfo(X.dtype).eps) * size, off)
+        known = np.asarray(X)
+        off = float(np.sum(known[1:] ** 2) - known[0] ** 2 - squared)
+        bound = 1e4 * float(jnp.finfo(X.dtype).eps) * float(np.sum(known**2) + squared)
+        check("embedded", "have X·X = 2N", abs(off) <= bound, off)
     total = X[0] + X[-1]
     e = squared / jnp.where(total > 0, total, jnp.nan)
     ell = jnp.sqrt(squared)
@@ -131,9 +133,9 @@ def transform_ensemble(transformation: Any, point: Any, neurons: Scalar) -> Arra
     X = de_sitter_embedding(point, neurons)
     A = real_array("transformation", transformation, shape=(X.shape[0],) * 2).astype(X.dtype)
     if is_concrete(A):
-        eta = jnp.ones_like(X).at[0].set(-1)
-        wrong = float(jnp.max(jnp.abs(_product(A.T * eta[None, :], A) - jnp.diag(eta))))
-        bound = 1e3 * float(jnp.finfo(A.dtype).eps * jnp.max(jnp.abs(A)) ** 2)
+        known, eta = np.asarray(A), np.diag([-1.0] + [1.0] * (X.shape[0] - 1))
+        wrong = float(np.abs(known.T @ eta @ known - eta).max())
+        bound = 1e3 * float(jnp.finfo(A.dtype).eps) * float(np.abs(known).max()) ** 2
         check("transformation", "keep diag(-1, 1, ..., 1)", wrong <= bound, f"a change of {wrong}")
     return de_sitter_inverse(_product(A, X), neurons)
 
