@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, real_array
+from nnthermo._checks import check, finite, is_concrete, real_array
 from nnthermo._typing import Array
 from nnthermo.linalg.dense import matmul
 from nnthermo.network import Network
@@ -54,6 +54,7 @@ def weight_path(networks: Sequence[Network], times: Any, *, kind: str = "cubic")
 
     Raises:
         ValueError: fewer than two networks, different structures, times that do not increase, another kind.
+        TypeError: traced times.
     """
     check("networks", "be two or more", len(networks) > 1, len(networks))
     check("kind", "be 'cubic' or 'linear'", kind in ("cubic", "linear"), repr(kind))
@@ -61,7 +62,10 @@ def weight_path(networks: Sequence[Network], times: Any, *, kind: str = "cubic")
     for net in networks[1:]:
         same = (jax.tree.structure(net), [jnp.shape(a) for a in jax.tree.leaves(net)]) == form
         check("networks", "be of one structure", same, "another")
-    knots = np.asarray(real_array("times", times, shape=(len(networks),)))
+    if not is_concrete(times):
+        raise TypeError("`times` must be known, but got a traced value")
+    with jax.ensure_compile_time_eval():
+        knots = np.asarray(real_array("times", times, shape=(len(networks),)))
     check("times", "be finite and increase", bool((np.diff(knots) > 0).all() and np.isfinite(knots).all()), knots)
     curvatures = _spline_curvatures(knots) if kind == "cubic" else np.zeros((len(knots), len(knots)))
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)

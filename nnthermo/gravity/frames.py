@@ -32,7 +32,8 @@ def tetrad(metric: Any, observer: Any = None) -> Array:
     n = g.shape[0]
     check("metric", "be square", g.shape == (n, n) and n > 0, f"shape {g.shape}")
     if is_concrete(g):
-        found = signature(g)
+        with jax.ensure_compile_time_eval():
+            found = signature(g)
         check("metric", f"have one negative and {n - 1} positive eigenvalues", found == (1, n - 1), found)
     if observer is None:
         u = jnp.linalg.eigh(g)[1][:, 0]

@@ -109,10 +109,10 @@ def de_sitter_inverse(embedded: Any, neurons: Scalar) -> Array:
     check("embedded", "have three or more coordinates", X.shape[0] > 2, f"shape {X.shape}")
     squared = 2 * _number(neurons, X.dtype)
     if is_concrete(X, squared):
-        known = np.asarray(X, float)
-        off = float(np.sum(known[1:] ** 2) - known[0] ** 2 - float(squared))
-        size = float(np.sum(known**2) + float(squared))
-        check("embedded", "have X·X = 2N", abs(off) <= 1e4 * float(jnp.finfo(X.dtype).eps) * size, off)
+        known = np.asarray(X)
+        off = float(np.sum(known[1:] ** 2) - known[0] ** 2 - squared)
+        bound = 1e4 * float(jnp.finfo(X.dtype).eps) * float(np.sum(known**2) + squared)
+        check("embedded", "have X·X = 2N", abs(off) <= bound, off)
     total = X[0] + X[-1]
     e = squared / jnp.where(total > 0, total, jnp.nan)
     ell = jnp.sqrt(squared)
@@ -133,8 +133,7 @@ def transform_ensemble(transformation: Any, point: Any, neurons: Scalar) -> Arra
     X = de_sitter_embedding(point, neurons)
     A = real_array("transformation", transformation, shape=(X.shape[0],) * 2).astype(X.dtype)
     if is_concrete(A):
-        known = np.asarray(A, float)
-        eta = np.diag([-1.0] + [1.0] * (len(known) - 1))
+        known, eta = np.asarray(A), np.diag([-1.0] + [1.0] * (X.shape[0] - 1))
         wrong = float(np.abs(known.T @ eta @ known - eta).max())
         bound = 1e3 * float(jnp.finfo(A.dtype).eps) * float(np.abs(known).max()) ** 2
         check("transformation", "keep diag(-1, 1, ..., 1)", wrong <= bound, f"a change of {wrong}")

@@ -110,8 +110,11 @@ def telegraph_solution(density: Any, rate: Any, length: Scalar, rate_of_switchin
     even = jnp.where(squared > 0, jnp.cosh(grows), jnp.cos(turns))
     safe = jnp.where(grows > 0, grows, 1)
     odd = t * jnp.where(grows > 0, jnp.sinh(safe) / safe, jnp.sinc(turns / jnp.pi))
+    decay = jnp.exp(-a * t)
+    of_density, of_rate = decay * (even + a * odd), decay * odd
     modes, rates = jnp.fft.rfft(p), jnp.fft.rfft(v)
-    return jnp.fft.irfft(jnp.exp(-a * t) * (modes * even + (rates + a * modes) * odd), n)
+    modes = of_density.astype(modes.dtype) * modes + of_rate.astype(modes.dtype) * rates
+    return jnp.fft.irfft(modes, n)
 
 
 def _probability(a: Array) -> None:
