@@ -208,12 +208,12 @@ def bundle(a, point, velocity, parameters):
 
 def test_bundles_say_why_their_rays_end():
     rays = {
-        "none": ([0, 10, 1.5, 0], [1.2, 0, 0.01, 0.03], 30),
+        "none": ([0, 10, 1.5, 0], [1.2, 0, 0.01, 0.042], 30),
         "singular": ([0, 2, 1.5, 0], [1.2, 0, 0, 0], 30),  # on the horizon
-        "steps": ([0, 10, 1.5, 0], [1.2, 0, 0.01, 0.03], 1e4),
+        "steps": ([0, 10, 1.5, 0], [1.2, 0, 0.01, 0.042], 1e4),
         "left": ([0, 10, 1.5, 0], [1.5, 1, 0, 0], 100),
         "input": ([0, 10, 1.5, 0], [1.2, np.nan, 0, 0], 30),
-        "backwards": ([0, 10, 1.5, 0], [1.2, 0, 0.01, 0.03], -30),
+        "backwards": ([0, 10, 1.5, 0], [1.2, 0, 0.01, 0.042], -30),
     }
     points, velocities, lengths = (np.array(a, np.float32) for a in zip(*rays.values(), strict=True))
     path = bundle(np.float32(0), points, velocities, lengths[:, None] * SHARES.astype(np.float32))

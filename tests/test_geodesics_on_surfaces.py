@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nnthermo import gravity
+from nnthermo._checks import extra
 
 SHARES = np.linspace(0, 1, 7)
 
@@ -89,76 +90,80 @@ def test_errors_of_equal_steps_are_of_eighth_order():
     assert gravity.CAUSES[int(coarse(x, v, jnp.array([0.0, 60])).cause)] in ("drift", "singular")
 
 
-def test_gradients_of_geodesics():
-    """In the point, the velocity and the metric, against differences of the same program."""
-    weights = jnp.asarray(np.random.default_rng(1).normal(size=(7, 2)))
+def test_derivatives_of_geodesics():
+    """In the metric, the point and the velocity, in forward mode, against differences; in reverse mode: `between`."""
+    adjoint = extra("diffrax", "mechanics").ForwardMode()
 
-    def functional(K, x, v):
-        path = gravity.geodesic(partial(surface, K, 0.0), x, v, jnp.asarray(3 * SHARES))
-        return jnp.sum(weights * (path.points + path.velocities))
+    @jax.jit
+    def pushed(at, along):
+        def ends(K, x, v):
+            path = gravity.geodesic(partial(surface, K, 0.0), x, v, jnp.asarray(3 * SHARES), adjoint=adjoint)
+            return path.points, path.velocities
 
-    def value(K, x, v):
-        path = geodesic(K, 0, x, v, 3)
-        return float(jnp.sum(weights * (path.points + path.velocities)))
+        return jax.jvp(ends, at, along)[1]
 
     at = (jnp.array(0.8), jnp.array([1.0, 0.2]), jnp.array([0.3, 0.7]))
-    gradients = jax.jit(jax.grad(functional, argnums=(0, 1, 2)))(*at)
     flat, unravel = jax.flatten_util.ravel_pytree(at)
     h = 1e-4
-    differences = [(value(*unravel(flat + e)) - value(*unravel(flat - e))) / (2 * h) for e in h * jnp.eye(len(flat))]
-    exact = jax.flatten_util.ravel_pytree(gradients)[0]
-    np.testing.assert_allclose(exact, differences, rtol=1e-6, atol=1e-6)  # h² times third derivatives
+    for e in np.eye(len(flat)):
+        plus, minus = (geodesic(K, 0, x, v, 3) for K, x, v in (unravel(flat + h * e), unravel(flat - h * e)))
+        for exact, a, b in zip(pushed(at, unravel(jnp.asarray(e))), plus[1:3], minus[1:3], strict=True):
+            np.testing.assert_allclose(exact, (a - b) / (2 * h), atol=1e-6)  # h² times third derivatives
 
 
 # two points
+
+
+def half_plane(N, x):
+    """(-2N dσ² + dm²)/σ²: Gaussian states for N > 0, a plane of curvature 1/2N for N < 0."""
+    return jnp.diag(jnp.stack([-2 * N, jnp.ones_like(N)])) / x[0] ** 2
 
 
 @jax.jit
 @partial(jax.value_and_grad, has_aux=True)
 def between(inputs):
     """√|interval| plus a little of the path, so that its derivatives are tested too."""
-    K, N, start, end = inputs
-    found = gravity.geodesic_between(partial(surface, K, N), start, end, jnp.asarray(SHARES))
+    N, start, end = inputs
+    found = gravity.geodesic_between(partial(half_plane, N), start, end, jnp.asarray(SHARES))
     return found.length + 1e-2 * (found.path.points[3].sum() + found.path.velocities[3].sum()), found
 
 
-def joined(K, N, start, end):
-    (value, found), gradient = between(tuple(jnp.asarray(v, float) for v in (K, N, start, end)))
+def joined(N, start, end):
+    (value, found), gradient = between(tuple(jnp.asarray(v, float) for v in (N, start, end)))
     return float(value), found, gradient
 
 
-def test_geodesics_between_points():
-    start, end = np.array([0.9, 0.2]), np.array([1.6, 1.5])
-    (a, alpha), (b, beta) = start, end
-    _, found, _ = joined(1, 0, start, end)
-    exact = np.arccos(np.cos(a) * np.cos(b) + np.sin(a) * np.sin(b) * np.cos(alpha - beta))
+@pytest.mark.parametrize(("N", "end"), [(3.0, [0.5, 0.3]), (3.0, [0.5, 1.5]), (-0.5, [0.3, 2.0]), (-2.0, [2.0, -1.0])])
+def test_geodesics_between_points(N, end):
+    start = np.array([1.0, 0.0])
+    _, found, _ = joined(N, start, end)
+    c = 1 + (2 * N * (start[0] - end[0]) ** 2 - (start[1] - end[1]) ** 2) / (4 * N * start[0] * end[0])
+    exact = np.sqrt(2 * abs(N)) * (np.arccosh(c) if c > 1 else np.arccos(c))
+    assert found.converged
+    assert found.residual < 1e-11
     np.testing.assert_allclose(found.length, exact, rtol=1e-11)
-    assert found.converged and found.residual < 1e-11
-    np.testing.assert_allclose(found.path.points[jnp.array([0, -1])], [start, end], atol=1e-11)
-    K, R = -0.5, np.sqrt(2)
-    _, found, _ = joined(K, 0, start, end)
-    a, b = a / R, b / R
-    exact = R * np.arccosh(np.cosh(a) * np.cosh(b) - np.sinh(a) * np.sinh(b) * np.cos(alpha - beta))
-    np.testing.assert_allclose(found.length, exact, rtol=1e-11)
-    for N, to, sign in ((3.0, [0.5, 0.3], -1), (3.0, [0.5, 1.5], 1)):  # the closed-form interval of Gaussian states
-        _, found, _ = joined(1, N, [1, 0], to)
-        e = np.sqrt(2 * N)
-        c = 1 + (2 * N * (1 - to[0]) ** 2 - to[1] ** 2) / (4 * N * to[0])
-        np.testing.assert_allclose(found.length, e * (np.arccosh(c) if sign < 0 else np.arccos(c)), rtol=1e-11)
-        assert np.sign(found.interval) == sign
-    _, found, _ = joined(1, 3, [1, 0], [0.9, 20.0])  # c < -1: no geodesic of de Sitter's space joins them
-    assert not found.converged and np.isnan(found.length) and np.isnan(found.path.points).all()
+    assert np.sign(found.interval) == (1 if c < 1 or N < 0 else -1)
+    np.testing.assert_allclose(found.path.points[np.array([0, -1])], [start, end], atol=1e-11)
+    alone = gravity.conserved_momentum(partial(half_plane, N), jnp.array([0.0, 1]), start, found.path.velocities[0])
+    kept = found.path.velocities[:, 1] / found.path.points[:, 0] ** 2
+    np.testing.assert_allclose(kept, np.full(7, alone), rtol=1e-10)
+
+
+def test_points_that_nothing_joins():
+    _, found, _ = joined(3.0, [1, 0], [0.9, 20.0])  # de Sitter's space: cosh or cos of the distance below -1
+    assert not found.converged
+    assert np.isnan(found.length)
+    assert np.isnan(found.path.points).all()
 
 
 def test_gradients_of_the_distance():
-    inputs = (-0.5, 0.0, np.array([0.9, 0.2]), np.array([1.6, 1.5]))
-    _, _, gradient = joined(*inputs)
+    inputs = (np.array(-0.5), np.array([0.9, 0.2]), np.array([1.6, 1.5]))
     flat, unravel = jax.flatten_util.ravel_pytree(tuple(jnp.asarray(v) for v in inputs))
+    exact = jax.flatten_util.ravel_pytree(joined(*inputs)[2])[0]
     h = 1e-4
-    for k in (0, 2, 3, 4, 5):
-        e = h * np.eye(len(flat))[k]
-        difference = (joined(*unravel(flat + e))[0] - joined(*unravel(flat - e))[0]) / (2 * h)
-        np.testing.assert_allclose(jax.flatten_util.ravel_pytree(gradient)[0][k], difference, rtol=1e-6, atol=1e-7)
+    for k, e in enumerate(np.eye(len(flat))):
+        difference = (joined(*unravel(flat + h * e))[0] - joined(*unravel(flat - h * e))[0]) / (2 * h)
+        np.testing.assert_allclose(exact[k], difference, rtol=1e-6, atol=1e-7)  # h² times third derivatives
 
 
 # what paths carry
@@ -185,65 +190,58 @@ def test_holonomy_is_a_rotation_by_the_curvature_inside(K, r):
     np.testing.assert_allclose(np.trace(frames[-1]), 2 * np.cos(inside), atol=1e-11)
 
 
+def conformal(K, x):
+    """Constant curvature again: dx²/(1 + K|x|²/4)²."""
+    return jnp.eye(2) / (1 + K * jnp.sum(x**2) / 4) ** 2
+
+
 @jax.jit
 def neighbours(K, point, velocity, separations, rates, parameters):
-    return gravity.geodesic_deviation(partial(surface, K, 0.0), point, velocity, separations, rates, parameters)
+    return gravity.geodesic_deviation(partial(conformal, K), point, velocity, separations, rates, parameters)
 
 
 @pytest.mark.parametrize("K", [1.0, 0.4, -0.6])
 def test_neighbours_meet_on_spheres_and_part_on_hyperbolic_planes(K):
     root = np.sqrt(complex(K))
     x, v = jnp.array([1.0, 0.2]), jnp.array([0.3, 0.7])
-    g = surface(K, 0.0, x)
+    g = conformal(K, x)
     speed = float(jnp.sqrt(v @ g @ v))
     across = jnp.array([-v[1] * g[1, 1], v[0] * g[0, 0]])  # orthogonal to v
     zero, t = jnp.zeros(2), jnp.asarray(2.0 * SHARES)
     path, xi, rates = neighbours(K, x, v, jnp.stack([zero, across, 0.7 * v]), jnp.stack([across, zero, v]), t)
-    metric = jax.vmap(partial(surface, K, 0.0))(path.points)
+    metric = jax.vmap(partial(conformal, K))(path.points)
 
     def length(V):
         return np.sqrt(np.asarray(jnp.einsum("ta,tab,tb->t", V, metric, V)))
 
-    size, l = float(jnp.sqrt(across @ g @ across)), np.asarray(speed * t)
-    np.testing.assert_allclose(length(xi[:, 0]), size / speed * np.abs(np.sin(root * l) / root), atol=1e-11)
-    np.testing.assert_allclose(length(rates[:, 0]), size * np.abs(np.cos(root * l)), atol=1e-11)
-    np.testing.assert_allclose(length(xi[:, 1]), size * np.abs(np.cos(root * l)), atol=1e-11)
+    size, far = float(jnp.sqrt(across @ g @ across)), np.asarray(speed * t)
+    np.testing.assert_allclose(length(xi[:, 0]), size / speed * np.abs(np.sin(root * far) / root), atol=1e-11)
+    np.testing.assert_allclose(length(rates[:, 0]), size * np.abs(np.cos(root * far)), atol=1e-11)
+    np.testing.assert_allclose(length(xi[:, 1]), size * np.abs(np.cos(root * far)), atol=1e-11)
     np.testing.assert_allclose(xi[:, 2], (0.7 + t)[:, None] * path.velocities, atol=1e-11)  # along: no curvature
-    h = 1e-5  # what the flow does to a change of the velocity; its difference errs by h² times a third derivative
-    ends = [geodesic(K, 0, x, v + s * h * across, 2).points for s in (1, -1)]
-    np.testing.assert_allclose(xi[:, 0], (ends[0] - ends[1]) / (2 * h), atol=1e-8)
 
 
 def test_deviation_is_what_riemann_says():
-    """D²ξ/ds² of the linearised equation in coordinates against -R^a_bcd v^b ξ^c v^d, at a point of any metric."""
+    """D²ξ/ds² = -R^a_bcd v^b ξ^c v^d in a space-time without symmetry, differentiated along the path."""
     rng = np.random.default_rng(2)
-    base = np.diag([-1.0, 1, 1]) + 0.05 * (s := rng.normal(size=(3, 3))) + 0.05 * s.T
     first, second = (0.1 * rng.normal(size=shape) for shape in ((3, 3, 3), (3, 3, 3, 3)))
 
     def metric(x):
-        g = jnp.asarray(base) + jnp.einsum("abc,c->ab", first, x) + jnp.einsum("abcd,c,d->ab", second, x, x)
-        return (g + g.T) / 2
+        g = jnp.einsum("abc,c->ab", first, x) + jnp.einsum("abcd,c,d->ab", second, x, x)
+        return jnp.diag(jnp.array([-1.0, 1, 1])) + g + g.T
 
-    x, v, xi, slope = (jnp.asarray(0.3 * rng.normal(size=3)) for _ in range(4))
+    h = 0.05
 
     @jax.jit
-    def both(x, v, xi, slope):
-        def field(x, v):
-            return -jnp.einsum("abc,b,c->a", gravity.christoffel(metric, x), v, v)
+    def both(x, v, xi, rate):
+        path, xi, rates = gravity.geodesic_deviation(metric, x, v, xi, rate, h * jnp.arange(5.0))
+        at, v, xi = gravity.geometry(metric, path.points[2]), path.velocities[2], xi[2]
+        change = (rates[0] - 8 * rates[1] + 8 * rates[3] - rates[4]) / (12 * h)
+        covariant = change + jnp.einsum("abc,b,c->a", at.christoffel, v, rates[2])
+        return covariant, -jnp.einsum("ae,ebcd,b,c,d->a", at.inverse, at.riemann, v, xi, v)
 
-        def rate(x, v, xi, slope):
-            return slope + jnp.einsum("abc,b,c->a", gravity.christoffel(metric, x), v, xi)
-
-        a, da = jax.jvp(field, (x, v), (xi, slope))
-        w, dw = jax.jvp(rate, (x, v, xi, slope), (v, a, slope, da))
-        at = gravity.geometry(metric, x)
-        curved = -jnp.einsum("ae,ebcd,b,c,d->a", at.inverse, at.riemann, v, xi, v)
-        own = gravity.geodesic_deviation(metric, x, v, xi, w, jnp.array([0.0, 1e-3, 2e-3]))
-        return dw + jnp.einsum("abc,b,c->a", at.christoffel, v, w), curved, own
-
-    flow, curved, own = both(x, v, xi, slope)
-    np.testing.assert_allclose(flow, curved, atol=1e-14)
-    np.testing.assert_allclose(own.rates[0], own.rates[0])
+    moved, curved = both(*(jnp.asarray(0.3 * rng.normal(size=3)) for _ in range(4)))
+    np.testing.assert_allclose(moved, curved, atol=1e-2 * h**4)  # times fifth derivatives, some 0.3⁵
 
 
 # recorded paths
@@ -278,8 +276,8 @@ def test_reparametrised_geodesics_do_not_turn():
         assert told.turning < 3e-5  # the spacing, 0.015, to the third at the ends, times fifth derivatives
         assert referred.turning < 3e-5
         np.testing.assert_allclose([length, proper, told.length], np.ptp(tau), rtol=1e-6)
-        uniform = np.allclose(np.diff(tau), np.diff(tau)[0])
-        assert (np.abs(acceleration).max() < 1e-4) == uniform  # zero for the affine parameter alone
+        affine = np.allclose(np.diff(tau), np.diff(tau)[0])
+        assert (np.abs(acceleration).max() < 3e-3) == affine  # the same errors; without affine parameter of order one
 
 
 @pytest.mark.parametrize("parameters", [s, uneven])
@@ -296,20 +294,22 @@ def test_circles_turn(parameters):
 def test_light_has_no_turning_without_a_reference():
     curve = (1 + s, 2 * s)  # null for N = 2: 2N dσ² = dm²
     told, _, length, _, referred = on_record(1, 2, curve, s)
-    assert np.isnan(told.turning) and length < 1e-6
+    assert np.isnan(told.turning)
+    assert length < 1e-6
     assert referred.turning < 1e-6  # straight light is a geodesic
     bent = on_record(1, 2, (1 + s, 2 * s + 0.5 * s**2), s)[4]
     assert bent.turning > 0.1
 
 
 def test_acceleration_converges():
-    errors = []
-    for T in (16, 31):
-        t = np.linspace(0, 1, T)
-        path = np.stack([1 + 0.3 * np.sin(2 * t), np.exp(t)], axis=1)
-        a = gravity.covariant_acceleration(partial(surface, 1.0, 0.0), path, t)
+    def error(t):
         r, dr, ddr, dphi = 1 + 0.3 * np.sin(2 * t), 0.6 * np.cos(2 * t), -1.2 * np.sin(2 * t), np.exp(t)
+        a = on_record(1, 0, (r, np.exp(t)), t)[1]
         exact = np.stack([ddr - np.sin(r) * np.cos(r) * dphi**2, dphi + 2 / np.tan(r) * dr * dphi], axis=1)
-        errors.append(np.abs(np.asarray(a) - exact).max(axis=1))
-    ends, middle = (np.log2(errors[0][k] / errors[1][2 * k]) for k in (0, 7))
-    assert 2.7 < ends < 3.5 and 3.5 < middle < 4.6, (ends, middle)  # orders 3 and 4
+        return np.abs(np.asarray(a) - exact).max(axis=1)
+
+    even = np.arange(60)
+    ends = np.log2(error(0.02 * even)[0] / error(0.01 * even)[0])
+    middle = np.log2(error(0.02 * (even - 30))[30] / error(0.01 * (even - 30))[30])
+    assert 2.8 < ends < 3.3, ends  # a stencil of five: order 3
+    assert 3.7 < middle < 4.3, middle  # and one more where it is symmetric
