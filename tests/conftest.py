@@ -44,6 +44,10 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("nnthermo")
 
 
+def pytest_collection_finish():
+    gc.freeze()  # what imports made lives to the end: collections need not walk through it
+
+
 @pytest.fixture
 def getkey():
     """A function that returns a new random key at each call, the same sequence in each test."""
