@@ -1,6 +1,7 @@
 """float64, strict dtype promotion, no silent rank promotion, and a compile cache, for every test."""
 
 import gc
+import importlib.metadata
 import os
 from pathlib import Path
 
@@ -10,12 +11,25 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # more only wait for each other on matrices this small
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # most of the time of the tests is compiling
+os.environ.setdefault(
+    "XLA_FLAGS",  # most of the time of the tests is compiling, which takes jaxlib 0.9 a third of it without MLIR
+    "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+    # an unknown flag ends the process, and later versions have none for it
+    + " --xla_cpu_use_fusion_emitters=false" * importlib.metadata.version("jaxlib").startswith("0.9."),
+)
 
 import hypothesis
 import jax
 import pytest
 
+# again, for plugins of pytest may have imported JAX before this file set its environment
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update(
+    "jax_persistent_cache_min_compile_time_secs", float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"])
+)
+jax.config.update(
+    "jax_persistent_cache_min_entry_size_bytes", int(os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"])
+)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -28,6 +42,10 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("nnthermo")
+
+
+def pytest_collection_finish():
+    gc.freeze()  # what imports made lives to the end: collections need not walk through it
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -45,12 +46,17 @@ CASES = [
 ]  # fmt: skip
 
 
+@jax.jit
+def initial(key, wiring):
+    return stack.initial(key, wiring, INPUTS, 1.5)
+
+
 def a_network(architecture, seed, padding=2):
     """Random float64 weights of an architecture, padded by a larger one beside it, and its masks."""
     larger = Architecture("even", (sum(architecture.widths) + padding,), "none", architecture.activation)
     both = stack.wirings([architecture, larger], OUTPUTS, np.float64)
     wiring = jax.tree.map(lambda a: a[0], both)
-    p = stack.initial(jax.random.key(seed), wiring, INPUTS, 1.5)
+    p = initial(jax.random.key(seed), wiring)
     noise = jax.random.normal(jax.random.key(seed + 1), p.bias.shape)
     return p._replace(bias=0.3 * wiring.alive * noise), wiring
 
@@ -130,13 +136,14 @@ def test_padded_networks_are_the_septuples_they_stand_for(architecture):
     p, wiring = a_network(architecture, 3)
     inputs = jax.random.normal(jax.random.key(9), (4, INPUTS))
     net = as_septuple(p, wiring, architecture)
-    states, _ = stack.fields(p, wiring, inputs, **of(architecture))
+    states, _ = jax.jit(partial(stack.fields, **of(architecture)))(p, wiring, inputs)
     alive = np.flatnonzero(np.asarray(wiring.alive))
-    exact = jax.vmap(net.propagate)(inputs)
+    exact = jax.jit(jax.vmap(net.propagate))(inputs)
     np.testing.assert_allclose(states[:, alive], exact[:, INPUTS:], atol=1e-13)  # the same sums in another order
     target = jnp.ones(OUTPUTS)
-    losses = stack.boundary_losses(p, wiring, inputs, target[None], **of(architecture))
-    np.testing.assert_allclose(losses, [nt.boundary_loss(net, x, target) for x in exact], rtol=1e-12)
+    losses = jax.jit(partial(stack.boundary_losses, **of(architecture)))(p, wiring, inputs, target[None])
+    one_loss = jax.jit(lambda x: nt.boundary_loss(net, x, target))
+    np.testing.assert_allclose(losses, [one_loss(x) for x in exact], rtol=1e-12)
 
 
 def test_initial_weights_are_those_of_glorot():
@@ -154,31 +161,41 @@ def test_initial_weights_are_those_of_glorot():
 # scores
 
 
-def exact_scores(net, inputs, beta):
-    """Through the library's own functions on the dense graph; means over samples."""
-    rows = []
-    for u in inputs:
+def exact_scores(net, inputs, betas):
+    """At each β, through the library's own functions on the dense graph; means over samples."""
+
+    @jax.jit
+    def one(u, beta):
         x = net.propagate(u)
         G = nt.bulk_hessian(net, x)
         spectrum = nt.log_eigenvalues(G)
-        logs = np.asarray(spectrum.values)
-        s = beta * np.exp(logs) / (1 + beta * np.exp(logs))
-        mu2, moving = np.sum(logs**2), np.sum(np.abs(logs) > 1e-6)
-        rows.append({
+        return spectrum.values, {
             "entropy_destruction": -nt.eigenvalue_laplacian(spectrum, beta),
-            "log_laplacian": np.sum(s * (1 - s)) / (2 * beta),
             "weight_laplacian": nt.weight_laplacian(net, x, beta),
             "free_energy": nt.free_energy(G, beta),
             "effective_count": 2 * beta * nt.average_loss(G, beta),
             "entropy": nt.entropy(G, beta),
+        }
+
+    def row(u, beta):
+        logs, of_library = one(u, beta)
+        logs = np.asarray(logs)
+        s = beta * np.exp(logs) / (1 + beta * np.exp(logs))
+        mu2, moving = np.sum(logs**2), np.sum(np.abs(logs) > 1e-6)
+        return {
+            **of_library,
+            "log_laplacian": np.sum(s * (1 - s)) / (2 * beta),
             "mu2": mu2,
             "mu3": np.sum(logs**3),
             "skewness": np.sum(logs**3) / moving / (mu2 / moving) ** 1.5,
             "hyperbolic_skewness": np.sum(2 * np.sinh(logs)),
             "moving": moving,
             "smallest": logs.min(),
-        })  # fmt: skip
-    return {name: np.mean([float(row[name]) for row in rows]) for name in rows[0]}
+        }
+
+    for beta in betas:
+        rows = [row(u, float(beta)) for u in inputs]
+        yield {name: np.mean([float(r[name]) for r in rows]) for name in rows[0]}
 
 
 @pytest.mark.parametrize("architecture", CASES, ids=lambda a: a.name)
@@ -186,10 +203,10 @@ def test_thermodynamic_scores_are_those_of_the_dense_graph(architecture):
     p, wiring = a_network(architecture, 5)
     inputs = jax.random.normal(jax.random.key(2), (3, INPUTS))
     betas = jnp.array([0.25, 1.4, 10.0])
-    found = scores.thermodynamic_scores(p, wiring, inputs, betas, **of(architecture))
+    found = jax.jit(partial(scores.thermodynamic_scores, **of(architecture)))(p, wiring, inputs, betas)
     net = as_septuple(p, wiring, architecture)
-    for k, beta in enumerate(betas):
-        for name, exact in exact_scores(net, inputs, float(beta)).items():
+    for k, exact_there in enumerate(exact_scores(net, inputs, betas)):
+        for name, exact in exact_there.items():
             mine = found[name][k] if found[name].ndim else found[name]
             # cond(B) is below 100 here: N ε cond² of inverses; cubes of numbers near 0 leave an absolute error
             assert mine == pytest.approx(exact, rel=1e-9, abs=1e-9), name
@@ -202,7 +219,7 @@ def test_wide_inputs_and_few_alike():
     assert len(p.bias) > INPUTS  # the other case is the one above
     inputs = jax.random.normal(jax.random.key(2), (2, INPUTS))
     found = scores.thermodynamic_scores(p, wiring, inputs, jnp.array([1.0]), **of(architecture))
-    exact = exact_scores(as_septuple(p, wiring, architecture), inputs, 1.0)
+    (exact,) = exact_scores(as_septuple(p, wiring, architecture), inputs, [1.0])
     for name, value in exact.items():
         assert float(jnp.ravel(found[name])[0]) == pytest.approx(value, rel=1e-9, abs=1e-9), name
 
@@ -213,7 +230,7 @@ def test_baselines_are_those_of_all_parameters_by_autodiff(architecture):
     keys = jax.random.split(jax.random.key(4))
     inputs, targets = jax.random.normal(keys[0], (3, INPUTS)), jax.random.normal(keys[1], (3, OUTPUTS))
     network = of(architecture)
-    found = scores.baselines(p, wiring, inputs, targets, **network)
+    found = jax.jit(partial(scores.baselines, **network))(p, wiring, inputs, targets)
     masks = stack.Parameters(jnp.broadcast_to(wiring.first[:, None], p.first.shape), wiring.links, wiring.alive)
 
     def masked(tree):
@@ -228,9 +245,10 @@ def test_baselines_are_those_of_all_parameters_by_autodiff(architecture):
     def loss(q):
         return jnp.mean(stack.boundary_losses(q, wiring, inputs, targets, **network))
 
-    gradient = masked(jax.grad(loss)(p))
+    gradient = jax.jit(lambda q: masked(jax.grad(loss)(q)))(p)
     assert found["gradient_norm"] == pytest.approx(float(jnp.linalg.norm(gradient)), rel=1e-10)
-    J = masked(jax.jacrev(lambda q: stack.responses(q, wiring, inputs, **network).ravel())(p))
+    J = jax.jit(lambda q: masked(jax.jacrev(lambda r: stack.responses(r, wiring, inputs, **network).ravel())(q)))(p)
+    J = np.asarray(J)
     eigenvalues = np.linalg.eigvalsh(J @ J.T)
     assert 10 ** float(found["kernel_trace"]) == pytest.approx(eigenvalues.sum(), rel=1e-10)
     # the smallest eigenvalue is known to ε λ_max: with cond < 1e6 that is 1e-9 of it
@@ -242,7 +260,7 @@ def test_baselines_are_those_of_all_parameters_by_autodiff(architecture):
         linear = {**network, "activation": lambda y: y}
         return jnp.sum(stack.fields(q, wiring, jnp.ones((1, INPUTS)), **linear)[1][0, -OUTPUTS:])
 
-    slopes = jax.grad(flow, (0, 1))(absolute.first, absolute.links)
+    slopes = jax.jit(jax.grad(flow, (0, 1)))(absolute.first, absolute.links)
     exact = jnp.sum(absolute.first * slopes[0]) + jnp.sum(absolute.links * slopes[1])
     assert float(found["synflow"]) == pytest.approx(float(jnp.log10(exact)), rel=1e-12)
 

@@ -296,6 +296,17 @@ def test_activations_are_checked_inside_jit():
     jax.jit(build)(1.0)
 
 
+def test_activations_with_a_slope_that_is_differentiated_are_checked():
+    def output(slope):
+        assert is_bounded(lambda y: jnp.tanh(slope * y), 3)
+        with pytest.raises(ValueError, match="`activation` must act on each neuron separately"):
+            check_elementwise(lambda y: slope * jax.nn.softmax(y), 3)
+        check_elementwise(lambda y: jnp.tanh(slope * y), 3)
+        return jnp.tanh(slope * 0.5)
+
+    assert float(jax.grad(output)(2.0)) == pytest.approx(0.5 / np.cosh(1.0) ** 2, rel=1e-14)
+
+
 @pytest.mark.parametrize(
     ("f", "bounded"),
     [

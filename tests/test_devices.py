@@ -387,7 +387,7 @@ def together_checkpoints_go_on(folder):
 
 def reports(kind, folder, *, devices, processes=1, seconds=200):
     """What the checks of each process found."""
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
     path = os.pathsep.join([str(Path(nt.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     with socket.socket() as free:
