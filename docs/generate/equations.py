@@ -155,10 +155,13 @@ def _block(row: Row) -> str:
     lines = [
         f'<div class="equation" id="{row.anchor}" markdown>',
         "",
-        f'**({row.number})** {_formula(row.printed)} {_badge(row.verdict)}',
+        f"**({row.number})** {_formula(row.printed)} {_badge(row.verdict)}",
         "",
     ]
-    told = [f"Right: {_formula(row.right)}" if row.right else "", f"Needs: {_plain(row.condition)}" if row.condition else ""]
+    told = [
+        f"Right: {_formula(row.right)}" if row.right else "",
+        f"Needs: {_plain(row.condition)}" if row.condition else "",
+    ]
     told += [_plain(row.comment), _in_code(row)]
     lines += [line for text in told if text for line in (text, "")]
     return "\n".join([*lines, "</div>"])

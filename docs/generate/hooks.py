@@ -55,8 +55,9 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Comments that name a part are replaced by it."""
-    return re.sub(r"^<!-- (\w+)(?: (\S+))? -->$", _part, markdown, flags=re.MULTILINE)
+    """Comments that name a part are replaced by it; links to public names lead to where these are defined."""
+    markdown = re.sub(r"^<!-- (\w+)(?: (\S+))? -->$", _part, markdown, flags=re.MULTILINE)
+    return re.sub(r"\]\[(nnthermo\.[\w.]+)\]", lambda found: f"][{reference.where(found[1])}]", markdown)
 
 
 def on_page_content(content: str, page: Any, **_: Any) -> str:

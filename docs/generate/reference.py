@@ -105,6 +105,11 @@ def names() -> tuple[Name, ...]:
     return tuple(found.values())
 
 
+def where(public: str) -> str:
+    """Where a public name is defined; the same again for what is none."""
+    return next((name.path for name in names() if name.public == public), public)
+
+
 @cache
 def docstring(path: str) -> str:
     """The docstring of a public name; "" for a constant, whose text griffe reads itself."""
@@ -169,8 +174,8 @@ def _page(title: str, modules: tuple[str, ...]) -> str:
             if module != package or _file(package).name != "__init__.py":
                 lines += [ast.get_docstring(_tree(module)) or "", ""]
             for name in inside:
-                # the public path is an anchor of its own, so that pages can link to `nnthermo.train`
-                lines += [f"[](){{#{name.public}}}", ""] if name.public != name.path else []
+                # a second anchor, by the name that users import
+                lines += [f'<span id="{name.public}"></span>', ""] if name.public != name.path else []
                 lines += [f"::: {name.path}", "    options:", f'      heading: "{name.shown}"', ""]
     return "\n".join(lines)
 
