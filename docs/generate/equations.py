@@ -1,4 +1,4 @@
-"""The numbered equations of arXiv:2004.09280 for the theory pages: the audit's verdicts, and the functions that hold them."""
+"""The numbered equations of arXiv:2004.09280 for the theory pages: verdicts of the audit, and their functions."""
 
 import html
 import json
@@ -158,11 +158,8 @@ def _block(row: Row) -> str:
         f"**({row.number})** {_formula(row.printed)} {_badge(row.verdict)}",
         "",
     ]
-    told = [
-        f"Right: {_formula(row.right)}" if row.right else "",
-        f"Needs: {_plain(row.condition)}" if row.condition else "",
-    ]
-    told += [_plain(row.comment), _in_code(row)]
+    told = [f"Right: {_formula(row.right)}" if row.right else ""]
+    told += [f"Needs: {_plain(row.condition)}" if row.condition else "", _plain(row.comment), _in_code(row)]
     lines += [line for text in told if text for line in (text, "")]
     return "\n".join([*lines, "</div>"])
 

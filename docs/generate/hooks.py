@@ -61,9 +61,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(content: str, page: Any, **_: Any) -> str:
-    """On pages of the reference each number of an equation leads to its verdict."""
-    if not page.file.src_uri.startswith("reference/"):
-        return content
+    """Each number of an equation leads to its verdict."""
     parts = re.split(r"(<a .*?</a>|<code.*?</code>|<pre.*?</pre>|<[^>]+>)", content, flags=re.DOTALL)
     parts[::2] = (re.sub(r"\((\d+\.\d+)\)", lambda found: _link(found, page.file.url), text) for text in parts[::2])
     return "".join(parts)

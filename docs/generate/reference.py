@@ -136,9 +136,9 @@ def pages() -> dict[str, str]:
     return {"reference/index.md": _index(), **made}
 
 
-def nav() -> list[str | dict[str, str]]:
+def nav() -> list[dict[str, str]]:
     """The pages as entries of the navigation."""
-    return ["reference/index.md", *({title: f"reference/{slug(title)}.md"} for title in chapters())]
+    return [{"Overview": "reference/index.md"}, *({title: f"reference/{slug(title)}.md"} for title in chapters())]
 
 
 def _of(modules: tuple[str, ...]) -> dict[str, list[Name]]:

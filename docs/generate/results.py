@@ -1,4 +1,4 @@
-"""Tables and summaries of the committed studies: whatever number the site shows of them is read from their files here."""
+"""Tables and summaries of the committed studies: every number that the site shows of them is read from their files."""
 
 import importlib.util
 import json
@@ -76,14 +76,15 @@ def listing() -> str:
 
 def totals() -> str:
     """Markdown: statements of all studies together, by verdict."""
-    counts = Counter(s["verdict"] for study in studies() for s in results(study).get("statements", ()))
-    return f"{sum(counts.values())} statements: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+    judged = [results(study)["statements"] for study in studies() if "statements" in results(study)]
+    counts = Counter(statement["verdict"] for statements in judged for statement in statements)
+    told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+    return f"{sum(counts.values())} statements in {len(judged)} studies: {told}."
 
 
 def audited() -> str:
     """Markdown: the tally of the audit."""
-    told = results("audit")
-    return f"{told['count']} equations: " + ", ".join(f"{n} {verdict}" for verdict, n in told["tally"].items() if n)
+    return f"{results('audit')['count']} equations: {_tally('audit')}"
 
 
 def _tally(study: str) -> str:
