@@ -1,0 +1,186 @@
+"""The numbered equations of arXiv:2004.09280 for the theory pages: verdicts of the audit, and their functions."""
+
+import html
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import reference
+
+AUDIT = Path(__file__).parent.parent / "audit" / "audit.json"
+
+PAGES = {
+    2: "septuple",
+    3: "losses",
+    4: "ensembles",
+    5: "partition-function",
+    6: "equilibrium",
+    7: "thermodynamics",
+    8: "architecture",
+    9: "depth",
+    10: "experiments",
+    11: "mechanics",
+    12: "gravity",
+}
+"""Theory pages by section."""
+
+BEYOND = {
+    "11.1": ("dA = dU - T dS₀ = T dC", "nt.decompose"),
+    "11.2": ("dQ_k/dβ = α ∂F/∂Q_k ~ 0", "nt.liouville_flow"),
+    "11.3": ("Θ_k̃(Q) = 0", ""),
+    "11.4": ("∫ dᴷQ p(t, Q) Θ_k̃(Q) = 0", ""),
+    "11.5": ("∂p/∂t = (D/2) Σ_k ∂²p/∂Q_k²", "mechanics.fokker_planck_generator"),
+    "11.6": ("S(p, Φ) = -∫dt d/dt ∫dᴷQ p log p + ∫dt ∫dᴷQ Σ_k̃ (dΦ_k̃/dt) Θ_k̃ p", ""),
+    "11.7": ("S = -4 ∫dt ∫dᴷQ Ψ* ((D/2) Δ + i d/dt) Ψ", ""),
+    "11.8": ("Ψ = √p exp((i/4) Σ_k̃ Θ_k̃ Φ_k̃)", "mechanics.wavefunction_from_phase"),
+    "11.9": ("-i dΨ/dt = (D/2) ΔΨ", "mechanics.schrodinger_evolve"),
+    "12.1": ("S(ĝ, Φ) = ∫dt Σ_k ⟨-(D/2) ∂² log p/∂Q_k²⟩ + ∫dt Σ_k̃ ⟨(dΦ_k̃/dt) Θ_k̃⟩", ""),
+    "12.2": ("S(g, Φ) = ∫dx √|g| (-R/2κ + Λ) + ∫dx √|g| L(g, Φ)", ""),
+    "12.3": ("R/2κ = g_αβ,μ J^μαβ", ""),
+    "12.4": ("g_αβ,μ ≡ ∂g_αβ/∂x^μ", "gravity.metric_slopes"),
+    "12.5": ("J^μαβ = L^μναβγδ g_γδ,ν", ""),
+    "12.6": ("R/2κ = L^μναβγδ g_αβ,μ g_γδ,ν", ""),
+    "12.7": ("L^μναβγδ = L^νμβαδγ", ""),
+    "12.8": ("L^μναβγδ = L^μν(αβ)(γδ)", ""),
+    "12.9": ("L^μναβγδ = (1/8κ) (g^αν g^βδ g^μγ + g^αγ g^βν g^μδ - g^αγ g^βδ g^μν - g^αβ g^γδ g^μν)", ""),
+    "12.10": ("∫dx √|g| R/2κ = ∫dx √|g| L^μναβγδ g_αβ,μ g_γδ,ν", ""),
+    "12.11": ("Γ^μ_γδ ≡ ½ g^μν (g_νγ,δ + g_νδ,γ - g_γδ,ν)", "gravity.christoffel"),
+    "12.12": ("R_μν - ½ R g_μν + Λ g_μν = κ T_μν", "gravity.einstein_tensor"),
+    "12.13": ("R_μν ≡ 2 (Γ^α_ν[μ,α] + Γ^β_ν[μ Γ^α_α]β)", "gravity.ricci"),
+    "12.14": ("T_μν ≡ -(2/√|g|) δ(√|g| L)/δg^μν", ""),
+}
+"""Sections 11 and 12, which the audit does not evaluate: as printed, and the function that is closest."""
+
+UNAUDITED = "not audited"
+
+OBJECTS = {"net": "nnthermo.network.septuple.Septuple", "spectrum": "nnthermo.spectrum.LogSpectrum"}
+"""What the audit calls objects of the package whose methods it names."""
+
+
+class Row(NamedTuple):
+    """An equation as the site shows it."""
+
+    number: str
+    printed: str
+    code: str
+    verdict: str
+    right: str = ""
+    condition: str = ""
+    comment: str = ""
+
+    @property
+    def section(self) -> int:
+        """The section it stands in."""
+        return int(self.number.split(".")[0])
+
+    @property
+    def anchor(self) -> str:
+        """Its id on its page."""
+        return f"eq-{self.number.replace('.', '-')}"
+
+
+@cache
+def audit() -> dict[str, Any]:
+    """The committed audit."""
+    return json.loads(AUDIT.read_text(encoding="utf-8"))
+
+
+@cache
+def rows() -> dict[str, Row]:
+    """Every numbered equation, by its number, in the paper's order."""
+    judged = (
+        Row(e["number"], e["printed"], e["code"], e["verdict"], e["right"] or "", e["condition"], e["comment"])
+        for e in audit()["equations"]
+    )
+    beyond = (Row(number, printed, code, UNAUDITED) for number, (printed, code) in BEYOND.items())
+    return {row.number: row for row in (*judged, *beyond)}
+
+
+@cache
+def citations() -> dict[str, tuple[reference.Name, ...]]:
+    """Public names whose docstrings cite an equation, by its number; (5.9)-(5.14) cites all from the first on."""
+    numbers = list(rows())
+    found: dict[str, list[reference.Name]] = {}
+    for name in reference.names():
+        text = reference.docstring(name.path)
+        cited = dict.fromkeys(re.findall(r"\((\d+\.\d+)\)", text))
+        for first, last in re.findall(r"\((\d+\.\d+)\)-\((\d+\.\d+)\)", text):
+            if first in numbers and last in numbers:
+                cited |= dict.fromkeys(numbers[numbers.index(first) : numbers.index(last) + 1])
+        for number in cited:
+            found.setdefault(number, []).append(name)
+    return {number: tuple(inside) for number, inside in found.items()}
+
+
+def target(code: str) -> str:
+    """The anchor in the API reference of a name as the audit writes it: "nt.entropy", "net.slopes"."""
+    head, _, rest = code.partition(".")
+    if head in OBJECTS:
+        return f"{OBJECTS[head]}.{rest}"
+    return next(name.path for name in reference.names() if name.shown == code)
+
+
+def section(number: str) -> str:
+    """Markdown of all equations of a section, one block each."""
+    chosen = [row for row in rows().values() if row.section == int(number)]
+    return "\n\n".join([_tally(chosen), *(_block(row) for row in chosen)])
+
+
+def overview() -> str:
+    """Markdown of a table: sections against verdicts, and where to find each equation."""
+    lines = ["| section | equations |", "|---|---|"]
+    for number, page in PAGES.items():
+        chosen = [row for row in rows().values() if row.section == number]
+        links = " ".join(
+            f'[{row.number}]({page}.md#{row.anchor}){{ .{_slug(row.verdict)} title="{row.verdict}" }}' for row in chosen
+        )
+        lines.append(f"| [{number}]({page}.md) | {links} |")
+    return "\n".join([_tally(list(rows().values())), "", *lines])
+
+
+def _tally(chosen: list[Row]) -> str:
+    verdicts = [row.verdict for row in chosen]
+    order = sorted(set(verdicts), key=[*audit()["tally"], UNAUDITED].index)
+    shown = " ".join(f"{_badge(verdict)} {verdicts.count(verdict)}" for verdict in order)
+    return f'<p class="tally">{shown}</p>'
+
+
+def _badge(verdict: str) -> str:
+    return f'<span class="verdict {_slug(verdict)}">{verdict}</span>'
+
+
+def _block(row: Row) -> str:
+    lines = [
+        f'<div class="equation" id="{row.anchor}" markdown>',
+        "",
+        f"**({row.number})** {_formula(row.printed)} {_badge(row.verdict)}",
+        "",
+    ]
+    told = [f"Right: {_formula(row.right)}" if row.right else ""]
+    told += [f"Needs: {_plain(row.condition)}" if row.condition else "", _plain(row.comment), _in_code(row)]
+    lines += [line for text in told if text for line in (text, "")]
+    return "\n".join([*lines, "</div>"])
+
+
+def _in_code(row: Row) -> str:
+    main = target(row.code) if row.code else ""
+    others = [name for name in citations().get(row.number, ()) if name.path != main]
+    text = f"In the code: [`{row.code}`][{main}]" if main else "No function of its own"
+    if others:
+        text += "; cited by " + ", ".join(f"[`{name.shown}`][{name.path}]" for name in others)
+    return text + "."
+
+
+def _formula(text: str) -> str:
+    return f'<span class="formula">{_plain(text)}</span>'
+
+
+def _plain(text: str) -> str:
+    """Text in which nothing is Markdown."""
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", html.escape(text, quote=False))
+
+
+def _slug(verdict: str) -> str:
+    return verdict.replace(" ", "-")

@@ -1,0 +1,92 @@
+"""What MkDocs calls: files that are made or copied, `<!-- name argument -->` filled in, equation numbers linked."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equations
+import reference
+import results
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.utils import get_relative_url
+
+ROOT = Path(__file__).parent.parent.parent
+
+PARTS: dict[str, Callable[..., str]] = {
+    "equations": equations.section,
+    "overview": equations.overview,
+    "table": results.table,
+    "summary": results.summary,
+    "listing": results.listing,
+    "totals": results.totals,
+    "audited": results.audited,
+}
+"""What can stand in a page as a comment of its own line."""
+
+COPIED = {
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "derivations.md": "tests/README.md",
+    "benchmarks/README.md": "benchmarks/README.md",
+    "benchmarks/peers/README.md": "benchmarks/peers/README.md",
+}
+"""Pages that are files of the repository."""
+
+
+def on_config(config: Any) -> Any:
+    """The navigation gets the pages of the API reference, before the findings."""
+    place = next(i for i, entry in enumerate(config.nav) if "Findings" in entry)
+    config.nav.insert(place, {"API": reference.nav()})
+    config.watch += [str(ROOT / "nnthermo"), str(ROOT / "docs")]
+    return config
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Pages that are made, and files of the repository that are shown or given as they are."""
+    for path, text in reference.pages().items():
+        files.append(File.generated(config, path, content=text))
+    for path, source in COPIED.items():
+        files.append(File.generated(config, path, abs_src_path=str(ROOT / source)))
+    for path, source in _given():
+        files.append(File.generated(config, path, abs_src_path=str(source)))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Comments that name a part are replaced by it; links to public names lead to where these are defined."""
+    markdown = re.sub(r"^<!-- (\w+)(?: (\S+))? -->$", _part, markdown, flags=re.MULTILINE)
+    return re.sub(r"\]\[(nnthermo\.[\w.]+)\]", lambda found: f"][{reference.where(found[1])}]", markdown)
+
+
+def on_page_content(content: str, page: Any, **_: Any) -> str:
+    """Each number of an equation leads to its verdict."""
+    parts = re.split(r"(<a .*?</a>|<code.*?</code>|<pre.*?</pre>|<[^>]+>)", content, flags=re.DOTALL)
+    parts[::2] = (re.sub(r"\((\d+\.\d+)\)", lambda found: _link(found, page.file.url), text) for text in parts[::2])
+    return "".join(parts)
+
+
+def _given() -> list[tuple[str, Path]]:
+    """Paths in the site and in the repository of reports, their numbers and films, pictures and notebooks."""
+    docs = ROOT / "docs"
+    found = [(f"studies/{p.relative_to(docs)}", p) for p in docs.glob("*/*") if p.suffix in {".html", ".json"}]
+    found += [(f"studies/{p.relative_to(docs)}", p) for p in docs.glob("*/films/*.gif")]
+    found += [(str(p.relative_to(docs)), p) for p in docs.glob("reproduction/figures/*.png")]
+    found += [(f"benchmarks/{p.name}", p) for p in (ROOT / "benchmarks").glob("*.png")]
+    return found + [(f"notebooks/{p.name}", p) for p in (ROOT / "notebooks").glob("*.ipynb")]
+
+
+def _part(found: re.Match[str]) -> str:
+    name, argument = found.groups()
+    if name not in PARTS:
+        raise PluginError(f"no part of a page is called {name!r}")
+    return PARTS[name](*([argument] if argument else []))
+
+
+def _link(found: re.Match[str], here: str) -> str:
+    row = equations.rows().get(found[1])
+    if row is None:
+        return found[0]
+    page = get_relative_url(f"theory/{equations.PAGES[row.section]}.html", here)
+    return f'<a class="cited" href="{page}#{row.anchor}" title="{row.verdict}">{found[0]}</a>'

@@ -1,0 +1,171 @@
+"""The documentation: its pages run, its site builds, and what it shows is what the package and the studies hold."""
+
+import html
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import pytest
+
+import nnthermo as nt
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "docs" / "site").rglob("*.md"))
+PACKAGES = ("network", "relaxation", "ensemble", "canonical", "architecture", "mechanics", "gravity", "data")
+
+
+def blocks(page):
+    """Python of a page, each block with the line on which it starts."""
+    text = page.read_text(encoding="utf-8")
+    found = re.finditer(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return [(text[: block.start(1)].count("\n"), block[1]) for block in found]
+
+
+@pytest.fixture
+def as_users_have_it():
+    """JAX's defaults: single precision, standard promotion."""
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+@pytest.mark.slow
+def test_every_python_block_runs(as_users_have_it):
+    written = [page for page in PAGES if blocks(page)]
+    assert len(written) >= 8
+    for page in written:
+        names = {"__name__": page.stem}
+        for line, code in blocks(page):
+            exec(compile("\n" * line + code, str(page), "exec"), names)
+
+
+def test_no_python_block_is_left_out():
+    """Every fence that starts with ```py is one that is run: none is indented, and none has options."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert len(blocks(page)) == len(re.findall(r"```\s*py", text)), page.name
+
+
+@pytest.fixture(scope="module")
+def generate():
+    """The modules that make pages, which import each other by their names."""
+    sys.path.insert(0, str(ROOT / "docs" / "generate"))
+    try:
+        yield {name: importlib.import_module(name) for name in ("reference", "equations", "results")}
+    finally:
+        sys.path.pop(0)
+
+
+def exported():
+    """Public objects as Python sees them, by every name they have."""
+    names = {f"nnthermo.{name}": getattr(nt, name) for name in dir(nt) if not name.startswith("_")}
+    for package in PACKAGES:
+        module = importlib.import_module(f"nnthermo.{package}")
+        listed = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+        names |= {f"{module.__name__}.{name}": getattr(module, name) for name in listed}
+    plotting = importlib.import_module("nnthermo.plotting")
+    drawn = {k: v for k, v in vars(plotting).items() if callable(v) and not k.startswith("_")}
+    names |= {f"nnthermo.plotting.{k}": v for k, v in drawn.items() if v.__module__ == "nnthermo.plotting"}
+    foreign = {"nnthermo.Any", "nnthermo.importlib"}
+    return {k: v for k, v in names.items() if not isinstance(v, ModuleType) and k not in foreign}
+
+
+def found(path):
+    """The object at a dotted path: a name in a module, or a method of a class there."""
+    module, _, name = path.rpartition(".")
+    holder = found(module) if module.rpartition(".")[2][:1].isupper() else importlib.import_module(module)
+    return getattr(holder, name)
+
+
+def test_the_reference_has_every_public_name_once(generate):
+    pages = generate["reference"].pages()
+    documented = [path for text in pages.values() for path in re.findall(r"^::: (\S+)$", text, flags=re.MULTILINE)]
+    assert len(documented) == len(set(documented))
+    shown = [found(path) for path in documented]
+    for name, thing in exported().items():
+        assert sum(other is thing for other in shown) == 1, name
+    known = {id(thing) for thing in exported().values()}
+    assert [path for path, thing in zip(documented, shown, strict=True) if id(thing) not in known] == []
+
+
+def test_every_equation_has_its_verdict_and_a_function_that_exists(generate):
+    equations = generate["equations"]
+    audit = json.loads((ROOT / "docs" / "audit" / "audit.json").read_text(encoding="utf-8"))["equations"]
+    rows = equations.rows()
+    assert len(rows) == len(audit) + len(equations.BEYOND)
+    for entry in audit:
+        assert rows[entry["number"]].verdict == entry["verdict"]
+        assert html.unescape(rows[entry["number"]].printed) == entry["printed"]
+    for row in rows.values():
+        if row.code:
+            assert found(equations.target(row.code)).__doc__, row.number
+    shown = "".join((ROOT / "docs" / "site" / "theory" / f"{page}.md").read_text() for page in equations.PAGES.values())
+    assert re.findall(r"<!-- equations (\d+) -->", shown) == [str(section) for section in equations.PAGES]
+
+
+def test_the_tables_of_results_are_those_of_the_files(generate):
+    results = generate["results"]
+    assert set(results.studies()) == {path.parent.name for path in (ROOT / "docs").glob("*/report.html")}
+    for study in results.studies():
+        told = json.loads((ROOT / "docs" / study / ("audit.json" if study == "audit" else "results.json")).read_text())
+        assert told["command"] in results.listing()
+        if study in results.tables().TABLES:
+            table = results.table(study)
+            assert all(statement["claim"] in table for statement in told["statements"]), study
+            agreeing = sum(statement["verdict"] == "agrees" for statement in told["statements"])
+            assert f"{agreeing} agrees" in results.summary(study) or not agreeing
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built as `mkdocs build --strict` builds it."""
+    pytest.importorskip("mkdocs_autorefs")
+    pytest.importorskip("mkdocstrings_handlers.python")
+    pytest.importorskip("material")
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    folder = tmp_path_factory.mktemp("site")
+    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True)
+    config.plugins.on_startup(command="build", dirty=False)
+    build(config)
+    config.plugins.on_shutdown()
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_builds_and_its_links_lead_somewhere(site, generate):
+    pages = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.html") if "studies" not in path.parts}
+    ids = {path: set(re.findall(r'\sid="([^"]+)"', text)) for path, text in pages.items()}
+    for path, text in pages.items():
+        if path.name == "404.html":
+            continue
+        for link in re.findall(r'\s(?:href|src)="([^"]+)"', text):
+            target, _, anchor = html.unescape(link).partition("#")
+            if "://" in target or target.startswith(("mailto:", "data:")):
+                continue
+            there = (path.parent / target).resolve() if target else path
+            assert there.is_file(), f"{path.relative_to(site)}: {link}"
+            assert not anchor or there not in ids or anchor in ids[there] | {"__codelineno-0-1"}, f"{path.name}: {link}"
+    reference = [path for path in pages if path.parent.name == "reference"]
+    for name in generate["reference"].names():
+        holders = [path for path in reference if name.path in ids[path]]
+        assert len(holders) == 1, name
+        assert name.public in ids[holders[0]], name
+    for row in generate["equations"].rows().values():
+        page = site / "theory" / f"{generate['equations'].PAGES[row.section]}.html"
+        assert row.anchor in ids[page], row.number
+
+
+@pytest.mark.slow
+def test_the_site_loads_nothing_from_elsewhere(site):
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        tags = re.findall(r"<(?:script|img|iframe|source|video|link)\s[^>]*>", text)
+        loaded = [link for tag in tags for link in re.findall(r'\s(?:src|href)="?([^\s">]+)', tag)]
+        assert [link for link in loaded if link.startswith(("http", "//"))] == [], path.name
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"url\(\s*['\"]?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
