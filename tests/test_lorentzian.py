@@ -129,7 +129,7 @@ def test_proper_time_is_entropy_destroyed():
 
     @jax.jit
     def everything(end):
-        tau = gravity.proper_time(metric, path, jnp.stack([0 * end, end]), points=40)
+        tau = gravity.proper_time(metric, path, jnp.stack([0 * end, end]), nodes=40)
         destroyed = entropy(path(0 * end)) - entropy(path(end))
         chords = [gravity.proper_time(metric, jax.vmap(path)(end * jnp.linspace(0.0, 1.0, k + 1))) for k in (50, 100)]
         aside = gravity.proper_time(metric, jnp.stack([path(end), path(end).at[1].add(0.1)]))
@@ -363,11 +363,11 @@ def test_bad_input_is_refused_by_name():
         (ValueError, "`observer` must be time-like", lambda: gravity.tetrad(g, jnp.array([0.1, 1.0, 0.0]))),
         (ValueError, "`direction` must not be zero", lambda: gravity.lorentz_boost(g, jnp.zeros(2), 0.1)),
         (ValueError, "`path` must hold two", lambda: gravity.proper_time(lambda _: g, y[None])),
-        (ValueError, "`span` must be given", lambda: gravity.proper_time(lambda _: g, lambda _: y)),
+        (ValueError, "`parameters` must be the two ends", lambda: gravity.proper_time(lambda _: g, lambda _: y)),
         (
             ValueError,
-            "`span` must be left out",
-            lambda: gravity.proper_time(lambda _: g, jnp.stack([y, y]), (0.0, 1.0)),
+            "`points` must be at least as many as the stencil",
+            lambda: gravity.proper_time(lambda _: g, jnp.stack([y, y]), jnp.array([0.0, 1.0])),
         ),
         (ValueError, "`neurons` must be positive", lambda: gravity.gaussian_space_time(0)),
         (ValueError, "must be a positive standard deviation", lambda: gravity.de_sitter_embedding(-y, 3)),

@@ -10,7 +10,6 @@ from nnthermo.experiments import processes
 from nnthermo.experiments.folder import Clock, StoredSettings, circumstances, open_folder, write_json
 from nnthermo.experiments.processes import Report, Run
 
-
 EXTRAS = {"diffrax": "mechanics"}
 """Extras other than `experiments` that bring a package."""
 

@@ -105,7 +105,6 @@ from nnthermo.gravity.lorentzian import interval as interval
 from nnthermo.gravity.lorentzian import is_timelike as is_timelike
 from nnthermo.gravity.lorentzian import light_cone as light_cone
 from nnthermo.gravity.lorentzian import lorentzian_metric as lorentzian_metric
-from nnthermo.gravity.lorentzian import proper_time as proper_time
 from nnthermo.gravity.lorentzian import turn_sign as turn_sign
 from nnthermo.gravity.onsager import Inertia as Inertia
 from nnthermo.gravity.onsager import gaussian_entropy_production as gaussian_entropy_production
@@ -118,6 +117,7 @@ from nnthermo.gravity.paths import NonGeodesicity as NonGeodesicity
 from nnthermo.gravity.paths import covariant_acceleration as covariant_acceleration
 from nnthermo.gravity.paths import non_geodesicity as non_geodesicity
 from nnthermo.gravity.paths import path_length as path_length
+from nnthermo.gravity.paths import proper_time as proper_time
 from nnthermo.gravity.spacetimes import anti_de_sitter as anti_de_sitter
 from nnthermo.gravity.spacetimes import de_sitter as de_sitter
 from nnthermo.gravity.spacetimes import flrw as flrw

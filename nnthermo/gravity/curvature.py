@@ -90,7 +90,7 @@ def _trace(inverse: Array, tensor: Array) -> Array:
 
 
 def kulkarni_nomizu(h: Array, k: Array) -> Array:
-    """h_ac k_bd + h_bd k_ac - h_ad k_bc - h_bc k_ad of symmetric (..., n, n): (..., n, n, n, n), symmetric as Riemann."""
+    """h_ac k_bd + h_bd k_ac - h_ad k_bc - h_bc k_ad of symmetric (..., n, n), with Riemann's symmetries."""
     product = _contract("...ac,...bd->...abcd", h, k) + _contract("...bd,...ac->...abcd", h, k)
     return product - jnp.swapaxes(product, -1, -2)
 

@@ -190,39 +190,3 @@ def light_cone(metric: Any, direction: Any) -> Array:
     a, b, c = g[0, 0], jnp.sum(g[0, 1:] * e), jnp.sum(e * _product(g[1:, 1:], e))
     larger = -(b + jnp.where(b < 0, -1, 1).astype(g.dtype) * jnp.sqrt(b * b - a * c))
     return jnp.sort(jnp.stack([larger / a, c / larger]))
-
-
-def proper_time(metric: Metric, path: Any, span: Any = None, *, points: int = 16) -> Array:
-    """∫ √(-g_ab dy^a dy^b) along a path of labels, in units of √g.
-
-    Args:
-        metric: g_ab (n, n) of one point.
-        path: points (k, n), joined by the trapezoidal rule on the chords: an error of second order in their spacing.
-            Or a function s -> y (n,) with a `span`: Gauss-Legendre quadrature, exponentially accurate if smooth.
-        span: (s₀, s₁) of a function.
-        points: nodes of the quadrature.
-
-    Returns:
-        () ≥ 0. NaN if some part is space-like.
-
-    Raises:
-        ValueError: fewer than two points, or a span without a function, or none with one.
-    """
-    if callable(path):
-        check("span", "be given with a `path` that is a function", span is not None, None)
-        start, end = jnp.moveaxis(real_array("span", span, shape=(2,)), 0, 0)
-        nodes, weights = np.polynomial.legendre.leggauss(points)
-        half = (end - start) / 2
-        s = (start + end) / 2 + half * jnp.asarray(nodes, half.dtype)
-
-        def speed(s: Array) -> Array:
-            y, v = jax.jvp(path, (s,), (jnp.ones_like(s),))
-            return jnp.sqrt(-interval(metric(y), v))
-
-        return jnp.sum(jnp.asarray(weights, half.dtype) * jax.vmap(speed)(s)) * jnp.abs(half)
-    check("span", "be left out with a `path` of points", span is None, span)
-    y = real_array("path", path, ndim=2)
-    check("path", "hold two or more points", y.shape[0] > 1, y.shape[0])
-    g, steps = jax.vmap(metric)(y), jnp.diff(y, axis=0)
-    lengths = [jnp.sqrt(-jax.vmap(interval)(at, steps)) for at in (g[:-1], g[1:])]
-    return jnp.sum(lengths[0] + lengths[1]) / 2

@@ -53,8 +53,10 @@ FIGURES = {
 CAVEATS = (
     "The body of arXiv:2111.00903 was not read, only its abstract and the titles of its sections: that displacements "
     "of states are measured by Fisher information and that the gradient of the entropy destroyed carries the minus "
-    "sign is our own design. What then follows and can fail is which lines are time-like, the curvature, Λ and geodesicity.",
-    "Labels of space are inputs of the network; the states are normal around their fixed point, (5.9)-(5.14) with m = 0.",
+    "sign is our own design. What then follows and can fail is which lines are time-like, the curvature, Λ and "
+    "geodesicity.",
+    "Labels of space are inputs of the network; the states are normal around their fixed point, (5.9)-(5.14) with m = "
+    "0.",
     "T = -S and T = training time are two choices of clock, and give different space-times. The report shows both.",
     "Networks follow the gradient flow of their mean loss. Between records the weights are a polynomial in training "
     "time, whose error is among the facts; curvature needs its third derivative.",
@@ -112,11 +114,11 @@ def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
     settings = results["settings"]
     return (
         "Section 12 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) and the second half of "
-        "its sequel (arXiv:2111.00903) describe the states of a learning network by a curved space-time with Einstein's "
-        "equations. Here the Fisher metric of the states, with the sign of the arrow of time turned, is differentiated "
-        f"twice at {settings['points']} inputs and {settings['looks']} times of the training of {len(results['runs'])} "
-        f"networks on {settings['dataset'].replace('_', '-')}, and compared with what the papers say. "
-        + tally_sentence(cards)
+        "its sequel (arXiv:2111.00903) describe the states of a learning network by a curved space-time with "
+        "Einstein's equations. Here the Fisher metric of the states, with the sign of the arrow of time turned, is "
+        f"differentiated twice at {settings['points']} inputs and {settings['looks']} times of the training of "
+        f"{len(results['runs'])} networks on {settings['dataset'].replace('_', '-')}, and compared with what the "
+        "papers say. " + tally_sentence(cards)
     )
 
 

@@ -137,9 +137,10 @@ def _einstein(runs: Runs, _: Numbers, __: Settings) -> Finding:
         runs, "share of points with R > 0, along log β", lambda r: np.mean(r["temperature_scalar"] > 0)
     )  # fmt: skip
     comment = (
-        "0 means that G + Λg = 0 holds at the point for some Λ, 1 that nothing of it does. What is left could be called "
-        "κT of some matter, but for any metric there is such a T, so that the equations say nothing without a T known "
-        "from elsewhere. In three dimensions with no matter a space-time has constant curvature; these have not."
+        "0 means that G + Λg = 0 holds at the point for some Λ, 1 that nothing of it does. What is left could be "
+        "called κT of some matter, but for any metric there is such a T, so that the equations say nothing without a "
+        "T known from elsewhere. In three dimensions with no matter a space-time has constant curvature; these have "
+        "not."
     )
     return Finding(residuals + signs, judge([v <= CLOSE for n in residuals for v in n.ours]), comment)
 
@@ -264,8 +265,8 @@ def _energy(runs: Runs, _: Numbers, __: Settings) -> Finding:
         )
     ]
     comment = (
-        "G(n, n) along the unit normal of the slices is κ times an energy density with Λ in it. No T is known for these "
-        "networks; positive energy is what an observer would call ordinary matter."
+        "G(n, n) along the unit normal of the slices is κ times an energy density with Λ in it. No T is known for "
+        "these networks; positive energy is what an observer would call ordinary matter."
     )
     return Finding(numbers, judge([v >= MOST for n in numbers for v in n.ours]), comment)
 
@@ -274,9 +275,10 @@ def _dual(_: Runs, numbers: Numbers, __: Settings) -> Finding:
     names = [n for n in numbers if n.startswith("duality") and "eigenvalue" not in n]
     found = [Number(name.partition(": ")[2], None, [numbers[name]]) for name in names]
     comment = (
-        "Phase and forces of the weights, entropy, mean and Fisher metric of the states are derivatives of one log Z of "
-        "a recurrent network of two neurons, and agree with averages over its states. That the Schrödinger dynamics of "
-        "the weights implies Einstein's equations for the states, or conversely, is shown neither in the papers nor here."
+        "Phase and forces of the weights, entropy, mean and Fisher metric of the states are derivatives of one log Z "
+        "of a recurrent network of two neurons, and agree with averages over its states. That the Schrödinger "
+        "dynamics of the weights implies Einstein's equations for the states, or conversely, is shown neither in the "
+        "papers nor here."
     )
     return Finding(found, judge([numbers[n] <= 1e-10 for n in names]), comment)
 
@@ -302,10 +304,11 @@ CLAIMS: tuple[Claim, ...] = (
           "To rounding.", _gaussian),
     Claim("Onsager tensor", "(12.9)-(12.10)", "The tensor printed in (12.9) gives R up to a divergence.",
           "The same integral over a torus to eight digits.", _printed_onsager),
-    Claim("reciprocity", "(12.7)", "Onsager's reciprocity holds for it.", "As said in words, to rounding.", _reciprocity),
+    Claim("reciprocity", "(12.7)", "Onsager's reciprocity holds for it.", "As said in words, to rounding.",
+          _reciprocity),
     Claim("dissipation", "(12.3)", "R is an entropy production, and L an Onsager tensor.",
           "L is positive semidefinite.", _dissipation),
-    Claim("light cone", "2008.01540, abstract", "Permutation weights give relativistic strings: signals with one speed.",
+    Claim("light cone", "2008.01540, abstract", "Permutation weights give relativistic strings: one speed of signals.",
           "d'Alembert's and the telegraph equation to rounding.", _light_cone),
     Claim("duality", "2111.00903, abstract",
           "Both descriptions are read off one learning system: what can be computed of that.",
