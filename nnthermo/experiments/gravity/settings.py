@@ -54,7 +54,7 @@ class Settings(StoredSettings):
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        for name in ("samples", "hidden", "duration", "step", "beta", "points"):
+        for name in ("samples", "duration", "step", "beta", "points"):
             check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
         check("records", "be at least 4", self.records >= 4, self.records)
         check("looks", "be at least 3", self.looks >= 3, self.looks)
@@ -63,7 +63,8 @@ class Settings(StoredSettings):
             values = getattr(self, name)
             check(name, "name at least one", len(values) > 0, values)
             check(name, "differ", len(set(values)) == len(values), values)
-        check("widths", "be positive", min(self.widths) > 0, self.widths)
+        least = min(*self.widths, self.hidden)
+        check("widths and hidden", "be at least 2, for two labels to move the states apart", least >= 2, least)
         check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
         check(
             "classes", "be two of 0 to 9", len(self.classes) == 2 and set(self.classes) <= set(range(10)), self.classes
