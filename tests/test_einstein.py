@@ -355,6 +355,7 @@ def test_tensors_without_a_rest_frame_are_flagged():
         assert np.isnan(found.density)
         assert not any(bool(holds) for holds in found.hold().values())
     assert int(conditions(ETA, np.eye(4)).type) == 0
+    assert int(conditions(np.nan * ETA, ETA).type) == 0
 
 
 def test_derivatives_of_principal_values():
@@ -405,6 +406,14 @@ def test_bad_input_by_name():
         gravity.central_derivative(jnp.ones(4), 0, 1.0, order=3)
     with pytest.raises(ValueError, match="`fields` must begin with shape"):
         gravity.gamma_gamma_action(np.ones((4, 2, 2)), [1.0], matter=scalar_field, fields=[np.ones(3)])
+    with pytest.raises(TypeError, match="`derivative` must be a function"):
+        gravity.action_gradient(np.ones((4, 2, 2)), [1.0], derivative="spectral")
+    with pytest.raises(ValueError, match="`metric` must return shape"):
+        gravity.volume(lambda _: jnp.eye(2), points, weights)
+    with pytest.raises(TypeError, match="`family` must be a function of the size, but got int"):
+        gravity.cosmological_multiplier(1, 1.0, points, weights)
+    with pytest.raises(ValueError, match="`points` must be a sequence"):
+        gravity.torus_nodes(4, [1.0])
     with pytest.raises(TypeError, match="`lagrangian` must be a function"):
         gravity.stress_energy(1.0, ETA)
     with pytest.raises(ValueError, match="`lagrangian` must return one number"):

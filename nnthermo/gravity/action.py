@@ -85,6 +85,8 @@ def gamma_gamma_action(
     k, constant = _constants(kappa, cosmological_constant, g)
     if variant not in ("corrected", "printed"):
         refuse("variant", "be 'corrected' or 'printed'", repr(variant))
+    if not callable(derivative):
+        raise TypeError(f"`derivative` must be a function as `spectral_derivative` is, but got {derivative!r}")
     given = tuple(real_array("fields", field) for field in fields)
     for field in given:
         check(

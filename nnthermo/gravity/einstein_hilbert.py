@@ -37,6 +37,7 @@ def torus_nodes(points: Sequence[int], lengths: Any, *, dimensions: int | None =
     Raises:
         ValueError, TypeError: no points, lengths that do not fit or are not positive.
     """
+    check("points", "be a sequence of numbers, one an axis", not np.isscalar(points), points)
     counts = [integer("points", p) for p in points]
     check("points", "be one positive number an axis", counts and min(counts) > 0, counts)
     sizes = real_array("lengths", lengths, shape=(len(counts),))
@@ -52,6 +53,15 @@ def torus_nodes(points: Sequence[int], lengths: Any, *, dimensions: int | None =
 def volume(metric: Metric, points: Any, weights: Any) -> Array:
     """∫ √|g| dⁿx, (), by quadrature; arguments as in `einstein_hilbert_action`."""
     x, w = _nodes(points, weights)
+    _callable("metric", metric, "one point")
+    n = x.shape[1]
+    out = jax.eval_shape(metric, x[0])
+    check(
+        "metric",
+        f"return shape {(n, n)} at a point of {n}",
+        getattr(out, "shape", None) == (n, n),
+        getattr(out, "shape", out),
+    )
     return jnp.sum(w * _density(jax.vmap(metric)(x)).astype(w.dtype))
 
 
@@ -113,8 +123,7 @@ def stress_energy(lagrangian: Callable[..., Array], g: Any, *fields: Any) -> Arr
     Raises:
         TypeError, ValueError: `lagrangian` not a function or not a number; g as in `onsager_tensor`.
     """
-    if not callable(lagrangian):
-        raise TypeError(f"`lagrangian` must be a function of g and the fields, but got {type(lagrangian).__name__}")
+    _callable("lagrangian", lagrangian, "g and the fields")
     g = real_array("g", g, ndim=2)
     check("g", "be square", g.shape[0] == g.shape[1] > 0, f"shape {g.shape}")
     regular("g", g)
@@ -173,6 +182,7 @@ def cosmological_multiplier(
     Returns:
         Λ; infinite or NaN where the volume does not depend on the size.
     """
+    _callable("family", family, "the size")
     s = real_array("size", size, ndim=0)
     finite("size", s)
 
@@ -182,6 +192,11 @@ def cosmological_multiplier(
 
     action, size_of = jax.jvp(both, (s,), (jnp.ones_like(s),))[1]
     return jnp.asarray(kappa, action.dtype) * action / size_of
+
+
+def _callable(name: str, function: Any, of: str) -> None:
+    if not callable(function):
+        raise TypeError(f"`{name}` must be a function of {of}, but got {type(function).__name__}")
 
 
 def _density(g: Array) -> Array:
@@ -194,6 +209,7 @@ def _density(g: Array) -> Array:
 def _nodes(points: Any, weights: Any) -> tuple[Array, Array]:
     x = real_array("points", points, ndim=2)
     w = real_array("weights", weights, shape=(x.shape[0],)).astype(x.dtype)
+    check("points", "be one or more", x.shape[0] > 0, "none")
     finite("points", x)
     finite("weights", w)
     return x, w

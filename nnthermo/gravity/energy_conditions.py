@@ -28,7 +28,8 @@ class EnergyConditions(NamedTuple):
 
     Attributes:
         type: of Hawking and Ellis, (): 1 where T has a time-like eigenvector; 2 where it is null to rounding, which is
-            type II or III; 4 where the eigenvalues are complex; 0 where g has not the signature (-, +, ..., +).
+            type II or III; 4 where the eigenvalues are complex; 0 where g has not the signature (-, +, ..., +) or T is
+            not finite.
         density: ρ, the energy density in the rest frame, ().
         pressures: p_i along the principal axes, increasing, (n-1,).
         velocity: u^a of the rest frame, unit, towards growing x⁰ where it can be told, (n,).
@@ -79,7 +80,7 @@ def energy_conditions(T: Any, g: Any) -> EnergyConditions:
     # with the axes held fixed the quotients have the derivatives of the principal values
     values = _diagonal(axes, T) / _diagonal(axes, g)
     density, pressures, u = -values[0], jnp.sort(values[1:]), axes[:, 0]
-    kind = jnp.where(is_spacetime, kind, 0)
+    kind = jnp.where(is_spacetime & jnp.isfinite(jnp.sum(T)), kind, 0)
     smallest, total = density + pressures[0], jnp.sum(pressures)
     attraction = ((n - 3) * density + total) / (n - 2) if n > 2 else jnp.full_like(density, jnp.nan)
     found = EnergyConditions(
