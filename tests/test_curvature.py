@@ -245,7 +245,7 @@ SOLUTIONS = {
     "schwarzschild, negative mass": static(schwarzschild, (-2.0, -0.5), radii=(0.5, 5.0)),
     "schwarzschild-de sitter": static(schwarzschild_de_sitter, (0.2, 0.5), (-0.2, 0.05), radii=(2.0, 5.0)),
     "reissner-nordström": static(reissner_nordstrom, (0.2, 0.5), (-2.0, 2.0), radii=(1.5, 9.0)),
-    "kerr": static(kerr, (0.5, 1.0), (-1.5, 1.5), radii=(2.5, 9.0)),
+    "kerr-newman, uncharged": static(kerr_newman, (0.5, 1.0), (-1.5, 1.5), (0.0, 0.0), radii=(2.5, 9.0)),
     "kerr-newman": static(kerr_newman, (0.5, 1.0), (-1.5, 1.5), (-1.5, 1.5), radii=(2.5, 9.0)),
     "flrw": (power_law, ((0.3, 2.0), (-1.0, 0.5)), [(0.5, 2.0), (0.3, 1.0), (0.3, 2.8), (-3.0, 3.0)]),
 }
@@ -290,7 +290,7 @@ def test_exact_solutions(name, data):
         source = np.diag([density, *[-2 * bend - density / 3] * 3])
         square = 12 * (bend**2 + (density / 3) ** 2)
     else:
-        M, a, Q = (*q, 0.0)[:3]
+        M, a, Q = q
         square = rotating(M, a, Q, x)
         if Q:  # G^a_b of a charge has eigenvalues ±Q²/Σ², so that its square is a multiple of the unit matrix
             mixed = at["inverse"] @ at["einstein"]
@@ -326,8 +326,8 @@ def of_kerr_schild():
     return jax.jit(lambda M, a, x: everything(kerr_schild(M, a), x))
 
 
-CONSTANT = [(de_sitter, 2, 1), (de_sitter, 4, 1), (de_sitter, 5, 1), (anti_de_sitter, 3, -1), (anti_de_sitter, 4, -1)]
-CONSTANT += [(sphere, 1, 1), (sphere, 2, 1), (sphere, 4, 1)]
+CONSTANT = [(de_sitter, 2, 1), (de_sitter, 5, 1), (anti_de_sitter, 3, -1), (anti_de_sitter, 4, -1)]
+CONSTANT += [(sphere, 2, 1), (sphere, 3, 1)]
 
 
 @pytest.mark.parametrize(("build", "n", "sign"), CONSTANT)
