@@ -245,7 +245,7 @@ SOLUTIONS = {
     "schwarzschild, negative mass": static(schwarzschild, (-2.0, -0.5), radii=(0.5, 5.0)),
     "schwarzschild-de sitter": static(schwarzschild_de_sitter, (0.2, 0.5), (-0.2, 0.05), radii=(2.0, 5.0)),
     "reissner-nordström": static(reissner_nordstrom, (0.2, 0.5), (-2.0, 2.0), radii=(1.5, 9.0)),
-    "kerr": static(kerr, (0.5, 1.0), (-1.5, 1.5), radii=(2.5, 9.0)),
+    "kerr-newman, uncharged": static(kerr_newman, (0.5, 1.0), (-1.5, 1.5), (0.0, 0.0), radii=(2.5, 9.0)),
     "kerr-newman": static(kerr_newman, (0.5, 1.0), (-1.5, 1.5), (-1.5, 1.5), radii=(2.5, 9.0)),
     "flrw": (power_law, ((0.3, 2.0), (-1.0, 0.5)), [(0.5, 2.0), (0.3, 1.0), (0.3, 2.8), (-3.0, 3.0)]),
 }
@@ -290,7 +290,7 @@ def test_exact_solutions(name, data):
         source = np.diag([density, *[-2 * bend - density / 3] * 3])
         square = 12 * (bend**2 + (density / 3) ** 2)
     else:
-        M, a, Q = (*q, 0.0)[:3]
+        M, a, Q = q
         square = rotating(M, a, Q, x)
         if Q:  # G^a_b of a charge has eigenvalues ±Q²/Σ², so that its square is a multiple of the unit matrix
             mixed = at["inverse"] @ at["einstein"]
@@ -326,8 +326,8 @@ def of_kerr_schild():
     return jax.jit(lambda M, a, x: everything(kerr_schild(M, a), x))
 
 
-CONSTANT = [(de_sitter, 2, 1), (de_sitter, 4, 1), (de_sitter, 5, 1), (anti_de_sitter, 3, -1), (anti_de_sitter, 4, -1)]
-CONSTANT += [(sphere, 1, 1), (sphere, 2, 1), (sphere, 4, 1)]
+CONSTANT = [(de_sitter, 2, 1), (de_sitter, 5, 1), (anti_de_sitter, 3, -1), (anti_de_sitter, 4, -1)]
+CONSTANT += [(sphere, 2, 1), (sphere, 3, 1)]
 
 
 @pytest.mark.parametrize(("build", "n", "sign"), CONSTANT)
@@ -373,9 +373,9 @@ def test_null_coordinates():
     np.testing.assert_allclose(at["ricci"], 0, atol=1e-15)
     assert float(at["kretschmann"]) == pytest.approx(48 / 2**6, rel=1e-14)
     assert signature(at["metric"]) == (1, 3)
-    twice = jax.jit(lambda x: everything(lambda y: jnp.exp(y[0] * y[1]) * jnp.asarray([[0.0, -0.5], [-0.5, 0.0]]), x))
+    twice = jax.jit(lambda x: ricci_scalar(lambda y: jnp.exp(y[0] * y[1]) * jnp.asarray([[0.0, -0.5], [-0.5, 0.0]]), x))
     x = jnp.array([0.4, -0.7])  # -e^{uv} du dv: R = -e^{-uv} · (-8 ∂_u∂_v ½uv) = 4 e^{-uv}
-    assert float(twice(x)["scalar"]) == pytest.approx(4 * np.exp(0.28), rel=1e-14)
+    assert float(twice(x)) == pytest.approx(4 * np.exp(0.28), rel=1e-14)
 
 
 # Differential identities
@@ -536,7 +536,9 @@ def test_gradients_in_the_mass_of_a_batch():
 
 def test_single_precision_stays_single():
     x = jnp.array([0.0, 5.0, 1.0, 0.0], jnp.float32)
-    at = jax.jit(lambda m, x: everything(kerr(m, 0.7), x))(jnp.float32(1.0), x)
+    at = jax.jit(lambda m, x: {"kretschmann": kretschmann(kerr(m, 0.7), x), "ricci": ricci(kerr(m, 0.7), x)})(
+        jnp.float32(1.0), x
+    )
     assert {leaf.dtype for leaf in jax.tree.leaves(at)} == {jnp.dtype("float32")}
     exact = rotating(1.0, 0.7, 0.0, np.asarray(x, float))
     assert float(at["kretschmann"]) == pytest.approx(exact, rel=1e-4)  # 1e-7 times terms that cancel
@@ -590,8 +592,7 @@ def of_inverse(n):
 
 def test_inside_transformations_trouble_is_nan():
     x = jnp.array([0.0, 2.0, 1.0, 0.0])
-    at = jax.jit(lambda x: everything(schwarzschild(1.0), x))(x)
-    assert not np.isfinite(at["kretschmann"])
+    assert not np.isfinite(jax.jit(partial(kretschmann, schwarzschild(1.0)))(x))
     lopsided = jax.jit(lambda x: geometry(lambda y: jnp.array([[1.0, 0.1], [0.0, 1.0]]) + 0 * y[0], x))(x[:2])
     assert np.isnan(lopsided.riemann).all()
     assert np.isnan(jax.jit(jax.vmap(lambda m: schwarzschild(m)(x)[0, 0]))(jnp.array([np.nan]))).all()
@@ -647,7 +648,11 @@ REFUSED = {
     "no scale factor": (lambda: flrw(1.0, 0.0), TypeError, "`scale_factor` must be a function"),
     "vector of factors": (lambda: ricci(flrw(lambda t: [t], 0), HERE + 0.5), ValueError, "`scale_factor` must have 0"),
     "no f": (lambda: kottler(1.0), TypeError, "`f` must be a function"),
-    "weyl in a plane": (lambda: weyl(sphere(2, 1.0), HERE[1:3]), ValueError, "three or more dimensions"),
+    "weyl in a plane": (
+        lambda: jax.eval_shape(partial(weyl, sphere(2, 1.0)), HERE[1:3]),
+        ValueError,
+        "three or more dimensions",
+    ),
     "signs": (lambda: covariant_derivative(minkowski(4), stream, HERE, "u"), ValueError, "`indices` must have"),
     "no signs": (lambda: covariant_derivative(minkowski(4), stream, HERE, 1), TypeError, "`indices` must be text"),
     "rank": (lambda: covariant_derivative(minkowski(4), stream, HERE, "^_"), ValueError, "`field` must return shape"),

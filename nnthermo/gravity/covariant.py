@@ -38,8 +38,8 @@ def covariant_derivative(metric: Metric, field: TensorField, point: Any, indices
         ValueError: a field of another shape, other signs; outside transformations also values that are not finite and
             what `christoffel` refuses.
     """
-    connection = christoffel(metric, point)
     value, slopes = _slopes(field, point, indices)
+    connection = christoffel(metric, point)
     for axis, sign in enumerate(indices):
         # Γ^a_cd with c first and the index of T that it replaces last
         turn = jnp.transpose(connection, (1, 0, 2)) if sign == "^" else -jnp.transpose(connection, (1, 2, 0))
@@ -53,8 +53,8 @@ def covariant_divergence(metric: Metric, field: TensorField, point: Any, indices
 
     Arguments and errors as in `covariant_derivative`.
     """
+    check("indices", "name an index to sum over", indices != "", repr(indices))
     slopes = covariant_derivative(metric, field, point, indices)
-    check("indices", "name an index to sum over", len(indices) > 0, repr(indices))
     if indices[0] == "^":
         return jnp.trace(slopes)
     g = jnp.asarray(metric(real_array("point", point, ndim=1)))
