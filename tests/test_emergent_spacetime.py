@@ -71,7 +71,7 @@ def path(trained):
 
 @pytest.fixture(scope="module")
 def ensemble(path):
-    return nt.gaussian_state_ensemble(path, PLANE, BETA)
+    return nt.gaussian_state_ensemble(path, PLANE, BETA, orders=3)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,12 @@ def sheet(ensemble):
         metrics = [gravity.turn_sign(found.metric, slopes) for slopes in (-found.entropy_slopes, jnp.eye(3)[0])]
         return found.entropy, found.entropy_slopes, *metrics
 
-    return lambda points: [np.asarray(part) for part in at(jnp.asarray(points))]
+    def some(points):
+        """Always 25 at once: one program."""
+        found = at(jnp.asarray(np.resize(points, (25, 3))))
+        return [np.asarray(part)[: len(points)] for part in found]
+
+    return some
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +112,7 @@ def test_metric_of_a_trained_network_is_a_tensor(ensemble, here):
 
 def test_derivatives_of_the_metric_agree_with_differences(here, sheet):
     """∂g/∂y⁰ through spline, fixed state and Ĝ: g_db Γ^d_a0 + g_ad Γ^d_b0, against a difference of eighth order."""
-    h, weights = 0.004, np.array([1 / 280, -4 / 105, 1 / 5, -4 / 5, 4 / 5, -1 / 5, 4 / 105, -1 / 280])
+    h, weights = 0.001, np.array([1 / 280, -4 / 105, 1 / 5, -4 / 5, 4 / 5, -1 / 5, 4 / 105, -1 / 280])
     offsets = h * np.array([-4, -3, -2, -1, 1, 2, 3, 4])
     metrics = sheet(np.asarray(Y) + offsets[:, None] * np.eye(3)[0])[2]
     half = np.einsum("db,da->ab", here.metric, here.christoffel[:, :, 0])
@@ -172,7 +177,7 @@ def test_derivatives_of_a_fixed_state_are_exact_to_the_order_asked():
 
 def test_signature_wherever_time_flows(sheet):
     """(-, +, +) at labels all over, for both time functions."""
-    points = np.random.default_rng(0).uniform([0.02, -1.0, -1.0], [0.98, 1.0, 1.0], (12, 3))
+    points = np.random.default_rng(0).uniform([0.02, -1.0, -1.0], [0.98, 1.0, 1.0], (25, 3))
     _, slopes, *both = sheet(points)
     assert (np.abs(slopes).max(axis=1) > 0).all()
     for metrics in both:
@@ -225,8 +230,12 @@ def test_layers_and_traced_functions():
         return jnp.tanh(V @ jnp.tanh(W @ u + b) + c)
 
     traced = nt.network_from(call, jnp.ones(4), (*net.weights, *net.biases))
-    whole = [nt.gaussian_state_ensemble(n, plane, BETA) for n in (net, net.to_septuple(), traced)]
-    first, *others = jax.jit(lambda y: [e.fisher(y) for e in whole])(Y.at[0].set(0.0))
+    graph, *whole = [nt.gaussian_state_ensemble(n, plane, BETA, orders=2) for n in (net.to_septuple(), net, traced)]
+    of_graph, first, *others = jax.jit(lambda y: (graph.moments(y), *(e.fisher(y) for e in whole)))(Y)
+    np.testing.assert_allclose(of_graph[0], np.concatenate(x), atol=1e-15)
+    np.testing.assert_allclose(
+        of_graph[1], np.eye(8) + BETA * np.asarray(nt.bulk_hessian(net, x).to_dense()), rtol=1e-13, atol=1e-14
+    )
     for other in others:
         np.testing.assert_allclose(other, first, rtol=1e-11, atol=1e-13)
     # F_00 = 0: nothing depends on y⁰ here
@@ -242,16 +251,15 @@ def test_noise_in_a_linear_network_is_exact():
     net = nt.Septuple(0.5 * drawn(8).weight, jnp.zeros(N), activation=lambda v: v, **MASKS)
     D, R = 0.03, 4000
     exact = nt.noisy_state_ensemble(net, PLANE, D)
-    mean, S = jax.jit(exact.moments)(Y)
+    sampler = nt.noisy_states(net, PLANE, D, jax.random.key(0), replicas=R, steps=40)
+    fitted = gravity.fisher_information_from_samples(sampler)
+    everything = jax.jit(lambda y: (*exact.moments(y), sampler(y), fitted(y), exact.fisher(y)))
+    mean, S, x, found, F = map(np.asarray, everything(Y))
     J = np.asarray(net.weight)[2:, 2:]
     np.testing.assert_allclose(S, J @ np.asarray(S) @ J.T + 2 * D * np.eye(3), rtol=1e-12, atol=1e-15)
-    sampler = nt.noisy_states(net, PLANE, D, jax.random.key(0), replicas=R, steps=40)
-    x = np.asarray(jax.jit(sampler)(Y))
     errors = np.sqrt((np.outer(np.diag(S), np.diag(S)) + np.square(S)) / R)
     assert (np.abs(np.cov(x.T) - S) < 4 * errors).all()
     assert (np.abs(x.mean(axis=0) - mean) < 4 * np.sqrt(np.diag(S) / R)).all()
-    found = jax.jit(gravity.fisher_information_from_samples(sampler))(Y)
-    F = jax.jit(exact.fisher)(Y)
     np.testing.assert_allclose(found[1:, 1:], F[1:, 1:], rtol=4 * 3 / np.sqrt(R))  # a fitted Σ⁻¹ of three neurons
 
 
@@ -273,12 +281,11 @@ def test_path_of_weights_is_the_natural_spline(trained, path):
 
 
 def test_states_that_are_not_found_are_nan():
-    """Strong feedback without a stable state."""
-    nets = [drawn(seed, 3.0) for seed in range(8)]
-    found = [slopes_in_log_beta(net.weight, net.bias, Y) for net in nets]
-    lost = [bool(jnp.isnan(slope)) for slope, _ in found]
-    assert any(lost)
-    assert lost == [not converged for _, converged in found]
+    """A neuron that strongly inhibits itself alternates for ever."""
+    net = drawn(1)
+    slope, converged = slopes_in_log_beta(net.weight.at[2, 2].set(-8.0), net.bias, Y)
+    assert not converged
+    assert jnp.isnan(slope)
 
 
 def test_gradients_in_the_weights():
