@@ -79,14 +79,19 @@ def architectures_mnist(_results: dict[str, Any]) -> str:
     return "\n".join([*rows, *(f"| {' | '.join(row)} |" for row in verdicts)])
 
 
-def mechanics(results: dict[str, Any]) -> str:
+def mechanics(results: dict[str, Any], head: str = "claim about trainable variables") -> str:
     """Markdown, one row a statement, the mean over seeds of its first number."""
-    rows = ["| claim about trainable variables | verdict | here, mean over seeds |", "|---|---|---|"]
+    rows = [f"| {head} | verdict | here, mean over seeds |", "|---|---|---|"]
     for statement in results["statements"]:
         number = statement["numbers"][0]
         ours = _escaped(f"{number['label']}: {number['mean']:.3g}")
         rows.append(f"| {statement['claim']} | {statement['verdict']} | {ours} |")
     return "\n".join(rows)
+
+
+def gravity(results: dict[str, Any]) -> str:
+    """The same for space-times; where there are several networks the mean is over them too."""
+    return mechanics(results, "claim about space-time")
 
 
 def _by_network(results: dict[str, Any], head: str, networks: Sequence[str]) -> str:
@@ -106,7 +111,16 @@ def _escaped(text: str) -> str:
 
 TABLES = {
     f.__name__: f
-    for f in (reproduction, comparison, laws, architectures, architectures_parameters, architectures_mnist, mechanics)
+    for f in (
+        reproduction,
+        comparison,
+        laws,
+        architectures,
+        architectures_parameters,
+        architectures_mnist,
+        mechanics,
+        gravity,
+    )
 }
 """Studies by folder, and what writes the table of each."""
 

@@ -168,6 +168,7 @@ _LATER = {  # modules that load Optax, Flax, optional packages or much else are 
     "from_linen": "nnthermo.network.flax",
     "to_linen": "nnthermo.network.flax",
     "data": "nnthermo.data",
+    "gravity": "nnthermo.gravity",
     "mechanics": "nnthermo.mechanics",
     "plotting": "nnthermo.plotting",
 }
