@@ -15,7 +15,8 @@ import nnthermo as nt
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs" / "site").rglob("*.md"))
-PACKAGES = ("network", "relaxation", "ensemble", "canonical", "architecture", "mechanics", "gravity", "data")
+INTERNAL = {"linalg", "experiments"}
+"""Sub-packages whose names are not for users."""
 
 
 def blocks(page):
@@ -62,7 +63,8 @@ def generate():
 def exported():
     """Public objects as Python sees them, by every name they have."""
     names = {f"nnthermo.{name}": getattr(nt, name) for name in dir(nt) if not name.startswith("_")}
-    for package in PACKAGES:
+    folders = sorted(path.parent.name for path in (ROOT / "nnthermo").glob("*/__init__.py"))
+    for package in (name for name in folders if name not in INTERNAL):
         module = importlib.import_module(f"nnthermo.{package}")
         listed = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
         names |= {f"{module.__name__}.{name}": getattr(module, name) for name in listed}

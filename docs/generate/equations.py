@@ -119,7 +119,10 @@ def target(code: str) -> str:
     head, _, rest = code.partition(".")
     if head in OBJECTS:
         return f"{OBJECTS[head]}.{rest}"
-    return next(name.path for name in reference.names() if name.shown == code)
+    found = next((name.path for name in reference.names() if name.shown == code), None)
+    if found is None:
+        raise ValueError(f"the code of an equation must be a public name, but got {code!r}")
+    return found
 
 
 def section(number: str) -> str:
@@ -167,10 +170,9 @@ def _block(row: Row) -> str:
 def _in_code(row: Row) -> str:
     main = target(row.code) if row.code else ""
     others = [name for name in citations().get(row.number, ()) if name.path != main]
-    text = f"In the code: [`{row.code}`][{main}]" if main else "No function of its own"
-    if others:
-        text += "; cited by " + ", ".join(f"[`{name.shown}`][{name.path}]" for name in others)
-    return text + "."
+    cited = "cited by " + ", ".join(f"[`{name.shown}`][{name.path}]" for name in others) if others else ""
+    told = [part for part in (f"[`{row.code}`][{main}]" if main else "", cited) if part]
+    return f"In the code: {'; '.join(told)}." if told else "No function of its own."
 
 
 def _formula(text: str) -> str:
