@@ -4,7 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from nnthermo.experiments.architectures.statements import CLAIMS
-from nnthermo.experiments.page import DASH, card, duration, images, number, render, setting, tally, tally_sentence
+from nnthermo.experiments.page import (
+    DASH,
+    number,
+    tally_sentence,
+)
+from nnthermo.experiments.study_page import facts, write_page
 
 
 def _keys(*starts: str) -> tuple[str, ...]:
@@ -81,52 +86,24 @@ _WORDS = {
 
 
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
-    """Write `report.html`, one file that loads nothing from anywhere.
-
-    Args:
-        folder: where it goes.
-        results: what `results.json` holds.
-        figures: figure-1.svg, figure-1.png, ...; of each the smaller file is put in.
-
-    Returns:
-        The path of the report.
-
-    Raises:
-        ImportError: jinja2 is missing, with the command that installs it.
-    """
-    return render("architectures/report.html.jinja", folder / "report.html", _content(results, figures))
-
-
-def _content(results: dict[str, Any], figures: list[Path]) -> dict[str, Any]:
-    """Everything that the template shows."""
-    cards = [{**card(statement), "too_early": False} for statement in results["statements"]]
-    pictures = images(figures)
-    sections = [
-        {
-            "number": n,
-            "title": title,
-            "paper": paper,
-            "ours": ours,
-            "image": pictures.get(n),
-            "cards": [c for c in cards if c["key"] in keys],
-        }
-        for n, (title, paper, ours, keys) in FIGURES.items()
-    ]
-    return {
-        "results": results,
-        "cards": cards,
-        "sections": sections,
-        "tally": tally(cards),
-        "summary": _summary(results, cards),
-        "facts": _facts(results),
-        "best_shown": [_best(row) for row in results["best"]],
-        "scores_shown": [_score(row) for row in results["correlations"]],
-        "activations": results["settings"]["activations"],
-        "caveats": CAVEATS,
-    }
+    """Write `report.html`; see `nnthermo.experiments.study_page.write_page`."""
+    unused = [name for name, value in results["settings"].items() if value is None]
+    return write_page(
+        "architectures/report.html.jinja",
+        folder,
+        results,
+        figures,
+        figures=FIGURES,
+        summary=_summary(results),
+        facts=facts(results, ("architectures", f"{results['architectures']}"), words=_WORDS, left_out=unused),
+        best_shown=[_best(row) for row in results["best"]],
+        scores_shown=[_score(row) for row in results["correlations"]],
+        activations=results["settings"]["activations"],
+        caveats=CAVEATS,
+    )
 
 
-def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
+def _summary(results: dict[str, Any]) -> str:
     settings = results["settings"]
     budget = (
         f"{settings['neurons']} hidden neurons" if settings["neurons"] else f"{settings['parameters']:,} parameters"
@@ -136,26 +113,8 @@ def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
         "Laplacian of the free energy and the skewness of log Ĝ tell how efficiently a network learns. Here "
         f"{results['architectures']} architectures of {budget}, {results['networks']:,} networks, were scored, trained "
         f"for {settings['epochs']} epochs on {results['samples']:,} images, and tested on {results['test_samples']:,} "
-        "others. " + tally_sentence(cards)
+        "others. " + tally_sentence(results["statements"])
     )
-
-
-def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was done, as (name, value)."""
-    settings = results["settings"]
-    facts = [
-        ("data", f"{results['samples']:,} samples to train on; {results['data_source']}"),
-        ("architectures", f"{results['architectures']}, each from {len(settings['seeds'])} seeds"),
-        ("duration", f"{duration(results['seconds'])} on {results['machine']}, {results['workers']} runs at a time"),
-        ("date", str(results["date"])),
-        ("versions", ", ".join(f"{name} {version}" for name, version in results["versions"].items())),
-    ]
-    shown = {k: v for k, v in settings.items() if k != "samples" and v is not None}
-    return facts + [(_WORDS.get(k, k.replace("_", " ")), _value(v)) for k, v in shown.items()]
-
-
-def _value(value: Any) -> str:
-    return ", ".join(setting(v) for v in value) if isinstance(value, list) else setting(value)
 
 
 def _best(row: dict[str, Any]) -> dict[str, str]:

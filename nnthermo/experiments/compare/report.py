@@ -3,7 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from nnthermo.experiments.page import DASH, card, duration, images, number, render, setting, tally, tally_sentence
+from nnthermo.experiments.page import (
+    DASH,
+    duration,
+    number,
+    tally_sentence,
+)
+from nnthermo.experiments.study_page import facts, write_page
 
 FIGURES = {
     1: (
@@ -97,53 +103,22 @@ _WORDS = {
 
 
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
-    """Write `report.html`, one file that loads nothing from anywhere.
-
-    Args:
-        folder: where it goes.
-        results: what `results.json` holds.
-        figures: figure-1.svg, figure-1.png, ...; of each the smaller file is put in.
-
-    Returns:
-        The path of the report.
-
-    Raises:
-        ImportError: jinja2 is missing, with the command that installs it.
-    """
-    return render("compare/report.html.jinja", folder / "report.html", _content(results, figures))
-
-
-def _content(results: dict[str, Any], figures: list[Path]) -> dict[str, Any]:
-    """Everything that the template shows."""
-    cards = [{**card(statement), "too_early": False} for statement in results["statements"]]
-    pictures = images(figures)
-    placed = {key for *_, keys in FIGURES.values() for key in keys}
-    sections = [
-        {
-            "number": n,
-            "title": title,
-            "paper": paper,
-            "ours": ours,
-            "image": pictures.get(n),
-            "cards": [c for c in cards if c["key"] in keys],
-        }
-        for n, (title, paper, ours, keys) in FIGURES.items()
-    ]
-    return {
-        "results": results,
-        "cards": cards,
-        "sections": sections,
-        "elsewhere": [c for c in cards if c["key"] not in placed],
-        "tally": tally(cards),
-        "summary": _summary(results, cards),
-        "facts": _facts(results),
-        "runs_shown": [_run(run) for run in results["runs"]],
-        "times_shown": [_time(row) for row in results["equal_time"]],
-        "caveats": CAVEATS,
-    }
+    """Write `report.html`; see `nnthermo.experiments.study_page.write_page`."""
+    return write_page(
+        "compare/report.html.jinja",
+        folder,
+        results,
+        figures,
+        figures=FIGURES,
+        summary=_summary(results),
+        facts=_facts(results),
+        runs_shown=[_run(run) for run in results["runs"]],
+        times_shown=[_time(row) for row in results["equal_time"]],
+        caveats=CAVEATS,
+    )
 
 
-def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
+def _summary(results: dict[str, Any]) -> str:
     settings = results["settings"]
     seeds, networks = len(settings["seeds"]), len(settings["networks"])
     return (
@@ -152,26 +127,16 @@ def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
         "directions, without trying it. Here "
         f"{'one network was' if networks == 1 else f'{networks} networks were'} trained with both, "
         f"{'from one seed' if seeds == 1 else f'each from {seeds} seeds'}, for {settings['epochs']:,} epochs on "
-        f"{results['samples']:,} images, and the curvatures of both losses were measured. " + tally_sentence(cards)
+        f"{results['samples']:,} images, and the curvatures of both losses were measured. "
+        + tally_sentence(results["statements"])
     )
 
 
 def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was done, as (name, value)."""
-    settings = results["settings"]
-    facts = [
-        ("data", f"{results['samples']:,} samples to train on; {results['data_source']}"),
-        ("networks", ", ".join(settings["networks"])),
-        ("seeds", ", ".join(map(str, settings["seeds"]))),
-        ("duration", f"{duration(results['seconds'])} on {results['machine']}, {results['workers']} runs at a time"),
-        ("date", str(results["date"])),
-        ("versions", ", ".join(f"{name} {version}" for name, version in results["versions"].items())),
-    ]
-    return facts + [
-        (_WORDS.get(k, k.replace("_", " ")), "the same" if k == "bulk_learning_rate" and v is None else setting(v))
-        for k, v in settings.items()
-        if k not in ("seeds", "samples", "networks")
-    ]
+    networks = ("networks", ", ".join(results["settings"]["networks"]))
+    told = facts(results, networks, words=_WORDS, left_out=("networks",))
+    name, same = "bulk learning rate", results["settings"]["bulk_learning_rate"] is None
+    return [(n, "the same" if same and n == _WORDS.get("bulk_learning_rate", name) else v) for n, v in told]
 
 
 def _percent(value: float | None) -> str:

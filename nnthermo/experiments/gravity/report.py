@@ -3,7 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from nnthermo.experiments.page import card, duration, images, number, render, setting, tally, tally_sentence
+from nnthermo.experiments.page import (
+    number,
+    tally_sentence,
+)
+from nnthermo.experiments.study_page import facts, write_page
 
 FIGURES = {
     1: (
@@ -68,49 +72,27 @@ CAVEATS = (
 
 
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
-    """Write `report.html`, one file that loads nothing from anywhere.
-
-    Args:
-        folder: where it goes.
-        results: what `results.json` holds.
-        figures: figure-1.svg, figure-1.png, ...; of each the smaller file is put in.
-
-    Returns:
-        The path of the report.
-
-    Raises:
-        ImportError: jinja2 is missing, with the command that installs it.
-    """
-    return render("gravity/report.html.jinja", folder / "report.html", _content(results, figures))
-
-
-def _content(results: dict[str, Any], figures: list[Path]) -> dict[str, Any]:
-    cards = [{**card(statement), "too_early": False} for statement in results["statements"]]
-    pictures = images(figures)
-    sections = [
-        {
-            "number": n,
-            "title": title,
-            "paper": paper,
-            "ours": ours,
-            "image": pictures.get(n),
-            "cards": [c for c in cards if c["key"] in keys],
-        }
-        for n, (title, paper, ours, keys) in FIGURES.items()
-    ]
-    return {
-        "results": results,
-        "cards": cards,
-        "sections": sections,
-        "tally": tally(cards),
-        "summary": _summary(results, cards),
-        "facts": _facts(results),
-        "known": [(name, number(value)) for name, value in results["demonstrations"].items()],
-        "caveats": CAVEATS,
-    }
+    """Write `report.html`; see `nnthermo.experiments.study_page.write_page`."""
+    error = max(run["interpolation_error"] for run in results["runs"])
+    return write_page(
+        "gravity/report.html.jinja",
+        folder,
+        results,
+        figures,
+        figures=FIGURES,
+        summary=_summary(results),
+        facts=facts(
+            results,
+            ("networks", ", ".join(sorted({run["network"] for run in results["runs"]}))),
+            ("largest error of the weights between records", f"{number(error)} of their way"),
+            words={"dataset": "data set"},
+        ),
+        known=[(name, number(value)) for name, value in results["demonstrations"].items()],
+        caveats=CAVEATS,
+    )
 
 
-def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
+def _summary(results: dict[str, Any]) -> str:
     settings = results["settings"]
     return (
         "Section 12 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) and the second half of "
@@ -118,23 +100,5 @@ def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
         "Einstein's equations. Here the Fisher metric of the states, with the sign of the arrow of time turned, is "
         f"differentiated twice at {settings['points']} inputs and {settings['looks']} times of the training of "
         f"{len(results['runs'])} networks on {settings['dataset'].replace('_', '-')}, and compared with what the "
-        "papers say. " + tally_sentence(cards)
+        "papers say. " + tally_sentence(results["statements"])
     )
-
-
-def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was done, as (name, value)."""
-    settings = results["settings"]
-    errors = [run["interpolation_error"] for run in results["runs"]]
-    facts = [
-        ("data", f"{settings['samples']:,} samples; {results['data_source']}"),
-        ("networks", ", ".join(sorted({run["network"] for run in results["runs"]}))),
-        ("seeds", ", ".join(map(str, settings["seeds"]))),
-        ("largest error of the weights between records", f"{number(max(errors))} of their way"),
-        ("duration", f"{duration(results['seconds'])} on {results['machine']}, {results['workers']} runs at a time"),
-        ("date", str(results["date"])),
-        ("versions", ", ".join(f"{name} {version}" for name, version in results["versions"].items())),
-    ]
-    left_out = ("seeds", "samples")
-    rest = [(k, ", ".join(map(str, v)) if isinstance(v, list) else setting(v)) for k, v in settings.items()]
-    return facts + [(k.replace("_", " "), v) for k, v in rest if k not in left_out]

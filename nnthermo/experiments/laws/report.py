@@ -4,7 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from nnthermo.experiments.laws.statements import CLAIMS, NAMES
-from nnthermo.experiments.page import DASH, card, duration, images, number, render, setting, tally, tally_sentence
+from nnthermo.experiments.page import (
+    DASH,
+    number,
+    tally_sentence,
+)
+from nnthermo.experiments.study_page import facts, write_page
 
 
 def _keys(start: str) -> tuple[str, ...]:
@@ -82,51 +87,24 @@ _WORDS = {
 
 
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
-    """Write `report.html`, one file that loads nothing from anywhere.
-
-    Args:
-        folder: where it goes.
-        results: what `results.json` holds.
-        figures: figure-1.svg, figure-1.png, ...; of each the smaller file is put in.
-
-    Returns:
-        The path of the report.
-
-    Raises:
-        ImportError: jinja2 is missing, with the command that installs it.
-    """
-    return render("laws/report.html.jinja", folder / "report.html", _content(results, figures))
-
-
-def _content(results: dict[str, Any], figures: list[Path]) -> dict[str, Any]:
-    """Everything that the template shows."""
-    cards = [{**card(statement), "too_early": False} for statement in results["statements"]]
-    pictures = images(figures)
-    sections = [
-        {
-            "number": n,
-            "title": title,
-            "paper": paper,
-            "ours": ours,
-            "image": pictures.get(n),
-            "cards": [c for c in cards if c["key"] in keys],
-        }
-        for n, (title, paper, ours, keys) in FIGURES.items()
-    ]
-    return {
-        "results": results,
-        "cards": cards,
-        "sections": sections,
-        "tally": tally(cards),
-        "summary": _summary(results, cards),
-        "facts": _facts(results),
-        "runs_shown": [_run(run) for run in results["runs"]],
-        "changes_shown": [_change(run, ensemble) for run in results["runs"] for ensemble in run["entropy_change"]],
-        "caveats": CAVEATS,
-    }
+    """Write `report.html`; see `nnthermo.experiments.study_page.write_page`."""
+    return write_page(
+        "laws/report.html.jinja",
+        folder,
+        results,
+        figures,
+        figures=FIGURES,
+        summary=_summary(results),
+        facts=facts(
+            results, ("networks", ", ".join(results["settings"]["networks"])), words=_WORDS, left_out=("networks",)
+        ),
+        runs_shown=[_run(run) for run in results["runs"]],
+        changes_shown=[_change(run, ensemble) for run in results["runs"] for ensemble in run["entropy_change"]],
+        caveats=CAVEATS,
+    )
 
 
-def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
+def _summary(results: dict[str, Any]) -> str:
     settings = results["settings"]
     seeds = len(settings["seeds"])
     return (
@@ -134,23 +112,9 @@ def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
         "equilibrium of learning and postulate two laws, which were not measured there. Here "
         f"{' and '.join(settings['networks'])} networks were trained "
         f"{'from one seed' if seeds == 1 else f'from {seeds} seeds each'} for {settings['epochs']:,} epochs on "
-        f"{results['samples']:,} images, and log Z, U and S were computed along the runs. " + tally_sentence(cards)
+        f"{results['samples']:,} images, and log Z, U and S were computed along the runs. "
+        + tally_sentence(results["statements"])
     )
-
-
-def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was done, as (name, value)."""
-    settings = results["settings"]
-    facts = [
-        ("data", f"{results['samples']:,} samples to train on; {results['data_source']}"),
-        ("networks", ", ".join(settings["networks"])),
-        ("seeds", ", ".join(map(str, settings["seeds"]))),
-        ("duration", f"{duration(results['seconds'])} on {results['machine']}, {results['workers']} runs at a time"),
-        ("date", str(results["date"])),
-        ("versions", ", ".join(f"{name} {version}" for name, version in results["versions"].items())),
-    ]
-    left_out = ("seeds", "samples", "networks")
-    return facts + [(_WORDS.get(k, k.replace("_", " ")), setting(v)) for k, v in settings.items() if k not in left_out]
 
 
 def _run(run: dict[str, Any]) -> dict[str, str]:

@@ -4,7 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from nnthermo.experiments.mechanics.animations import FILMS
-from nnthermo.experiments.page import card, duration, images, number, render, setting, tally, tally_sentence
+from nnthermo.experiments.page import (
+    number,
+    tally_sentence,
+)
+from nnthermo.experiments.study_page import facts, write_page
 
 FIGURES = {
     1: (
@@ -73,56 +77,28 @@ _WORDS = {
 
 
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path], films: dict[str, Path]) -> Path:
-    """Write `report.html`, one file that loads nothing from anywhere but the films beside it.
-
-    Args:
-        folder: where it goes.
-        results: what `results.json` holds.
-        figures: figure-1.svg, figure-1.png, ...; of each the smaller file is put in.
-        films: GIF files by name, in the folder `films`.
-
-    Returns:
-        The path of the report.
-
-    Raises:
-        ImportError: jinja2 is missing, with the command that installs it.
-    """
-    return render("mechanics/report.html.jinja", folder / "report.html", _content(results, figures, films))
-
-
-def _content(results: dict[str, Any], figures: list[Path], films: dict[str, Path]) -> dict[str, Any]:
-    cards = [{**card(statement), "too_early": False} for statement in results["statements"]]
-    pictures = images(figures)
-    sections = [
-        {
-            "number": n,
-            "title": title,
-            "paper": paper,
-            "ours": ours,
-            "image": pictures.get(n),
-            "cards": [c for c in cards if c["key"] in keys],
-        }
-        for n, (title, paper, ours, keys) in FIGURES.items()
-    ]
+    """Write `report.html`, see `nnthermo.experiments.study_page.write_page`; `films` are GIF files, by name."""
     shown = [
         {"title": title, "text": text, "image": f"films/{films[name].name}"}
         for name, (title, text) in FILMS.items()
         if name in films
     ]
-    return {
-        "results": results,
-        "cards": cards,
-        "sections": sections,
-        "films": shown,
-        "tally": tally(cards),
-        "summary": _summary(results, cards),
-        "facts": _facts(results),
-        "conserved": [(name, number(value)) for name, value in results["demonstrations"].items()],
-        "caveats": CAVEATS,
-    }
+    network = f"{'-'.join(map(str, results['sizes']))}, tanh, {results['parameters']} weights and biases"
+    return write_page(
+        "mechanics/report.html.jinja",
+        folder,
+        results,
+        figures,
+        figures=FIGURES,
+        films=shown,
+        summary=_summary(results),
+        facts=facts(results, ("network", network), words=_WORDS),
+        conserved=[(name, number(value)) for name, value in results["demonstrations"].items()],
+        caveats=CAVEATS,
+    )
 
 
-def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
+def _summary(results: dict[str, Any]) -> str:
     settings = results["settings"]
     seeds = len(settings["seeds"])
     return (
@@ -131,21 +107,5 @@ def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
         "a Schrödinger equation where entropy production is stationary. Here "
         f"{settings['replicas']:,} networks of {results['parameters']} weights were trained side by side, "
         f"{'from one minimum' if seeds == 1 else f'from the minima of {seeds} seeds'}, on {settings['samples']:,} "
-        "images, and compared with predictions in which no constant is fitted. " + tally_sentence(cards)
+        "images, and compared with predictions in which no constant is fitted. " + tally_sentence(results["statements"])
     )
-
-
-def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was done, as (name, value)."""
-    settings = results["settings"]
-    facts = [
-        ("data", f"{settings['samples']:,} samples; {results['data_source']}"),
-        ("network", f"{'-'.join(map(str, results['sizes']))}, tanh, {results['parameters']} weights and biases"),
-        ("seeds", ", ".join(map(str, settings["seeds"]))),
-        ("duration", f"{duration(results['seconds'])} on {results['machine']}, {results['workers']} runs at a time"),
-        ("date", str(results["date"])),
-        ("versions", ", ".join(f"{name} {version}" for name, version in results["versions"].items())),
-    ]
-    left_out = ("seeds", "samples")
-    rest = [(k, ", ".join(map(str, v)) if isinstance(v, list) else setting(v)) for k, v in settings.items()]
-    return facts + [(_WORDS.get(k, k.replace("_", " ")), v) for k, v in rest if k not in left_out]

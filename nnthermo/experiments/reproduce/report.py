@@ -9,14 +9,11 @@ from nnthermo.experiments.page import (
     DASH,
     card,
     duration,
-    images,
     number,
     quoted,
-    render,
-    setting,
-    tally,
     tally_sentence,
 )
+from nnthermo.experiments.study_page import facts, write_page
 
 LATE = frozenset({"bulk falls on", "jumps", "shallow symmetric", "gap", "no gap in the shallow", "tails"})
 """Keys of the statements about late times, which a short run cannot test."""
@@ -102,53 +99,26 @@ _WORDS = {
 
 
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
-    """Write `report.html`, one file that loads nothing from anywhere.
-
-    Args:
-        folder: where it goes.
-        results: what `results.json` holds; "sensitivity" may be missing.
-        figures: figure-1.svg, figure-1.png, ...; of each the smaller file is put in.
-
-    Returns:
-        The path of the report.
-
-    Raises:
-        ImportError: jinja2 is missing, with the command that installs it.
-    """
-    return render("reproduce/report.html.jinja", folder / "report.html", _content(results, figures))
-
-
-def _content(results: dict[str, Any], figures: list[Path]) -> dict[str, Any]:
-    """Everything that the template shows."""
-    cards = [_card(statement, quick=bool(results["quick"])) for statement in results["statements"]]
-    pictures = images(figures)
-    sections = []
-    for n, (title, paper, ours) in FIGURES.items():
-        belonging = [card for card in cards if _first_figure(card["where"]) == n]
-        sections.append(
-            {"number": n, "title": title, "paper": paper, "ours": ours, "image": pictures.get(n), "cards": belonging}
-        )
-    elsewhere = [card for card in cards if _first_figure(card["where"]) not in FIGURES]
-    return {
-        "results": results,
-        "cards": cards,
-        "sections": sections,
-        "elsewhere": elsewhere,
-        "tally": tally(cards),
-        "summary": _summary(results, cards),
-        "facts": _facts(results),
-        "runs_shown": [_run(run) for run in results["runs"]],
-        "quoted": [{**row, "card": card} for card in cards for row in card["rows"] if row["quoted"]],
-        "sensitivity": _sensitivity(results),
-        "caveats": CAVEATS,
-    }
+    """Write `report.html`; see `nnthermo.experiments.study_page.write_page`."""
+    keys = {n: tuple(s["key"] for s in results["statements"] if _first_figure(s["where"]) == n) for n in FIGURES}
+    quoted_rows = [{**row, "card": c} for c in map(card, results["statements"]) for row in c["rows"] if row["quoted"]]
+    return write_page(
+        "reproduce/report.html.jinja",
+        folder,
+        results,
+        figures,
+        figures={n: (*told, keys[n]) for n, told in FIGURES.items()},
+        too_early=LATE if results["quick"] else (),
+        summary=_summary(results),
+        facts=facts(results, words=_WORDS),
+        runs_shown=[_run(run) for run in results["runs"]],
+        quoted=quoted_rows,
+        sensitivity=_sensitivity(results),
+        caveats=CAVEATS,
+    )
 
 
-def _card(statement: dict[str, Any], *, quick: bool) -> dict[str, Any]:
-    return {**card(statement), "too_early": quick and statement["key"] in LATE}
-
-
-def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
+def _summary(results: dict[str, Any]) -> str:
     settings = results["settings"]
     seeds = len(settings["seeds"])
     return (
@@ -156,25 +126,8 @@ def _summary(results: dict[str, Any], cards: list[dict[str, Any]]) -> str:
         "networks of 854 neurons on handwritten digits, a deep one (784-40-20-10) and a shallow one (784-60-10), and "
         f"reads thermodynamics off their spectra. Here both were trained for {settings['epochs']:,} epochs on "
         f"{results['samples']:,} images, {'with one seed' if seeds == 1 else f'each with {seeds} seeds'}. "
-        + tally_sentence(cards)
+        + tally_sentence(results["statements"])
     )
-
-
-def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was done, as (name, value)."""
-    versions = results["versions"]
-    settings = results["settings"]
-    facts = [
-        ("data", f"{results['samples']:,} samples; {results['data_source']}"),
-        ("seeds", ", ".join(map(str, settings["seeds"]))),
-        ("duration", f"{duration(results['seconds'])} on {results['machine']}"),
-        ("date", str(results["date"])),
-        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
-    ]
-    facts += [
-        (_WORDS.get(k, k.replace("_", " ")), setting(v)) for k, v in settings.items() if k not in ("seeds", "samples")
-    ]
-    return facts
 
 
 def _run(run: dict[str, Any]) -> dict[str, str]:
