@@ -88,6 +88,7 @@ _WORDS = {
 
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
     """Write `report.html`; see `nnthermo.experiments.study_page.write_page`."""
+    networks = ", ".join(results["settings"]["networks"])
     return write_page(
         "laws/report.html.jinja",
         folder,
@@ -95,9 +96,7 @@ def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> 
         figures,
         figures=FIGURES,
         summary=_summary(results),
-        facts=facts(
-            results, ("networks", ", ".join(results["settings"]["networks"])), words=_WORDS, left_out=("networks",)
-        ),
+        facts=facts(results, ("networks", networks), words=_WORDS, left_out=("networks",)),
         runs_shown=[_run(run) for run in results["runs"]],
         changes_shown=[_change(run, ensemble) for run in results["runs"] for ensemble in run["entropy_change"]],
         caveats=CAVEATS,
