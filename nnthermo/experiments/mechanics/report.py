@@ -77,7 +77,7 @@ _WORDS = {
 
 
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path], films: dict[str, Path]) -> Path:
-    """Write `report.html`, see `nnthermo.experiments.study_page.write_page`; `films` are GIF files, by name."""
+    """Write `report.html`; see `nnthermo.experiments.study_page.write_page`. `films` are GIF files by name."""
     shown = [
         {"title": title, "text": text, "image": f"films/{films[name].name}"}
         for name, (title, text) in FILMS.items()
