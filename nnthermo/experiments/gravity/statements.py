@@ -137,10 +137,10 @@ def _einstein(runs: Runs, _: Numbers, __: Settings) -> Finding:
         runs, "share of points with R > 0, along log β", lambda r: np.mean(r["temperature_scalar"] > 0)
     )  # fmt: skip
     comment = (
-        "0 means that G + Λg = 0 holds at the point for some Λ, 1 that nothing of it does. What is left could be called "
-        "κT of some matter, but for any metric there is such a T, so that the equations say nothing without a T known "
-        "from elsewhere. In three dimensions a space-time without matter has constant curvature; the numbers say how far "
-        "from it these are."
+        "0 means that G + Λg = 0 holds at the point for some Λ, 1 that nothing of it does. What is left could be "
+        "called κT of some matter, but for any metric there is such a T, so that the equations say nothing without a "
+        "T known from elsewhere. In three dimensions a space-time without matter has constant curvature; the numbers "
+        "say how far from it these are."
     )
     return Finding(residuals + signs, judge([v <= CLOSE for n in residuals for v in n.ours]), comment)
 
@@ -168,9 +168,9 @@ def _lambda_of_size(runs: Runs, _: Numbers, settings: Settings) -> Finding:
         else:
             fits.append(False)
     comment = (
-        "Exactly so for normal ensembles of one common variance. Neurons of a network have variances of their own, which "
-        "vary with the input. Cooling divides all of them by β where βλ is large, whatever the network, which makes its "
-        "space-time that of such an ensemble; training at a fixed β does nothing of the kind."
+        "Exactly so for normal ensembles of one common variance. Neurons of a network have variances of their own, "
+        "which vary with the input. Cooling divides all of them by β where βλ is large, whatever the network, which "
+        "makes its space-time that of such an ensemble; training at a fixed β does nothing of the kind."
     )
     return Finding(numbers, judge(fits), comment)
 
