@@ -229,6 +229,13 @@ def test_bundles_say_why_their_rays_end():
     np.testing.assert_allclose(path.points[5], again.points, rtol=1e-4, atol=1e-4)
 
 
+def test_a_known_start_with_a_domain_inside_jit():
+    """The domain of a known point is traced there: no error, and the path ends where it ends outside of jit."""
+    flat, x, t = (lambda _: jnp.diag(jnp.array([-1.0, 1]))), jnp.zeros(2), jnp.array([0.0, 1, 2])
+    cause = jax.jit(lambda v: gravity.geodesic(flat, x, v, t, domain=lambda x: x[0] < 1.5).cause)(jnp.ones(2))
+    assert gravity.CAUSES[int(cause)] == "left"
+
+
 def test_wrong_input_is_refused_by_name():
     flat, x, v, t = lambda _: jnp.diag(jnp.array([-1.0, 1, 1])), jnp.ones(3), jnp.ones(3), jnp.array([0.0, 1])
     cases = (

@@ -11,6 +11,7 @@ from test_report import Page
 
 import nnthermo as nt
 from nnthermo.experiments.gravity import Settings, gravity, problem
+from nnthermo.experiments.gravity.demonstrations import onsager
 from nnthermo.experiments.gravity.measuring import Clock, Look, clock_times, measured
 from nnthermo.experiments.gravity.report import FIGURES
 from nnthermo.experiments.gravity.runs import jobs_of
@@ -179,6 +180,13 @@ def verdicts(change=None, **numbers):
         for w in (2, 4)
     } | {"image-20": [made_up(**(change or {})) for _ in range(2)]}
     return {s.key: s.verdict for s in statements(runs, {**KNOWN, **numbers}, SETTINGS)}
+
+
+def test_reciprocity_is_that_of_the_printed_tensor():
+    """(12.9) obeys the relation in words by itself, and (12.7) as printed by half; symmetrised it would be 0 and 1."""
+    found = onsager()
+    assert found["Onsager: reciprocity as stated, violation"] == 0
+    assert found["Onsager: reciprocity as printed, violation"] == pytest.approx(0.5)
 
 
 def test_verdicts_follow_the_numbers():

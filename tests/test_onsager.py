@@ -162,6 +162,9 @@ def test_the_quadratic_form_has_no_sign(times, inertia):
     units = np.diag([1e-3, 1.0, 1e2, 1.0])
     assert gravity.onsager_inertia(units @ g @ units) == inertia
     assert gravity.onsager_inertia(g, "printed").zero == 4
+    assert jax.jit(lambda x: x * gravity.onsager_inertia(g).negative)(1.0) == inertia[0]  # g is known there too
+    flat = np.diag([-1, 1, 1, 1])  # whole numbers are converted there
+    assert jax.jit(lambda x: x * gravity.signature(flat)[0] * gravity.onsager_inertia(flat).negative)(1.0) == 18
     rng = np.random.default_rng(0)  # and by trial: both signs occur
     signs = {np.sign(float(forms(g, random_metric(4, 0, rng)[1], 1.0, "corrected")[3])) for _ in range(16)}
     assert signs == {-1.0, 1.0}

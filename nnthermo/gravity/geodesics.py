@@ -110,7 +110,8 @@ def start(metric: Metric, point: Any, velocity: Any, domain: Any = None) -> tupl
     x = real_array("point", point, ndim=1)
     v = real_array("velocity", velocity, shape=x.shape).astype(x.dtype)
     finite("velocity", v)
-    if domain is not None and is_concrete(x) and not bool(domain(x)):
+    inside = None if domain is None else domain(x)  # traced inside transformations even at a known point
+    if inside is not None and is_concrete(inside) and not bool(inside):
         refuse("point", "lie in `domain`", x)
     return x, v, g.astype(x.dtype)
 

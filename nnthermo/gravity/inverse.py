@@ -1,5 +1,6 @@
 """Inverse, determinant and signature of a small symmetric matrix g_ab, for any signature."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -71,7 +72,8 @@ def signature(metric: Array) -> tuple[int, int]:
     """
     if not is_concrete(metric):
         raise TypeError("`metric` must be known for its signature to be counted, but got a traced value")
-    g = real_array("metric", metric, ndim=2)
+    with jax.ensure_compile_time_eval():
+        g = real_array("metric", metric, ndim=2)
     regular("metric", g)
     negative = int((np.linalg.eigvalsh(_balanced(np.asarray(g, float))) < 0).sum())
     return negative, g.shape[0] - negative

@@ -7,6 +7,7 @@ fifth term is missing. The corrected one is our own derivation; the printed one 
 import math
 from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.lax import Precision
@@ -140,12 +141,14 @@ def onsager_inertia(g: Any, variant: Variant = "corrected") -> Inertia:
     """
     if not is_concrete(g):
         raise TypeError("`g` must be known for eigenvalues to be counted, but got a traced value")
-    g = real_array("g", g, ndim=2)
+    with jax.ensure_compile_time_eval():
+        g = real_array("g", g, ndim=2)
     regular("g", g)
     n = g.shape[0]
     # Sylvester: only the signs of the frame metric count, and with them the eigenvalues are those of small integers
     signs = np.sign(np.linalg.eigvalsh(_balanced(np.asarray(g, float))))
-    L = np.asarray(onsager_tensor(np.diag(signs), 1.0, variant), float)
+    with jax.ensure_compile_time_eval():  # g is known, also inside transformations
+        L = np.asarray(onsager_tensor(np.diag(signs), 1.0, variant), float)
     a, b = np.triu_indices(n)
     twice = np.where(a == b, 1.0, np.sqrt(2.0))
     form = L[:, :, a, b][..., a, b] * twice[:, None] * twice[None, :]

@@ -225,10 +225,11 @@ def _reciprocity(_: Runs, numbers: Numbers, __: Settings) -> Finding:
         Number("violation of L^{mn ab cd} = L^{nm cd ab}, as said in words", None, [stated]),
         Number("violation of (12.7) as printed", None, [printed]),
     ]
-    return Finding(
-        found, "agrees" if stated <= 1e-12 < printed else judge([stated <= 1e-12]),
-        "Forces and fluxes change places together with their derivatives; the printed order of indices is a misprint.",
-    )  # fmt: skip
+    comment = (
+        "Of (12.9) as printed. Forces and fluxes change places together with their derivatives; the printed order of "
+        "indices is a misprint."
+    )
+    return Finding(found, judge([stated <= 1e-12]), comment)
 
 
 PRINTED_RECIPROCITY = "Onsager: reciprocity as printed, violation"
