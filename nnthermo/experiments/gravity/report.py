@@ -71,6 +71,15 @@ CAVEATS = (
 )
 
 
+_WORDS = {
+    "dataset": "data set",
+    "hidden": "hidden neurons, images",
+    "duration": "training, learning rate times steps",
+    "step": "longest step of it",
+    "map_points": "points of the maps, a side",
+}
+
+
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
     """Write `report.html`; see `nnthermo.experiments.study_page.write_page`."""
     error = max(run["interpolation_error"] for run in results["runs"])
@@ -85,7 +94,7 @@ def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> 
             results,
             ("networks", ", ".join(sorted({run["network"] for run in results["runs"]}))),
             ("largest error of the weights between records", f"{number(error)} of their way"),
-            words={"dataset": "data set"},
+            words=_WORDS,
         ),
         known=[(name, number(value)) for name, value in results["demonstrations"].items()],
         caveats=CAVEATS,
