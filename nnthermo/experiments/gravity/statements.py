@@ -169,8 +169,9 @@ def _lambda_of_size(runs: Runs, _: Numbers, settings: Settings) -> Finding:
             fits.append(False)
     comment = (
         "Exactly so for normal ensembles of one common variance. Neurons of a network have variances of their own, "
-        "which vary with the input. Cooling divides all of them by β where βλ is large, whatever the network, which "
-        "makes its space-time that of such an ensemble; training at a fixed β does nothing of the kind."
+        "which vary with the input. Where βλ is large cooling divides all of them by β, whatever the network, and the "
+        "curvature of the slices fades as 1/β: the space-time approaches that of such an ensemble. Training at a "
+        "fixed β does nothing of the kind."
     )
     return Finding(numbers, judge(fits), comment)
 
