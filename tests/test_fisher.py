@@ -207,6 +207,7 @@ def test_bad_input_is_refused_by_name():
         (TypeError, "`samples` must be a function", lambda: gravity.fisher_information_from_samples(MIX)),
         (ValueError, "`drift` must be square", lambda: gravity.entropy_balance(jnp.ones((2, 3)), 1.0, 1.0)),
         (ValueError, "`covariance` must be positive def", lambda: gravity.entropy_balance(-MIX, 1.0, -1.0)),
+        (ValueError, "`noise` must not be negative", lambda: gravity.stationary_state_covariance(MIX / 9, -0.1)),
         (ValueError, "`noise` must have shape", lambda: gravity.stationary_state_covariance(MIX / 9, jnp.ones(2))),
         (TypeError, "`jacobian` must be real", lambda: gravity.stationary_state_covariance(np.eye(2) * 1j, 1.0)),
     )

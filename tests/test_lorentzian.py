@@ -327,6 +327,10 @@ def test_no_arrow_of_time_in_equilibrium():
     with pytest.raises(ValueError, match="`time` must have a slope that is not zero"):
         other(0 * y)
     assert jnp.isnan(jax.jit(other)(0 * y)).all()
+    half = np.random.default_rng(0).normal(size=(1, 2))
+    for F, words in ((half.T @ half, "invertible"), ([[1.0, 0.5], [0.0, 1.0]], "symmetric")):
+        with pytest.raises(ValueError, match=f"`fisher` must be {words}"):
+            gravity.lorentzian_metric(lambda _, F=F: jnp.asarray(F), lambda y: y[0])(y)
 
 
 def test_float32_stays_in_space_times():

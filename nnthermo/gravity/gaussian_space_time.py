@@ -8,8 +8,9 @@ the expanding half of de Sitter space of dimension d + 1 and radius ℓ = √(2N
 
     R_abcd = (g_ac g_bd - g_ad g_bc)/2N,   R = d(d+1)/2N,   G + Λg = 0 with Λ = d(d-1)/4N:
 
-positive and inversely proportional to the number of neurons. Own derivations, all of it: arXiv:2111.00903 announces a
-cosmological constant and, of neurons, a mean number that it fixes; its body was not read.
+positive and inversely proportional to the number of neurons. Own derivations, all of it: the abstract of
+arXiv:2111.00903 announces a cosmological constant, and a later note says that it fixes a mean number of neurons; its
+body was not read.
 """
 
 from collections.abc import Callable

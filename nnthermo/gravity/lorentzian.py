@@ -16,7 +16,7 @@ from nnthermo._checks import check, is_concrete, real_array, refuse
 from nnthermo._typing import Array
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.gravity.fisher import GaussianInformation, Labels, gaussian_information
-from nnthermo.gravity.inverse import inverse_and_determinant
+from nnthermo.gravity.inverse import inverse_and_determinant, regular
 from nnthermo.linalg.positive import inverse_and_log_det
 
 TimeFunction = Callable[[Array], Array]
@@ -62,11 +62,11 @@ def lorentzian_metric(fisher: Metric, time: TimeFunction) -> Metric:
         time: T(y), (), for example `lambda y: y[0]`.
 
     Returns:
-        A metric. NaN where T_a = 0 or F is singular; called with known numbers, an error.
+        A metric. NaN where T_a = 0; where F is singular NaN, or to rounding a g that is singular too.
 
     Raises:
         TypeError: not functions.
-        ValueError: outside transformations: T_a = 0, when the result is called.
+        ValueError: outside transformations: T_a = 0, F singular or not symmetric, when the result is called.
     """
     for name, function in (("fisher", fisher), ("time", time)):
         if not callable(function):
@@ -75,6 +75,7 @@ def lorentzian_metric(fisher: Metric, time: TimeFunction) -> Metric:
     def metric(y: Array) -> Array:
         y = real_array("point", y, ndim=1)
         F = real_array("fisher", fisher(y), shape=y.shape * 2)
+        regular("fisher", F, f" at {y}")
         slopes = _slopes(time, y).astype(F.dtype)
         _has_arrow("time", slopes, y)
         return turn_sign(F, slopes)
@@ -98,6 +99,7 @@ def entropic_metric_of(information: Callable[[Array], GaussianInformation]) -> M
 
     def metric(y: Array) -> Array:
         found = information(y)
+        regular("fisher", found.metric, f" at {y}")
         _has_arrow("entropy", found.entropy_slopes, y)
         return turn_sign(found.metric, -found.entropy_slopes)
 

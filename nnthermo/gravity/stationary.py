@@ -77,10 +77,13 @@ def stationary_state_covariance(jacobian: Any, noise: Any) -> Array:
         variance grows without bound.
 
     Raises:
-        ValueError: wrong shapes, not finite, or a known J of spectral radius 1 or more.
+        ValueError: wrong shapes, not finite, a known J of spectral radius 1 or more, or known negative noise.
     """
     J = _square("jacobian", jacobian)
     D = _matrix("noise", noise, J.shape[0], J.dtype)
+    if is_concrete(D):
+        lowest = float(np.diagonal(np.asarray(D)).min())
+        check("noise", "not be negative on its diagonal", lowest >= 0, lowest)
     S = _lyapunov(J, D + D.T)
     if is_concrete(S) and not np.isfinite(S).all():
         radius = float(np.abs(np.linalg.eigvals(np.asarray(J))).max())

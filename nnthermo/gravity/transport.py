@@ -107,8 +107,8 @@ def holonomy(metric: Metric, loop: Curve, ends: Any, **options: Any) -> Array:
         options: of `parallel_transport`.
 
     Raises:
-        ValueError: as in `parallel_transport`; a known loop that does not close. Ends that differ by the period of an
-            angle, 2π, are closed.
+        ValueError: as in `parallel_transport`; known ends with different g. Periods of coordinates are not known here:
+            an open curve between places with equal g is not refused, and H means nothing for it.
     """
     t = real_array("ends", ends, ndim=1)
     check("ends", "hold at least two values", len(t) > 1, len(t))

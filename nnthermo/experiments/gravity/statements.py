@@ -102,8 +102,9 @@ def _time_like(runs: Runs, _: Numbers, __: Settings) -> Finding:
     by_training = _arms(runs, "share, T = training time", lambda r: _falls(r["training_time_like"]))
     comment = (
         "One direction at each point is time-like by definition: the gradient of T in Fisher's metric. Whether "
-        "training at a fixed input runs along it is not, even when T is the training time itself: what learning does "
-        "to the states can mostly be undone by another input, and then the line of a fixed input is space-like."
+        "training at a fixed input runs along it is not, even when T is the training time itself: where more "
+        "than half of what learning does to the states, in Fisher's metric, can be undone by another input, the line "
+        "of a fixed input is space-like."
     )
     return Finding(by_entropy + by_training, _shares(by_entropy), comment)
 
@@ -173,7 +174,7 @@ def _lambda_of_size(runs: Runs, _: Numbers, settings: Settings) -> Finding:
         "curvature of the slices fades as 1/β: the space-time approaches that of such an ensemble. Training at a "
         "fixed β does nothing of the kind."
     )
-    return Finding(numbers, judge(fits), comment)
+    return Finding(numbers, judge(fits) if len(means) > 1 else "not tested", comment)  # one size has no power
 
 
 def _geodesic(runs: Runs, _: Numbers, settings: Settings) -> Finding:
