@@ -11,7 +11,7 @@ import numpy as np
 from nnthermo import FeedForward
 from nnthermo._typing import Array
 from nnthermo.emergent_spacetime import boundary_plane, gaussian_state_ensemble
-from nnthermo.experiments.gravity.problem import Path, Problem, network_at
+from nnthermo.experiments.gravity.problem import Problem, network_at
 from nnthermo.experiments.gravity.settings import Settings
 from nnthermo.gravity import GaussianInformation, geometry, inverse_and_determinant, turn_sign
 
@@ -80,11 +80,16 @@ class Look(NamedTuple):
     turning: Array
 
 
-def measured(path: Path, problem: Problem, clock: Clock, points: np.ndarray, arm: str) -> dict[str, np.ndarray]:
-    """`Look` at points (M, 3), as arrays with a first axis M; call it in float64."""
-    leaves, structure = jax.tree.flatten(path.networks)
+def measured(
+    networks: FeedForward, times: np.ndarray, problem: Problem, clock: Clock, points: np.ndarray, arm: str
+) -> dict[str, np.ndarray]:
+    """`Look` at points (M, 3) of the polynomial through networks at T times, as arrays with a first axis M.
+
+    Call it in float64.
+    """
+    leaves, structure = jax.tree.flatten(networks)
     program = _program(structure, tuple(leaf.shape for leaf in leaves), arm)
-    given = (path.networks, jnp.asarray(path.times), jnp.asarray(problem.origin), jnp.asarray(problem.directions))
+    given = (networks, jnp.asarray(times), jnp.asarray(problem.origin), jnp.asarray(problem.directions))
     found = program(jnp.asarray(points), *given, clock)
     return {name: np.asarray(value) for name, value in found._asdict().items()}
 

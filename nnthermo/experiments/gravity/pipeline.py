@@ -9,14 +9,14 @@ from nnthermo.experiments.gravity.demonstrations import demonstrate
 from nnthermo.experiments.gravity.figures import draw
 from nnthermo.experiments.gravity.problem import data_of
 from nnthermo.experiments.gravity.report import write_report
-from nnthermo.experiments.gravity.runs import jobs_of, load_runs, run
+from nnthermo.experiments.gravity.runs import TRAINED, jobs_of, load_runs, run
 from nnthermo.experiments.gravity.settings import Settings
 from nnthermo.experiments.gravity.statements import statements
 from nnthermo.experiments.study import Options, Study
 from nnthermo.experiments.verdicts import or_none
 
 QUICK = Settings(
-    samples=200, widths=(2,), hidden=6, duration=20.0, records=10, looks=3, points=8, map_points=7, seeds=(0,)
+    samples=200, widths=(2,), hidden=6, duration=20.0, records=41, looks=3, points=8, map_points=7, seeds=(0,)
 )
 """Real data, two small networks, about a minute on two cores; too small to judge the papers by."""
 
@@ -67,6 +67,8 @@ def gravity(settings: Settings, output: str | os.PathLike[str], **options: Unpac
                 "neurons": int(found["neurons"]),
                 "loss": or_none(float(found["losses"][-1])),
                 "interpolation_error": float(found["interpolation_error"]),
+                "curvature_error": or_none(max(float(found[f"{clock}_scalar_error"]) for clock in TRAINED)),
+                "turning_error": or_none(max(float(found[f"{clock}_turning_error"]) for clock in TRAINED)),
             }
             for name, some in runs.items()
             for seed, found in zip(settings.seeds, some, strict=True)

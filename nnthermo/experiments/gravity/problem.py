@@ -38,13 +38,15 @@ class Path(NamedTuple):
     Attributes:
         times: training times of the records, (T,).
         networks: a network whose arrays have a first axis T.
+        coarse: the same, at the same times, on the polynomial through every second record.
         losses: mean boundary loss at the records, (T,).
-        interpolation_error: largest distance of the polynomial from weights kept between the records, over the distance
-            that the weights moved in all.
+        interpolation_error: largest distance of the two, over the distance that the weights moved in all: that of
+            `networks` is much smaller.
     """
 
     times: np.ndarray
     networks: FeedForward
+    coarse: FeedForward
     losses: np.ndarray
     interpolation_error: float
 
@@ -124,11 +126,14 @@ def train_path(problem: Problem, sizes: tuple[int, ...], settings: Settings, see
         kept.append(net)
         losses.append(float(value))
         done = at
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *kept[::2])
-    nodes = jnp.asarray(times[::2])
-    moved = _distance(kept[0], kept[-1])
-    between = [_distance(network_at(stacked, nodes, jnp.asarray(s)), n) for s, n in zip(times, kept, strict=True)]
-    return Path(times[::2], stacked, np.asarray(losses[::2]), float(max(between) / moved))
+
+    def through(networks: list[FeedForward]) -> FeedForward:
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
+
+    half, nodes = through(kept[::2]), jnp.asarray(times[::2])
+    between = [network_at(half, nodes, jnp.asarray(time)) for time in times]
+    error = max(_distance(one, other) for one, other in zip(between, kept, strict=True))
+    return Path(times, through(kept), through(between), np.asarray(losses), error / _distance(kept[0], kept[-1]))
 
 
 def _distance(one: Any, other: Any) -> float:

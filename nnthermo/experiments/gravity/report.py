@@ -15,7 +15,7 @@ FIGURES = {
         "Geodesics for localised states (abstract of 2111.00903), and (12.11).",
         "Left: time-like geodesics of normal ensembles, which end as σ falls to 0, and the light cone of the start. "
         "Right: light from the right that passes a rotating black hole, as a test of the same code.",
-        ("Gaussian neurons", "light cone", "Onsager tensor", "reciprocity", "dissipation", "duality"),
+        ("Onsager tensor", "reciprocity", "dissipation", "duality"),
     ),
     2: (
         "The arrow of time",
@@ -39,7 +39,7 @@ FIGURES = {
     ),
     5: (
         "Einstein's equations",
-        "(12.12), with Λ as the multiplier of the number of neurons.",
+        "(12.12).",
         "Left: how much of the Ricci tensor is not proportional to the metric, all points and times. Right: the Λ that "
         "would be best at single points of small networks, and what normal ensembles of as many neurons have.",
         ("Einstein's equations", "Λ and N"),
@@ -63,7 +63,7 @@ CAVEATS = (
     "0.",
     "T = -S and T = training time are two choices of clock, and give different space-times. The report shows both.",
     "Networks follow the gradient flow of their mean loss. Between records the weights are a polynomial in training "
-    "time, whose error is among the facts; curvature needs its third derivative.",
+    "time; curvature needs its third derivative, and how far it can be trusted is among the facts.",
     "In three dimensions there is no Weyl tensor: empty space-time has constant curvature. A missing T can always be "
     "defined as what is left, so that (12.12) is tested without matter.",
     "Equations of Section 12 are used in corrected form: signs of (12.2) and (12.14), the tensor (12.9), the indices "
@@ -82,7 +82,15 @@ _WORDS = {
 
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
     """Write `report.html`; see `nnthermo.experiments.study_page.write_page`."""
-    error = max(run["interpolation_error"] for run in results["runs"])
+    left_out = {
+        what: [run[f"{name}_error"] for run in results["runs"] if run[f"{name}_error"] is not None]
+        for name, what in (("curvature", "R along training"), ("turning", "turning along training"))
+    }
+    changes = [
+        (f"change of {what} without every second record", f"median {number(max(errors))} at worst of the networks")
+        for what, errors in left_out.items()
+        if errors
+    ]
     return write_page(
         "gravity/report.html.jinja",
         folder,
@@ -93,7 +101,7 @@ def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> 
         facts=facts(
             results,
             ("networks", ", ".join(sorted({run["network"] for run in results["runs"]}))),
-            ("largest error of the weights between records", f"{number(error)} of their way"),
+            *changes,
             words=_WORDS,
         ),
         known=[(name, number(value)) for name, value in results["demonstrations"].items()],

@@ -6,6 +6,7 @@ from pathlib import Path as File
 import jax
 import numpy as np
 
+from nnthermo import FeedForward
 from nnthermo.experiments.folder import save_arrays
 from nnthermo.experiments.gravity.measuring import Look, clock_of, clock_times, measured, points_of
 from nnthermo.experiments.gravity.problem import make_problem, sizes_of, train_path
@@ -14,6 +15,9 @@ from nnthermo.experiments.processes import Report, alone
 
 Runs = dict[str, list[dict[str, np.ndarray]]]
 """What the jobs wrote, by name of the network such as "small-4", a list over seeds."""
+
+TRAINED = ("entropy", "training")
+"""Clocks that run with the training, whose space-times rest on derivatives of the path of the weights."""
 
 CHUNK = 64
 """Points that are measured side by side."""
@@ -70,16 +74,18 @@ def _run(job: Job, report: Report | None) -> dict[str, np.ndarray]:
     labels = np.linspace(-2.5, 2.5, settings.map_points)
     grid = np.stack(np.meshgrid(labels, labels, indexing="ij"), axis=-1).reshape(-1, 2)
     plan = {clock: points_of(chosen, clock_times(clock, settings)) for clock in CLOCKS}
-    total = sum(map(len, plan.values())) + mapped * len(CLOCKS) * len(grid)
+    total = (
+        sum(map(len, plan.values())) + len(TRAINED) * len(chosen) * settings.looks + mapped * len(CLOCKS) * len(grid)
+    )
     done = 0
 
-    def looks(clock: str, points: np.ndarray) -> dict[str, np.ndarray]:
+    def looks(clock: str, points: np.ndarray, networks: FeedForward = path.networks) -> dict[str, np.ndarray]:
         nonlocal done
         parts = []
         for begin in range(0, len(points), CHUNK):
             part = points[begin : begin + CHUNK]
             padded = np.concatenate([part, np.repeat(part[-1:], CHUNK - len(part), axis=0)])  # one shape, one program
-            found = measured(path, problem, clock_of(clock, settings), padded, job.arm)
+            found = measured(networks, path.times, problem, clock_of(clock, settings), padded, job.arm)
             parts.append({name: value[: len(part)] for name, value in found.items()})
             done += len(part)
             if report:
@@ -96,6 +102,12 @@ def _run(job: Job, report: Report | None) -> dict[str, np.ndarray]:
     for clock, points in plan.items():
         for name, value in looks(clock, points).items():
             found[f"{clock}_{name}"] = value.reshape(settings.looks, len(chosen), *value.shape[1:])
+    for clock in TRAINED:  # by how much a coarser path changes what rests on its derivatives
+        coarse = looks(clock, plan[clock], path.coarse)
+        for name in ("scalar", "turning"):
+            fine = found[f"{clock}_{name}"]
+            change = np.abs(coarse[name].reshape(fine.shape) - fine) / np.abs(fine)
+            found[f"{clock}_{name}_error"] = np.median(change)
     if mapped:
         for clock in CLOCKS:
             time = clock_times(clock, settings)[settings.looks // 2]

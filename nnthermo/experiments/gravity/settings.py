@@ -8,9 +8,6 @@ import numpy as np
 from nnthermo._checks import check
 from nnthermo.experiments.folder import StoredSettings
 
-ARMS = ("small", "image")
-"""Two pixels' worth of input, all driven neurons; whole images, the hidden layer."""
-
 CLOCKS = ("entropy", "training", "temperature")
 """T = -S along training; T = training time; T = -S along log β, the weights being those of the end."""
 
@@ -31,7 +28,8 @@ class Settings(StoredSettings):
         duration: length of the training in learning rate times steps: gradient descent with all samples in the limit of
             small steps, which leaves a smooth path of weights.
         step: longest step of its integration, in the same unit.
-        records: weights kept along a training, through which a polynomial in its time is laid.
+        records: weights kept along a training, through which a polynomial in its time is laid; an odd number, since
+            its error is told by leaving out every second.
         beta: inverse temperature β of the ensembles.
         looks: training times at which space-times are measured.
         points: samples of the data whose labels are the points of space.
@@ -46,7 +44,7 @@ class Settings(StoredSettings):
     hidden: int = 20
     duration: float = 100.0
     step: float = 0.05
-    records: int = 24
+    records: int = 61
     beta: float = 1.4
     looks: int = 7
     points: int = 60
@@ -56,7 +54,7 @@ class Settings(StoredSettings):
     def __post_init__(self) -> None:
         for name in ("samples", "duration", "step", "beta", "points"):
             check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
-        check("records", "be at least 4", self.records >= 4, self.records)
+        check("records", "be odd and at least 5", self.records >= 5 and self.records % 2 == 1, self.records)
         check("looks", "be at least 3", self.looks >= 3, self.looks)
         check("map_points", "be at least 5", self.map_points >= 5, self.map_points)
         for name in ("widths", "seeds", "classes"):
@@ -72,8 +70,8 @@ class Settings(StoredSettings):
 
     @property
     def kept_at(self) -> np.ndarray:
-        """Training times whose weights are kept: Chebyshev's points, and those half way between them."""
-        angles = np.linspace(0, math.pi, 2 * self.records - 1)
+        """Training times whose weights are kept: Chebyshev's points, of which every second are Chebyshev's too."""
+        angles = np.linspace(0, math.pi, self.records)
         return self.end * (1 - np.cos(angles)) / 2
 
     @property
