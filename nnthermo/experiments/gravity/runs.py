@@ -74,9 +74,7 @@ def _run(job: Job, report: Report | None) -> dict[str, np.ndarray]:
     labels = np.linspace(-2.5, 2.5, settings.map_points)
     grid = np.stack(np.meshgrid(labels, labels, indexing="ij"), axis=-1).reshape(-1, 2)
     plan = {clock: points_of(chosen, clock_times(clock, settings)) for clock in CLOCKS}
-    total = (
-        sum(map(len, plan.values())) + len(TRAINED) * len(chosen) * settings.looks + mapped * len(CLOCKS) * len(grid)
-    )
+    total = sum(len(plan[clock]) for clock in CLOCKS + TRAINED) + mapped * len(CLOCKS) * len(grid)
     done = 0
 
     def looks(clock: str, points: np.ndarray, networks: FeedForward = path.networks) -> dict[str, np.ndarray]:
