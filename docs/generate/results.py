@@ -21,6 +21,7 @@ STUDIES = {
     "architectures_fashion": "The same on all of Fashion-MNIST",
     "architectures_fashion_parameters": "Fashion-MNIST at equal numbers of parameters",
     "mechanics": "Weights that diffuse",
+    "gravity": "Neurons as space-time",
 }
 """Folders of committed studies, and what each is about. Others that appear are shown by their own titles."""
 
@@ -51,8 +52,11 @@ def tables() -> ModuleType:
 
 
 def table(study: str) -> str:
-    """Markdown: one row a statement, as in the README."""
-    return f"{summary(study)}\n\n{tables().TABLES[study](results(study))}"
+    """Markdown: one row a statement, as in the README; of a study without a committed run, how to make one."""
+    write = tables().TABLES[study]
+    if study not in studies():
+        return f"Not run yet: `nnthermo {study}`."
+    return f"{summary(study)}\n\n{write(results(study))}"
 
 
 def summary(study: str) -> str:
