@@ -36,7 +36,10 @@ BEYOND = {
     "11.7": ("S = -4 ∫dt ∫dᴷQ Ψ* ((D/2) Δ + i d/dt) Ψ", ""),
     "11.8": ("Ψ = √p exp((i/4) Σ_k̃ Θ_k̃ Φ_k̃)", "mechanics.wavefunction_from_phase"),
     "11.9": ("-i dΨ/dt = (D/2) ΔΨ", "mechanics.schrodinger_evolve"),
-    "12.1": ("S(ĝ, Φ) = ∫dt Σ_k ⟨-(D/2) ∂² log p/∂Q_k²⟩ + ∫dt Σ_k̃ ⟨(dΦ_k̃/dt) Θ_k̃⟩", "gravity.gaussian_entropy_production"),
+    "12.1": (
+        "S(ĝ, Φ) = ∫dt Σ_k ⟨-(D/2) ∂² log p/∂Q_k²⟩ + ∫dt Σ_k̃ ⟨(dΦ_k̃/dt) Θ_k̃⟩",
+        "gravity.gaussian_entropy_production",
+    ),
     "12.2": ("S(g, Φ) = ∫dx √|g| (-R/2κ + Λ) + ∫dx √|g| L(g, Φ)", "gravity.einstein_hilbert_action"),
     "12.3": ("R/2κ = g_αβ,μ J^μαβ", "gravity.onsager_contraction"),
     "12.4": ("g_αβ,μ ≡ ∂g_αβ/∂x^μ", "gravity.metric_slopes"),
