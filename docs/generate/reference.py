@@ -23,7 +23,7 @@ CHAPTERS = {
     "Measuring and watching": ("observables", "observers", "recording", "history", "plotting"),
     "Training": ("training", "run", "stopping", "sparsity", "checkpoint", "devices", "data"),
     "Mechanics": ("mechanics",),
-    "Gravity": ("gravity",),
+    "Gravity": ("gravity", "emergent_spacetime"),
 }
 """Titles and their modules, in the order of the theory. What is in none of them gets a page of its own."""
 

@@ -12,7 +12,7 @@ DOCS = Path(__file__).parent.parent
 
 STUDIES = {
     "reproduction": "Figures 1-7 and every quoted number of Section 10",
-    "audit": "Every numbered equation of Sections 2-10, evaluated",
+    "audit": "Every numbered equation of Sections 2-10 and 12, evaluated",
     "comparison": "Trained with the bulk loss instead",
     "laws": "The laws of learning, measured",
     "architectures": "Which architectures learn well: equal neurons",
@@ -21,6 +21,7 @@ STUDIES = {
     "architectures_fashion": "The same on all of Fashion-MNIST",
     "architectures_fashion_parameters": "Fashion-MNIST at equal numbers of parameters",
     "mechanics": "Weights that diffuse",
+    "gravity": "Neurons as space-time",
 }
 """Folders of committed studies, and what each is about. Others that appear are shown by their own titles."""
 
