@@ -269,3 +269,15 @@ def test_wrong_input_is_refused_by_name():
     for error, name, call in cases:
         with pytest.raises(error, match=name):
             call()
+
+
+def test_even_parameters_do_not_stop_a_ray():
+    """Steps of one length end a rounding error before the next parameter: not a step that became too small."""
+    b, x = 9.1304, 20.0
+    r = np.hypot(x, b)
+    point = jnp.array([0.0, r, MIDDLE, np.arctan2(b, x)])
+    velocity = gravity.normalized_velocity(partial(kerr, 1.0, 0.0), point, jnp.array([-x / r, 0.0, b / r**2]), 0.0)
+    for length in (44.0, 45.0):  # both ended half way where steps below 1e-11 of the range were refused
+        found = in_kerr(jnp.ones(()), jnp.zeros(()), point, velocity, length * jnp.linspace(0, 1, 91))
+        assert found.converged
+        np.testing.assert_allclose(found.norm, 0, atol=1e-11)  # tolerance of 1e-13 a step, some forty of them
