@@ -276,7 +276,8 @@ def test_killed_at_any_moment_a_run_goes_on_to_the_same_end(tmp_path):
     for moment in (lambda: later(1), saving, at_random, saving):
         condition = moment()  # counted from what is there now
         out, err = kill_when(start(tmp_path, LONG), condition)
-        assert (out, err) == ("", "")  # Orbax is silent
+        # Orbax is silent, but for a step that a kill left without its metadata
+        assert out + "".join(line for line in err.splitlines() if "_CHECKPOINT_METADATA" not in line) == ""
         torn += bool(half_written(tmp_path))
         reached.append(steps(tmp_path)[-1])
     assert torn  # at least one died with a checkpoint half written
