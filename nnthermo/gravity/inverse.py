@@ -12,10 +12,12 @@ def inverse_and_determinant(metric: Array) -> tuple[Array, Array]:
     """g^ab and det g of one g_ab (n, n).
 
     Up to n = 4 by minors: no pivots, which metrics with null coordinates lack on the diagonal, no LAPACK call, and an
-    error that does not depend on the units of single coordinates. Beyond by LU.
+    error that does not depend on the units of single coordinates. Minors are taken of D g D with powers of two that
+    bring the rows near one, so that they do not leave the range of the numbers before g^ab does. Beyond by LU.
 
     Returns:
-        g^ab (n, n), symmetric, and det g (). A singular g gives NaN or infinity.
+        g^ab (n, n), symmetric, and det g (). Where det g leaves the range of the numbers it is 0 or infinity, and g^ab
+        is right up to n = 4. A singular g gives NaN or infinity for g^ab.
     """
     g = real_array("metric", metric, ndim=2)
     n = g.shape[0]
@@ -23,11 +25,40 @@ def inverse_and_determinant(metric: Array) -> tuple[Array, Array]:
     if n > 4:
         inverse = jnp.linalg.inv(g)
         return (inverse + inverse.T) / 2, jnp.linalg.det(g)
+    exponents = _exponents(jax.lax.stop_gradient(g))
+    scale = _power_of_two(exponents, g.dtype)
+    g = g * scale[:, None] * scale[None, :]
     adjugate = {1: _adjugate_1, 2: _adjugate_2, 3: _adjugate_3, 4: _adjugate_4}[n]
     upper = adjugate([[g[min(i, j), max(i, j)] for j in range(n)] for i in range(n)])
-    determinant = sum(g[0, j] * upper[0, j] for j in range(n))
+    determinant = jnp.asarray(sum(g[0, j] * upper[0, j] for j in range(n)))
     flat = jnp.stack([upper[min(i, j), max(i, j)] for i in range(n) for j in range(n)])
-    return flat.reshape(n, n) / determinant, jnp.asarray(determinant)
+    inverse = flat.reshape(n, n) / determinant * scale[:, None] * scale[None, :]
+    back = -2 * jnp.sum(exponents)
+    for share in (back >> 2, back >> 2, back >> 2, back - 3 * (back >> 2)):  # one power alone may be out of range
+        determinant = determinant * _power_of_two(share, g.dtype)
+    return inverse, determinant
+
+
+def _bits(dtype: jnp.dtype) -> tuple[np.dtype, int, int]:
+    """The integers of the same size, digits of the mantissa, bias of the exponent."""
+    about = jnp.finfo(dtype)
+    return np.dtype(f"int{about.bits}"), int(about.nmant), 2 ** (about.bits - about.nmant - 2) - 1
+
+
+def _exponents(g: Array) -> Array:
+    """Integers k_a, (n,), for which the largest entries of 2^(k_a + k_b) g_ab in each row are near one (Ruiz 2001)."""
+    kind, digits, bias = _bits(g.dtype)
+    sizes = (jax.lax.bitcast_convert_type(jnp.abs(g), kind) >> digits) - bias
+    k = jnp.zeros_like(sizes[0])
+    for _ in range(4):
+        k = k - ((jnp.max(sizes + k[None, :], axis=1) + k) >> 1)
+    return k
+
+
+def _power_of_two(k: Array, dtype: jnp.dtype) -> Array:
+    """2^k to the last bit, k brought into the range of the numbers."""
+    kind, digits, bias = _bits(dtype)
+    return jax.lax.bitcast_convert_type((jnp.clip(k, 1 - bias, bias) + bias).astype(kind) << digits, dtype)
 
 
 def _adjugate_1(_: list[list[Array]]) -> dict[tuple[int, int], Array]:
