@@ -9,6 +9,7 @@ import numpy as np
 from nnthermo._checks import check, is_concrete, real_array, refuse
 from nnthermo._typing import Array, Scalar
 from nnthermo.gravity.inverse import signature
+from nnthermo.linalg.dense import matmul
 
 
 def tetrad(metric: Any, observer: Any = None) -> Array:
@@ -40,13 +41,13 @@ def tetrad(metric: Any, observer: Any = None) -> Array:
         u = jnp.where(u[0] < 0, -u, u)
     else:
         u = real_array("observer", observer, shape=(n,)).astype(g.dtype)
-    squared = jnp.sum(u * _product(g, u))
+    squared = jnp.sum(u * matmul(g, u))
     if is_concrete(squared) and not float(squared) < 0:
         refuse("observer", "be time-like", f"a squared length of {float(squared)}")
     u = u / jnp.sqrt(-squared)
-    lower = _product(g, u)
+    lower = matmul(g, u)
     factor = jnp.linalg.cholesky(g + 2 * lower[:, None] * lower[None, :])
-    w = _product(factor.T, u)  # u in the frame of the factor, of norm 1
+    w = matmul(factor.T, u)  # u in the frame of the factor, of norm 1
     first = jnp.eye(n, dtype=g.dtype)[0]
     side = jnp.where(w[0] < 0, -1, 1).astype(g.dtype)
     axis = w + side * first
@@ -95,7 +96,7 @@ def lorentz_boost(metric: Any, direction: Any, rapidity: Scalar, observer: Any =
     e = e / size
     K = jnp.zeros((n, n), frame.dtype).at[0, 1:].set(e).at[1:, 0].set(e)
     twice = 2 * jnp.sinh(zeta / 2) ** 2
-    boost = jnp.eye(n, dtype=frame.dtype) + jnp.sinh(zeta) * K + twice * _product(K, K)
+    boost = jnp.eye(n, dtype=frame.dtype) + jnp.sinh(zeta) * K + twice * matmul(K, K)
     return _in_coordinates(boost, frame, metric)
 
 
@@ -103,8 +104,4 @@ def _in_coordinates(matrix: Array, frame: Array, metric: Any) -> Array:
     """eᵀ M e⁻ᵀ; the inverse of the frame is η e g."""
     g = jnp.asarray(metric, frame.dtype)
     eta = jnp.ones((frame.shape[0],), frame.dtype).at[0].set(-1)
-    return _product(_product(frame.T, matrix), eta[:, None] * _product(frame, g))
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+    return matmul(matmul(frame.T, matrix), eta[:, None] * matmul(frame, g))

@@ -23,6 +23,7 @@ import numpy as np
 from nnthermo._checks import check, finite, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
 from nnthermo.gravity.derivatives import Metric
+from nnthermo.linalg.dense import matmul
 
 
 def _number(neurons: Scalar, dtype: Any = None) -> Array:
@@ -138,7 +139,7 @@ def transform_ensemble(transformation: Any, point: Any, neurons: Scalar) -> Arra
         wrong = float(np.abs(known.T @ eta @ known - eta).max())
         bound = 1e3 * float(jnp.finfo(A.dtype).eps) * float(np.abs(known).max()) ** 2
         check("transformation", "keep diag(-1, 1, ..., 1)", wrong <= bound, f"a change of {wrong}")
-    return de_sitter_inverse(_product(A, X), neurons)
+    return de_sitter_inverse(matmul(A, X), neurons)
 
 
 def gaussian_light_horizon(deviation: Scalar, neurons: Scalar) -> Array:
@@ -237,9 +238,5 @@ def covariance_interval(covariance: Any, first: Any, second: Any) -> Array:
     check("covariance", "be square", S.shape == (n, n), f"shape {S.shape}")
     X, Y = (real_array(k, v, shape=(n, n)).astype(S.dtype) for k, v in (("first", first), ("second", second)))
     P = jnp.linalg.inv(S)
-    A, B = _product(P, X), _product(P, Y)
+    A, B = matmul(P, X), matmul(P, Y)
     return jnp.sum(A * B.T) / 2 - jnp.trace(A) * jnp.trace(B) / n
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)

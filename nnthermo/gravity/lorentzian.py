@@ -17,6 +17,7 @@ from nnthermo._typing import Array
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.gravity.fisher import GaussianInformation, Labels, gaussian_information
 from nnthermo.gravity.inverse import inverse_and_determinant, regular
+from nnthermo.linalg.dense import matmul
 from nnthermo.linalg.positive import inverse_and_log_det
 
 TimeFunction = Callable[[Array], Array]
@@ -47,7 +48,7 @@ def turn_sign(fisher: Array, time_slopes: Array) -> Array:
     Signature (-, +, ..., +) for any positive definite F (n, n) and any T_a (n,) that is not zero. NaN where T_a is
     zero, as in learning equilibrium, which has no arrow of time, and where F is singular.
     """
-    up = _product(inverse_and_log_det(fisher)[0], time_slopes)
+    up = matmul(inverse_and_log_det(fisher)[0], time_slopes)
     return fisher - 2 * time_slopes[:, None] * time_slopes[None, :] / jnp.sum(time_slopes * up)
 
 
@@ -141,29 +142,25 @@ def adm_decomposition(metric: Metric, point: Any, time: TimeFunction | None = No
     if is_concrete(T) and np.asarray(T)[0] == 0:
         refuse("time", "change along the first coordinate", f"a slope of 0 at {y}")
     inverse, _ = inverse_and_determinant(g)
-    up = _product(inverse, T)
+    up = matmul(inverse, T)
     squared = jnp.sum(T * up)
     lapse = 1 / jnp.sqrt(jnp.abs(squared))
     first = jnp.where(T[0] == 0, jnp.nan, T[0])
     along = jnp.eye(n, dtype=g.dtype)[0] / first  # ∂_T at fixed y^i
     tangents = jnp.concatenate([-T[1:, None] / first, jnp.eye(n - 1, dtype=g.dtype)], axis=1)  # ∂_i at fixed T
-    lowered = _product(tangents, g)
-    h = _product(lowered, tangents.T)
+    lowered = matmul(tangents, g)
+    h = matmul(lowered, tangents.T)
     h = (h + h.T) / 2
-    shift = _product(inverse_and_determinant(h)[0], _product(lowered, along))
+    shift = matmul(inverse_and_determinant(h)[0], matmul(lowered, along))
     sign = jnp.sign(squared)
     return ADM(lapse, shift, h, sign, sign * lapse * up)
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
 def interval(metric: Any, displacement: Any) -> Array:
     """g_ab v^a v^b, negative for time-like displacements, zero for light, of g (n, n) and v (n,)."""
     v = real_array("displacement", displacement, ndim=1)
     g = real_array("metric", metric, shape=v.shape * 2)
-    return jnp.sum(v * _product(g, v))
+    return jnp.sum(v * matmul(g, v))
 
 
 def is_timelike(metric: Any, displacement: Any) -> Array:
@@ -189,6 +186,6 @@ def light_cone(metric: Any, direction: Any) -> Array:
     n = e.shape[0] + 1
     g = real_array("metric", metric, shape=(n, n))
     e = e.astype(g.dtype)
-    a, b, c = g[0, 0], jnp.sum(g[0, 1:] * e), jnp.sum(e * _product(g[1:, 1:], e))
+    a, b, c = g[0, 0], jnp.sum(g[0, 1:] * e), jnp.sum(e * matmul(g[1:, 1:], e))
     larger = -(b + jnp.where(b < 0, -1, 1).astype(g.dtype) * jnp.sqrt(b * b - a * c))
     return jnp.sort(jnp.stack([larger / a, c / larger]))

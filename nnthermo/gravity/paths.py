@@ -15,6 +15,7 @@ from nnthermo._checks import check, finite, integer, is_concrete, real_array
 from nnthermo._typing import Array
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.gravity.geodesics import acceleration
+from nnthermo.linalg.dense import matmul
 
 
 class NonGeodesicity(NamedTuple):
@@ -212,7 +213,7 @@ def _derivatives(x: Array, t: Array, stencil: int) -> tuple[Array, Array, Array]
 
     def at(nodes: Array, values: Array, place: Array) -> tuple[Array, Array]:
         def polynomial(place: Array) -> Array:
-            return jnp.matmul(_basis(nodes, place), values, precision=jax.lax.Precision.HIGHEST)
+            return matmul(_basis(nodes, place), values)
 
         def slope(place: Array) -> Array:
             return jax.jvp(polynomial, (place,), (jnp.ones_like(place),))[1]
