@@ -57,7 +57,8 @@ def einstein_residual(metric: Metric, point: Any, norm: Any = None) -> Array:
             system; without one `frame_norm(g)`. The ratio depends on it, that it vanishes does not.
 
     Returns:
-        The ratio. NaN where R_ab is zero to rounding (vacuum: 0/0) and where the norm is not positive.
+        The ratio. NaN where R_ab is zero to rounding (vacuum: 0/0), which near a horizon, where g itself loses
+        ε |x ∂ log g|, is a wide bound; and where the norm is not positive.
 
     Raises:
         TypeError, ValueError: as in `geometry`; a `norm` of wrong shape, or one known not to be positive definite.
@@ -72,7 +73,8 @@ def einstein_residual(metric: Metric, point: Any, norm: Any = None) -> Array:
     raised, eps = inverse_and_determinant(h)[0], jnp.finfo(ricci.dtype).eps
     riemann = jnp.sqrt(contract("abcd,efgh,ae,bf,cg,dh->", at.riemann, at.riemann, raised, raised, raised, raised))
     connection = contract("abc,def,ad,be,cf->", at.christoffel, at.christoffel, h, raised, raised)
-    vacuum = size <= 64 * at.metric.shape[0] ** 2 * eps * (riemann + connection)
+    loss = 1 + jnp.max(jnp.abs(real_array("point", point).astype(h.dtype)) * _log_slopes(at, raised))
+    vacuum = size <= 64 * at.metric.shape[0] ** 2 * eps * (riemann + connection) * loss
     return jnp.where(vacuum, jnp.nan, jnp.sqrt(inner(free, free)) / size)
 
 
@@ -185,6 +187,13 @@ def energy_density(T: Any, g: Any, u: Any) -> Array:
     if is_concrete(square):
         check("u", "be time-like", float(square) < 0, f"g(u, u) = {float(square):.3g}")
     return contract("ab,a,b->", T, u, u) / jnp.where(square < 0, -square, jnp.nan)
+
+
+def _log_slopes(at: Geometry, raised: Array) -> Array:
+    """‖∂_c g‖ of each c in the norm, (n,): how fast log g changes, from ∂_c g_ab = g_ad Γ^d_cb + g_bd Γ^d_ca."""
+    half = contract("ad,dcb->cab", at.metric, at.christoffel)
+    slopes = half + jnp.swapaxes(half, 1, 2)
+    return jnp.sqrt(contract("cab,cde,ad,be->c", slopes, slopes, raised, raised))
 
 
 def _positive(name: str, norm: Any) -> Array:
