@@ -142,6 +142,23 @@ def test_proper_time_is_entropy_destroyed():
     assert jnp.isnan(aside)  # space-like
 
 
+def test_light_takes_no_proper_time_with_a_derivative():
+    """Of a curve and of its points; a curve that is slower has the derivative of √(1 - v²)."""
+    eta = gravity.minkowski(2)
+    ends, t = jnp.array([0.0, 2.0]), jnp.linspace(0, 2, 7)
+
+    def times(v):
+        points = t[:, None] * jnp.stack([jnp.ones_like(v), v])[None, :]
+        of_curve = gravity.proper_time(eta, lambda s: jnp.stack([s, v * s]), ends)
+        return jnp.stack([of_curve, gravity.proper_time(eta, points), gravity.proper_time(eta, points, t)])
+
+    both = jax.jit(lambda v: (times(v), jax.jacfwd(times)(v), jax.jacrev(times)(v)))
+    np.testing.assert_array_equal(np.array(both(1.0)), 0)
+    for found, expected in zip(both(0.6), (1.6, -1.5, -1.5), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+    assert np.isnan(both(1.1)[0]).all()
+
+
 def test_light_moves_a_mean_by_the_light_horizon():
     n, sigma = 5, 0.6
     g = gravity.gaussian_space_time(n)(jnp.array([sigma, 0.2, -0.1]))

@@ -11,7 +11,7 @@ import numpy as np
 
 from nnthermo._checks import check, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar
-from nnthermo.gravity._algebra import contract
+from nnthermo.gravity._algebra import contract, root
 from nnthermo.gravity.curvature import Geometry, einstein_tensor, geometry
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.gravity.inverse import inverse_and_determinant, regular
@@ -58,7 +58,7 @@ def einstein_residual(metric: Metric, point: Any, norm: Any = None) -> Array:
 
     Returns:
         The ratio. NaN where R_ab is zero to rounding (vacuum: 0/0), which near a horizon, where g itself loses
-        ε |x ∂ log g|, is a wide bound; and where the norm is not positive.
+        ε |x ∂ log g|, is a wide bound; and where the norm is not positive. The derivative where it is 0 is zero.
 
     Raises:
         TypeError, ValueError: as in `geometry`; a `norm` of wrong shape, or one known not to be positive definite.
@@ -75,7 +75,7 @@ def einstein_residual(metric: Metric, point: Any, norm: Any = None) -> Array:
     connection = contract("abc,def,ad,be,cf->", at.christoffel, at.christoffel, h, raised, raised)
     loss = 1 + jnp.max(jnp.abs(real_array("point", point).astype(h.dtype)) * _log_slopes(at, raised))
     vacuum = size <= 64 * at.metric.shape[0] ** 2 * eps * (riemann + connection) * loss
-    return jnp.where(vacuum, jnp.nan, jnp.sqrt(inner(free, free)) / size)
+    return jnp.where(vacuum, jnp.nan, root(inner(free, free)) / size)
 
 
 class CosmologicalFit(NamedTuple):
