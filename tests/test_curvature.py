@@ -680,7 +680,7 @@ REFUSED = {
         "`field` must be finite",
     ),
     "axis to raise": (lambda: raise_index(np.eye(3), np.ones((3, 2)), 1), ValueError, "`tensor` must have an axis 1"),
-    "null to lower": (lambda: lower_index(np.zeros((2, 2)), np.ones(2)), ValueError, "`metric` .* invertible"),
+    "null to lower": (lambda: lower_index(np.zeros((2, 2)), np.ones(2)), ValueError, "`g` .* invertible"),
 }
 
 
@@ -692,5 +692,5 @@ def test_refusals(case):
 
 
 def test_counts_need_values():
-    with pytest.raises(TypeError, match="`metric` must be known"):
+    with pytest.raises(TypeError, match="`g` must be known"):
         jax.jit(lambda g: jnp.asarray(signature(g)))(jnp.eye(2))

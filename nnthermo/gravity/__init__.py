@@ -10,7 +10,9 @@ spheres have positive R; G + Λg = κT. Units with c = G = 1.
 
     =================  ================================================================================================
     metric             a function of one point, (n,) -> g_ab (n, n), made of JAX operations; any dimension and signature
-    (metric, point)    the first two arguments of everything that needs derivatives of g; `jax.vmap` over points
+    (metric, point)    the first arguments of what needs derivatives of g, (metric, field, point) with a field, and
+                       (metric, points, parameters) with a path; `jax.vmap` over points
+    g                  the array g_ab (n, n) of one point, first argument of what needs no derivatives, T_ab before it
     indices            all lower unless said otherwise; Γ^a_bc has the upper index first; derivatives come first
     indices="^_"       where those of a tensor field stand: T^a_b, one sign an index; "" for a scalar
     =================  ================================================================================================

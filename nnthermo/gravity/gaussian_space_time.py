@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, finite, integer, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.linalg.dense import matmul
@@ -59,7 +59,13 @@ def de_sitter_radius(neurons: Scalar) -> Array:
 
 
 def gaussian_cosmological_constant(dimension: int, neurons: Scalar) -> Array:
-    """Λ = d(d-1)/4N of the space-time (σ, m¹, ..., m^d)."""
+    """Λ = d(d-1)/4N of the space-time (σ, m¹, ..., m^d); `dimension` is d, that of space, one less than of space-time.
+
+    Raises:
+        TypeError: `dimension` no integer.
+        ValueError: d < 1, N not positive.
+    """
+    dimension = integer("dimension", dimension)
     check("dimension", "be positive", dimension > 0, dimension)
     return dimension * (dimension - 1) / (2 * de_sitter_radius(neurons) ** 2)
 

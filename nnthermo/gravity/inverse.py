@@ -1,5 +1,7 @@
 """Inverse, determinant and signature of a small symmetric matrix g_ab, for any signature."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from nnthermo._checks import check, is_concrete, real_array, refuse
 from nnthermo._typing import Array
 
 
-def inverse_and_determinant(metric: Array) -> tuple[Array, Array]:
+def inverse_and_determinant(g: Any) -> tuple[Array, Array]:
     """g^ab and det g of one g_ab (n, n).
 
     Up to n = 4 by minors: no pivots, which metrics with null coordinates lack on the diagonal, no LAPACK call, and an
@@ -19,9 +21,9 @@ def inverse_and_determinant(metric: Array) -> tuple[Array, Array]:
         g^ab (n, n), symmetric, and det g (). Where det g leaves the range of the numbers it is 0 or infinity, and g^ab
         is right up to n = 4. A singular g gives NaN or infinity for g^ab.
     """
-    g = real_array("metric", metric, ndim=2)
+    g = real_array("g", g, ndim=2)
     n = g.shape[0]
-    check("metric", "be square", g.shape == (n, n) and n > 0, f"shape {g.shape}")
+    check("g", "be square", g.shape == (n, n) and n > 0, f"shape {g.shape}")
     if n > 4:
         inverse = jnp.linalg.inv(g)
         return (inverse + inverse.T) / 2, jnp.linalg.det(g)
@@ -92,7 +94,7 @@ def _adjugate_4(g: list[list[Array]]) -> dict[tuple[int, int], Array]:
     return {(i, j): (-1) ** (i + j) * expand(g[other[i][0]], other[i][1], j) for i in range(4) for j in range(i, 4)}
 
 
-def signature(metric: Array) -> tuple[int, int]:
+def signature(g: Any) -> tuple[int, int]:
     """(negative, positive) counts of the eigenvalues of g_ab (n, n): (1, n - 1) for a space-time.
 
     Rows and columns are scaled alike first, which leaves the counts (Sylvester) and removes units.
@@ -101,11 +103,11 @@ def signature(metric: Array) -> tuple[int, int]:
         TypeError: g under a transformation: counts are Python integers.
         ValueError: g not finite, not symmetric, or degenerate.
     """
-    if not is_concrete(metric):
-        raise TypeError("`metric` must be known for its signature to be counted, but got a traced value")
+    if not is_concrete(g):
+        raise TypeError("`g` must be known for its signature to be counted, but got a traced value")
     with jax.ensure_compile_time_eval():
-        g = real_array("metric", metric, ndim=2)
-    regular("metric", g)
+        g = real_array("g", g, ndim=2)
+    regular("g", g)
     negative = int((np.linalg.eigvalsh(_balanced(np.asarray(g, float))) < 0).sum())
     return negative, g.shape[0] - negative
 

@@ -156,19 +156,19 @@ def adm_decomposition(metric: Metric, point: Any, time: TimeFunction | None = No
     return ADM(lapse, shift, h, sign, sign * lapse * up)
 
 
-def interval(metric: Any, displacement: Any) -> Array:
+def interval(g: Any, displacement: Any) -> Array:
     """g_ab v^a v^b, negative for time-like displacements, zero for light, of g (n, n) and v (n,)."""
     v = real_array("displacement", displacement, ndim=1)
-    g = real_array("metric", metric, shape=v.shape * 2)
+    g = real_array("g", g, shape=v.shape * 2)
     return jnp.sum(v * matmul(g, v))
 
 
-def is_timelike(metric: Any, displacement: Any) -> Array:
+def is_timelike(g: Any, displacement: Any) -> Array:
     """Whether g_ab v^a v^b < 0, a boolean (); arguments as in `interval`."""
-    return interval(metric, displacement) < 0
+    return interval(g, displacement) < 0
 
 
-def light_cone(metric: Any, direction: Any) -> Array:
+def light_cone(g: Any, direction: Any) -> Array:
     """The two dy⁰ that make (dy⁰, direction) null, ascending, (2,).
 
         g_00 u² + 2 g_0i e^i u + g_ij e^i e^j = 0
@@ -176,7 +176,7 @@ def light_cone(metric: Any, direction: Any) -> Array:
     A displacement with dy⁰ between them is space-like where ∂_0 is time-like, and time-like where ∂_0 is space-like.
 
     Args:
-        metric: g_ab, (n, n).
+        g: g_ab, (n, n).
         direction: e^i in the coordinates y¹, ..., y^d, (d,).
 
     Returns:
@@ -184,7 +184,7 @@ def light_cone(metric: Any, direction: Any) -> Array:
     """
     e = real_array("direction", direction, ndim=1)
     n = e.shape[0] + 1
-    g = real_array("metric", metric, shape=(n, n))
+    g = real_array("g", g, shape=(n, n))
     e = e.astype(g.dtype)
     a, b, c = g[0, 0], jnp.sum(g[0, 1:] * e), jnp.sum(e * matmul(g[1:, 1:], e))
     larger = -(b + jnp.where(b < 0, -1, 1).astype(g.dtype) * jnp.sqrt(b * b - a * c))
