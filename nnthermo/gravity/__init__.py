@@ -78,7 +78,6 @@ from nnthermo.gravity.gamma_gamma import total_derivative_current as total_deriv
 from nnthermo.gravity.gamma_gamma import total_derivative_term as total_derivative_term
 from nnthermo.gravity.gaussian_space_time import bianchi_metric as bianchi_metric
 from nnthermo.gravity.gaussian_space_time import comoving_proper_time as comoving_proper_time
-from nnthermo.gravity.gaussian_space_time import covariance_interval as covariance_interval
 from nnthermo.gravity.gaussian_space_time import de_sitter_embedding as de_sitter_embedding
 from nnthermo.gravity.gaussian_space_time import de_sitter_inverse as de_sitter_inverse
 from nnthermo.gravity.gaussian_space_time import de_sitter_radius as de_sitter_radius
@@ -102,6 +101,7 @@ from nnthermo.gravity.lattice import telegraph_process as telegraph_process
 from nnthermo.gravity.lattice import telegraph_solution as telegraph_solution
 from nnthermo.gravity.lorentzian import ADM as ADM
 from nnthermo.gravity.lorentzian import adm_decomposition as adm_decomposition
+from nnthermo.gravity.lorentzian import covariance_interval as covariance_interval
 from nnthermo.gravity.lorentzian import entropic_metric as entropic_metric
 from nnthermo.gravity.lorentzian import interval as interval
 from nnthermo.gravity.lorentzian import is_timelike as is_timelike

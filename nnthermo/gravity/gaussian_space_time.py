@@ -1,4 +1,4 @@
-r"""The space-times of normal ensembles in closed form: de Sitter, Bianchi I, and the space of covariances.
+r"""The space-times of normal ensembles in closed form: de Sitter and Bianchi I.
 
 States N(m, σ²1) of N neurons whose mean moves in d ≤ N directions have, with T = -S and y = (σ, m¹, ..., m^d),
 
@@ -227,22 +227,3 @@ def _rates(log_deviations: Callable[[Array], Array], t: Array) -> tuple[Array, A
     logs, rates = jax.jvp(log_deviations, (t,), (jnp.ones_like(t),))
     check("log_deviations", "return one vector", logs.ndim == 1, f"shape {logs.shape}")
     return logs, rates
-
-
-def covariance_interval(covariance: Any, first: Any, second: Any) -> Array:
-    """½ Tr(Σ⁻¹X Σ⁻¹Y) - (1/N) Tr(Σ⁻¹X) Tr(Σ⁻¹Y): `lorentzian_metric` with T = -S on all covariances, of two changes.
-
-    Of the kind of DeWitt's metric on the metrics of space: one direction, Σ itself, is time-like.
-
-    Args:
-        covariance: Σ, (N, N), positive definite.
-        first: X, (N, N), symmetric.
-        second: Y, likewise.
-    """
-    S = real_array("covariance", covariance, ndim=2)
-    n = S.shape[0]
-    check("covariance", "be square", S.shape == (n, n), f"shape {S.shape}")
-    X, Y = (real_array(k, v, shape=(n, n)).astype(S.dtype) for k, v in (("first", first), ("second", second)))
-    P = jnp.linalg.inv(S)
-    A, B = matmul(P, X), matmul(P, Y)
-    return jnp.sum(A * B.T) / 2 - jnp.trace(A) * jnp.trace(B) / n

@@ -137,9 +137,22 @@ def regular(name: str, g: Array, where: str = "") -> None:
         refuse(name, "be invertible", f"determinant {determinant:.2g} of the scaled matrix{where}: a horizon?")
 
 
+def suspects(g: Array) -> np.ndarray:
+    """Numbers of those of many known g_ab (T, n, n) that `regular` refuses, ascending."""
+    eps, values = float(jnp.finfo(g.dtype).eps), np.asarray(g, float)
+    sizes = np.abs(values)
+    rows, largest = sizes.max(axis=2), sizes.max(axis=(1, 2))
+    with np.errstate(all="ignore"):
+        sound = np.isfinite(values).all(axis=(1, 2)) & (rows.min(axis=1) >= 4 * eps**2 * largest) & (largest > 0)
+        sound &= np.abs(values - np.swapaxes(values, 1, 2)).max(axis=(1, 2)) <= 64 * eps * largest
+        balanced = _balanced(np.where(sound[:, None, None], values, np.eye(values.shape[1])))
+        sound &= np.abs(np.linalg.det(balanced)) >= 4 * values.shape[1] * eps
+    return np.flatnonzero(~sound)
+
+
 def _balanced(g: np.ndarray) -> np.ndarray:
     """D g D with diagonal D that bring the largest entry of each row near one (Ruiz 2001), for any units."""
     for _ in range(20):
-        scale = 1 / np.sqrt(np.abs(g).max(axis=1))
-        g = g * scale[:, None] * scale[None, :]
+        scale = 1 / np.sqrt(np.abs(g).max(axis=-1))
+        g = g * scale[..., :, None] * scale[..., None, :]
     return g

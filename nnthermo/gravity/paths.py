@@ -16,6 +16,7 @@ from nnthermo._typing import Array
 from nnthermo.gravity._algebra import root
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.gravity.geodesics import acceleration
+from nnthermo.gravity.inverse import regular, suspects
 from nnthermo.linalg.dense import matmul
 
 
@@ -46,9 +47,10 @@ def covariant_acceleration(metric: Metric, points: Any, parameters: Any, *, sten
 
     Raises:
         TypeError, ValueError: wrong shapes, fewer points than the stencil, parameters that do not go one way, a metric
-            as in `metric_derivatives`. Inside transformations NaN where g is singular.
+            as in `metric_derivatives` at known points. Inside transformations NaN where g is singular.
     """
     x, t = _path(points, parameters, stencil)
+    _regular(metric, x)
     _, velocities, accelerations = _derivatives(x, t, stencil)
     return accelerations - jax.vmap(lambda x, v: acceleration(metric, x, v))(x, velocities)
 
@@ -78,6 +80,7 @@ def non_geodesicity(
         TypeError, ValueError: as in `covariant_acceleration`.
     """
     x, t = _path(points, parameters, stencil)
+    _regular(metric, x)
     _, v, a = _derivatives(x, t, stencil)
     ruler = metric if reference is None else reference
 
@@ -175,6 +178,15 @@ def _check_metric(metric: Metric, x: Array) -> None:
         raise TypeError(f"`metric` must be a function of one point, but got {type(metric).__name__}")
     out, n = jax.eval_shape(metric, x[0]), x.shape[1]
     check("metric", f"return shape {(n, n)}", getattr(out, "shape", None) == (n, n), getattr(out, "shape", type(out)))
+
+
+def _regular(metric: Metric, x: Array) -> None:
+    """Refuse g at known points as `metric_derivatives` does at one."""
+    _check_metric(metric, x)
+    g = jax.vmap(metric)(x)
+    if is_concrete(x, g):
+        for k in suspects(g)[:1]:
+            regular("metric", g[k], f" at {np.asarray(x[k])}")
 
 
 def _path(points: Any, parameters: Any, stencil: int) -> tuple[Array, Array]:
