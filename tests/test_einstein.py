@@ -156,6 +156,35 @@ def test_a_vacuum_has_no_residual():
     assert np.isnan(charged(0.0)[-1])
 
 
+def test_a_vacuum_has_no_residual_near_a_horizon_either():
+    """R_ab is rounding over the distance there; where matter is, the ratio is that of its equation of state."""
+    spin = 0.9
+    kerr = jax.jit(jax.vmap(lambda x: gravity.einstein_residual(gravity.kerr(1.0, spin), x)))
+    r = 1 + np.sqrt(1 - spin**2) + np.array([1e-10, 1e-7, 1e-4, 1.0])
+    assert np.isnan(kerr(np.stack([r * 0 + 0.3, r, r * 0 + 0.4, r * 0 + 2.0], axis=1))).all()
+    known = {
+        # dust: R^a_b ∝ diag(-1, 1, 1, 1), its part without trace diag(-3, 1, 1, 1)/2; others have no trace
+        "dust": (gravity.flrw(lambda t: t ** (2 / 3), 0.0), [1e3, 0.5, 1.0, 0.2], np.sqrt(3) / 2),
+        "radiation": (gravity.flrw(jnp.sqrt, 0.0), [1e-3, 0.5, 1.0, 0.2], 1.0),
+        "charge": (gravity.reissner_nordstrom(1.0, 0.5), [1e3, 1 + np.sqrt(0.75) + 1e-4, 1.0, 0.2], 1.0),
+    }
+    for name, (metric, x, expected) in known.items():
+        found = jax.jit(partial(gravity.einstein_residual, metric))(jnp.array(x))
+        assert float(found) == pytest.approx(expected, rel=1e-10), name  # rounding over t² ∂²g
+    rates = np.array([1.0, 0.6, 0.3])
+    H = rates / np.sqrt(2 * np.sum(rates**2))
+    ricci = np.array([-np.sum(H**2), *(H * np.sum(H))])  # R_ττ and R_ii in a frame, in proper time
+    free = ricci - np.array([-1, 1, 1, 1]) * np.sum(ricci * np.array([-1, 1, 1, 1])) / 4
+    ensemble = jax.jit(partial(gravity.einstein_residual, gravity.bianchi_metric(lambda t: -rates * t)))
+    found = ensemble(jnp.array([3.0, 0.1, 0.2, 0.3]))
+    assert float(found) == pytest.approx(np.linalg.norm(free) / np.linalg.norm(ricci), rel=1e-12)
+
+
+def test_a_residual_of_zero_has_a_derivative():
+    slope = jax.jit(jax.grad(partial(gravity.einstein_residual, gravity.sphere(2, 1.3))))
+    np.testing.assert_array_equal(slope(jnp.array([1.0, 0.3])), 0)  # every surface has R_ab = R g_ab/2
+
+
 def test_the_reduced_action_of_a_static_star():
     """√|g| (R - 2Λ)/2 of -N²f dt² + dr²/f + r²dΩ² is N d/dr [r (1 - f) - Λr³/3] and a divergence: its variations."""
     nodes, w = np.polynomial.legendre.leggauss(24)

@@ -142,6 +142,23 @@ def test_proper_time_is_entropy_destroyed():
     assert jnp.isnan(aside)  # space-like
 
 
+def test_light_takes_no_proper_time_with_a_derivative():
+    """Of a curve and of its points; a curve that is slower has the derivative of √(1 - v²)."""
+    eta = gravity.minkowski(2)
+    ends, t = jnp.array([0.0, 2.0]), jnp.linspace(0, 2, 7)
+
+    def times(v):
+        points = t[:, None] * jnp.stack([jnp.ones_like(v), v])[None, :]
+        of_curve = gravity.proper_time(eta, lambda s: jnp.stack([s, v * s]), ends)
+        return jnp.stack([of_curve, gravity.proper_time(eta, points), gravity.proper_time(eta, points, t)])
+
+    both = jax.jit(lambda v: (times(v), jax.jacfwd(times)(v), jax.jacrev(times)(v)))
+    np.testing.assert_array_equal(np.array(both(1.0)), 0)
+    for found, expected in zip(both(0.6), (1.6, -1.5, -1.5), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+    assert np.isnan(both(1.1)[0]).all()
+
+
 def test_light_moves_a_mean_by_the_light_horizon():
     n, sigma = 5, 0.6
     g = gravity.gaussian_space_time(n)(jnp.array([sigma, 0.2, -0.1]))
@@ -357,14 +374,16 @@ def test_float32_stays_in_space_times():
 
 def test_bad_input_is_refused_by_name():
     y, g = jnp.array([0.7, 0.1, 0.2]), jnp.diag(jnp.array([-1.0, 1.0, 1.0]))
+    lopsided, ball, t = jnp.eye(3, k=1) / 2, gravity.sphere(2, 1.0), jnp.linspace(-1, 1, 7)
+    polar = jnp.stack([t, 0 * t + 0.3], axis=1), t
     cases = (
         (TypeError, "`time` must be a function", lambda: gravity.lorentzian_metric(lambda _: g, y)),
         (ValueError, "`fisher` must have shape", lambda: gravity.lorentzian_metric(lambda y: y, lambda y: y[0])(y)),
         (ValueError, "`time` must have shape", lambda: gravity.lorentzian_metric(lambda _: -g, lambda y: y)(y)),
         (ValueError, "`time` must change along", lambda: gravity.adm_decomposition(lambda _: g, y, lambda y: y[1])),
         (ValueError, "`point` must have two or more", lambda: gravity.adm_decomposition(lambda _: g, y[:1])),
-        (ValueError, "`metric` must have shape", lambda: gravity.interval(g, y[:2])),
-        (ValueError, "`metric` must have one negative", lambda: gravity.tetrad(-g)),
+        (ValueError, "`g` must have shape", lambda: gravity.interval(g, y[:2])),
+        (ValueError, "`g` must have one negative", lambda: gravity.tetrad(-g)),
         (ValueError, "`observer` must be time-like", lambda: gravity.tetrad(g, jnp.array([0.1, 1.0, 0.0]))),
         (ValueError, "`direction` must not be zero", lambda: gravity.lorentz_boost(g, jnp.zeros(2), 0.1)),
         (ValueError, "`path` must hold two", lambda: gravity.proper_time(lambda _: g, y[None])),
@@ -382,7 +401,29 @@ def test_bad_input_is_refused_by_name():
         (ValueError, "`switching` must be a prob", lambda: gravity.telegraph_process(y, y, 3, 1.5)),
         (ValueError, "`states` must hold three", lambda: gravity.lattice_dalembertian(jnp.ones((2, 3)), g)),
         (TypeError, "`n` must be an integer", lambda: gravity.permutation_weights(3.0)),
+        (ValueError, "`covariance` .* positive def", lambda: gravity.covariance_interval(jnp.ones((3, 3)), g, g)),
+        (ValueError, "`covariance` .* positive", lambda: gravity.covariance_interval(g, g, g)),
+        (ValueError, "`covariance` .* symmetric", lambda: gravity.covariance_interval(g + lopsided, g, g)),
+        (ValueError, "`metric` .* invertible", lambda: gravity.adm_decomposition(lambda _: jnp.ones((3, 3)), y)),
+        (ValueError, "`metric` .* symmetric", lambda: gravity.adm_decomposition(lambda _: g + lopsided, y)),
+        (TypeError, "`dimension` must be an int", lambda: gravity.gaussian_cosmological_constant(2.5, 3)),
+        (ValueError, "`length` must be pos", lambda: gravity.telegraph_solution(y, y, 0.0, 0.1, 1.0)),
+        (ValueError, "`rate_of_switching` must not", lambda: gravity.telegraph_solution(y, y, 1.0, -0.1, 1.0)),
+        (ValueError, "`direction` must not be zero", lambda: gravity.light_cone(g, jnp.zeros(2))),
+        (ValueError, r"`metric` .* at \[0. *0.3\]: an axis", lambda: gravity.covariant_acceleration(ball, *polar)),
+        (ValueError, r"`metric` .* at \[0. *0.3\]: an axis", lambda: gravity.non_geodesicity(ball, *polar)),
     )
     for kind, words, call in cases:
         with pytest.raises(kind, match=words):
             call()
+
+
+def test_what_transformations_cannot_refuse_is_nan():
+    g, lopsided = jnp.diag(jnp.array([-1.0, 1.0, 1.0])), jnp.eye(3) + jnp.eye(3, k=1) / 2
+    spread = jax.jit(gravity.covariance_interval)
+    assert np.isnan([spread(S, g, g) for S in (g, lopsided, jnp.zeros((3, 3)))]).all()
+    assert np.isfinite(spread(jnp.eye(3), g, g))
+    assert np.isnan(jax.jit(gravity.light_cone)(g, jnp.zeros(2))).all()
+    lapse = jax.jit(lambda g: gravity.adm_decomposition(lambda _: g, jnp.zeros(3)).lapse)
+    assert np.isnan(lapse(lopsided))
+    assert float(lapse(g)) == 1

@@ -10,7 +10,9 @@ spheres have positive R; G + Λg = κT. Units with c = G = 1.
 
     =================  ================================================================================================
     metric             a function of one point, (n,) -> g_ab (n, n), made of JAX operations; any dimension and signature
-    (metric, point)    the first two arguments of everything that needs derivatives of g; `jax.vmap` over points
+    (metric, point)    the first arguments of what needs derivatives of g, (metric, field, point) with a field, and
+                       (metric, points, parameters) with a path; `jax.vmap` over points
+    g                  the array g_ab (n, n) of one point, first argument of what needs no derivatives, T_ab before it
     indices            all lower unless said otherwise; Γ^a_bc has the upper index first; derivatives come first
     indices="^_"       where those of a tensor field stand: T^a_b, one sign an index; "" for a scalar
     =================  ================================================================================================
@@ -76,7 +78,6 @@ from nnthermo.gravity.gamma_gamma import total_derivative_current as total_deriv
 from nnthermo.gravity.gamma_gamma import total_derivative_term as total_derivative_term
 from nnthermo.gravity.gaussian_space_time import bianchi_metric as bianchi_metric
 from nnthermo.gravity.gaussian_space_time import comoving_proper_time as comoving_proper_time
-from nnthermo.gravity.gaussian_space_time import covariance_interval as covariance_interval
 from nnthermo.gravity.gaussian_space_time import de_sitter_embedding as de_sitter_embedding
 from nnthermo.gravity.gaussian_space_time import de_sitter_inverse as de_sitter_inverse
 from nnthermo.gravity.gaussian_space_time import de_sitter_radius as de_sitter_radius
@@ -100,6 +101,7 @@ from nnthermo.gravity.lattice import telegraph_process as telegraph_process
 from nnthermo.gravity.lattice import telegraph_solution as telegraph_solution
 from nnthermo.gravity.lorentzian import ADM as ADM
 from nnthermo.gravity.lorentzian import adm_decomposition as adm_decomposition
+from nnthermo.gravity.lorentzian import covariance_interval as covariance_interval
 from nnthermo.gravity.lorentzian import entropic_metric as entropic_metric
 from nnthermo.gravity.lorentzian import interval as interval
 from nnthermo.gravity.lorentzian import is_timelike as is_timelike

@@ -5,16 +5,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.lax import Precision, stop_gradient
+from jax.lax import stop_gradient
 
 from nnthermo._checks import check, finite, integer, real_array
 from nnthermo._typing import Array
+from nnthermo.gravity._algebra import contract
 from nnthermo.gravity.curvature import christoffel
 from nnthermo.gravity.derivatives import Metric, metric_slopes
 from nnthermo.gravity.deviation import geodesic_deviation
 from nnthermo.gravity.flow import relative_tolerance
 from nnthermo.gravity.geodesics import Geodesic, geodesic
 from nnthermo.gravity.inverse import inverse_and_determinant
+from nnthermo.linalg.dense import matmul
 
 
 class ConnectingGeodesic(NamedTuple):
@@ -133,11 +135,11 @@ def geodesic_between(
     # one more step of Newton, linear and as small as the error, carries the derivatives
     line = geodesic(metric, x, found.velocity, t, **options)
     step = -_solve(found.fields[-1].T, line.points[-1] - target)
-    points = line.points + jnp.einsum("tba,b->ta", found.fields, step, precision=Precision.HIGHEST)
+    points = line.points + contract("tba,b->ta", found.fields, step)
     turn = jax.vmap(lambda x, v: jnp.sum(christoffel(metric, x).astype(dtype) * v[None, :, None], axis=1))
     turns = stop_gradient(turn(line.points, line.velocities))
-    slopes = found.rates - jnp.einsum("tac,tbc->tba", turns, found.fields, precision=Precision.HIGHEST)
-    velocities = line.velocities + jnp.einsum("tba,b->ta", slopes, step, precision=Precision.HIGHEST)
+    slopes = found.rates - contract("tac,tbc->tba", turns, found.fields)
+    velocities = line.velocities + contract("tba,b->ta", slopes, step)
     converged = (found.error <= enough) & line.converged
     v = velocities[0]
     norm = jnp.sum(metric(x).astype(dtype) * v[:, None] * v[None, :])
@@ -163,9 +165,6 @@ class _Search(NamedTuple):
 def _solve(matrix: Array, right: Array) -> Array:
     """By normal equations, refined once: no LAPACK up to n = 4."""
 
-    def product(a: Array, b: Array) -> Array:
-        return jnp.matmul(a, b, precision=Precision.HIGHEST)
-
-    inverse = inverse_and_determinant(product(matrix.T, matrix))[0]
-    first = product(inverse, product(matrix.T, right))
-    return first + product(inverse, product(matrix.T, right - product(matrix, first)))
+    inverse = inverse_and_determinant(matmul(matrix.T, matrix))[0]
+    first = matmul(inverse, matmul(matrix.T, right))
+    return first + matmul(inverse, matmul(matrix.T, right - matmul(matrix, first)))

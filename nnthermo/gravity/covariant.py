@@ -100,20 +100,20 @@ def laplace_beltrami(metric: Metric, scalar_field: TensorField, point: Any) -> A
     return covariant_divergence(metric, slope, point, "_")
 
 
-def raise_index(metric: Any, tensor: Any, axis: int = 0) -> Array:
+def raise_index(g: Any, tensor: Any, axis: int = 0) -> Array:
     """The index of a tensor on one axis made upper by g^ab, of one g_ab (n, n)."""
-    return _moved(inverse_and_determinant(_regular(metric))[0], tensor, axis)
+    return _moved(inverse_and_determinant(_regular(g))[0], tensor, axis)
 
 
-def lower_index(metric: Any, tensor: Any, axis: int = 0) -> Array:
+def lower_index(g: Any, tensor: Any, axis: int = 0) -> Array:
     """The index of a tensor on one axis made lower by g_ab, (n, n)."""
-    return _moved(_regular(metric), tensor, axis)
+    return _moved(_regular(g), tensor, axis)
 
 
-def _regular(metric: Any) -> Array:
-    g = real_array("metric", metric, ndim=2)
-    check("metric", "be square", g.shape[0] == g.shape[1], f"shape {g.shape}")
-    regular("metric", g)
+def _regular(g: Any) -> Array:
+    g = real_array("g", g, ndim=2)
+    check("g", "be square", g.shape[0] == g.shape[1], f"shape {g.shape}")
+    regular("g", g)
     return g
 
 

@@ -5,16 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.lax import Precision
 
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar
+from nnthermo.gravity._algebra import contract
 from nnthermo.gravity.derivatives import Metric, metric_slopes, pair_derivatives, pairs
 from nnthermo.gravity.inverse import inverse_and_determinant
-
-
-def _contract(subscripts: str, *arrays: Array) -> Array:
-    return jnp.einsum(subscripts, *arrays, precision=Precision.HIGHEST)
 
 
 @pytree()
@@ -40,7 +36,7 @@ class Geometry:
     @property
     def ricci(self) -> Array:
         """R_bd = g^ac R_abcd, (n, n)."""
-        ricci = _contract("...ac,...abcd->...bd", self.inverse, self.riemann)
+        ricci = contract("...ac,...abcd->...bd", self.inverse, self.riemann)
         return (ricci + jnp.swapaxes(ricci, -1, -2)) / 2
 
     @property
@@ -79,8 +75,8 @@ class Geometry:
         return self._square(self.weyl)
 
     def _square(self, tensor: Array) -> Array:
-        half = _contract("...abcd,...ae,...bf->...efcd", tensor, self.inverse, self.inverse)
-        other = _contract("...abcd,...ce,...df->...abef", tensor, self.inverse, self.inverse)
+        half = contract("...abcd,...ae,...bf->...efcd", tensor, self.inverse, self.inverse)
+        other = contract("...abcd,...ce,...df->...abef", tensor, self.inverse, self.inverse)
         return jnp.sum(half * other, axis=(-1, -2, -3, -4))
 
 
@@ -91,7 +87,7 @@ def _trace(inverse: Array, tensor: Array) -> Array:
 
 def kulkarni_nomizu(h: Array, k: Array) -> Array:
     """h_ac k_bd + h_bd k_ac - h_ad k_bc - h_bc k_ad of symmetric (..., n, n), with Riemann's symmetries."""
-    product = _contract("...ac,...bd->...abcd", h, k) + _contract("...bd,...ac->...abcd", h, k)
+    product = contract("...ac,...bd->...abcd", h, k) + contract("...bd,...ac->...abcd", h, k)
     return product - jnp.swapaxes(product, -1, -2)
 
 
@@ -117,7 +113,7 @@ def _assembled(g: Array, dg: Array, ddg: Array) -> Geometry:
     n = g.shape[0]
     inverse, determinant = inverse_and_determinant(g)
     lower = _first_kind(dg)
-    upper = _contract("ad,dp->ap", inverse, lower)
+    upper = contract("ad,dp->ap", inverse, lower)
     # a loop, so that V is kept and not evaluated anew for each component of R that reads it
     v, _ = jax.lax.scan(lambda v, rows: (v + _outer(*rows), None), (ddg + ddg.T) / 2, (lower, upper))
     plus, minus = _readings(n)
@@ -130,7 +126,7 @@ def christoffel(metric: Metric, point: Any) -> Array:
     """Γ^a_bc of (12.11), upper index first, (n, n, n), from first derivatives alone; arguments as in `geometry`."""
     g, dg = metric_slopes(metric, point)
     first, second, position = pairs(g.shape[0])
-    return _contract("ad,dp->ap", inverse_and_determinant(g)[0], _first_kind(dg[:, first, second]))[:, position]
+    return contract("ad,dp->ap", inverse_and_determinant(g)[0], _first_kind(dg[:, first, second]))[:, position]
 
 
 def _first_kind(dg: Array) -> Array:

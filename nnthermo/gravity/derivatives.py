@@ -94,7 +94,11 @@ def _point(metric: Metric, point: Any) -> Array:
 def _symmetric(g: Array, point: Array) -> Array:
     if is_concrete(g, point):
         regular("metric", g, f" at {np.asarray(point)}")
-        return _halves(g)
+    return symmetric(g)
+
+
+def symmetric(g: Array) -> Array:
+    """(g + gᵀ)/2, all NaN where the two differ by more than rounding."""
     bound = 64 * jnp.finfo(g.dtype).eps * jnp.max(jnp.abs(g))
     return jnp.where(jnp.max(jnp.abs(g - g.T)) <= bound, _halves(g), jnp.nan)
 

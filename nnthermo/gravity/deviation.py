@@ -14,6 +14,7 @@ from nnthermo.gravity.derivatives import Metric
 from nnthermo.gravity.flow import integrate, relative_tolerance, shares
 from nnthermo.gravity.geodesics import Geodesic, acceleration, finish, orientation, start
 from nnthermo.gravity.transport import unit_rows
+from nnthermo.linalg.dense import matmul
 
 
 class GeodesicDeviation(NamedTuple):
@@ -78,7 +79,7 @@ def geodesic_deviation(
 
     def turned(x: Array, u: Array, rows: Array) -> Array:
         connection = jnp.sum(christoffel(metric, x).astype(dtype) * u[None, :, None], axis=1)
-        return jnp.matmul(rows, connection.T, precision=jax.lax.Precision.HIGHEST)
+        return matmul(rows, connection.T)
 
     def field(_: Array, y: Array) -> Array:
         x, u = y[0], y[1]

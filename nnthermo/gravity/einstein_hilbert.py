@@ -18,6 +18,7 @@ from nnthermo.gravity.curvature import geometry
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.gravity.inverse import inverse_and_determinant, regular
 from nnthermo.gravity.onsager import EINSTEIN_KAPPA, Variant
+from nnthermo.linalg.dense import matmul
 
 Matter = Callable[[Array, Array], Array]
 """Lagrangian L(g_ab, x) of matter at one point: (n, n), (n,) -> ()."""
@@ -131,7 +132,7 @@ def stress_energy(lagrangian: Callable[..., Array], g: Any, *fields: Any) -> Arr
     check("lagrangian", "return one number", getattr(out, "shape", None) == (), getattr(out, "shape", out))
     value, slope = jax.value_and_grad(lagrangian)(g, *fields)
     # ∂/∂g^mn = -g_ma g_nb ∂/∂g_ab, and ∂√|g|/∂g^mn = -½ √|g| g_mn
-    both = jnp.matmul(jnp.matmul(g, slope + slope.T, precision="highest"), g, precision="highest")
+    both = matmul(matmul(g, slope + slope.T), g)
     return g * value + both
 
 

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.lax import Precision, fori_loop
+from jax.lax import fori_loop
 
 from nnthermo._checks import check, finite, is_concrete, real_array, refuse
 from nnthermo._typing import Array
 from nnthermo.gravity.inverse import regular, signature
+from nnthermo.linalg.dense import matmul
 
 _SWEEPS = 10
 _BISECTIONS = 80
@@ -109,28 +110,21 @@ def _refuse_bad_values(T: Array, g: Array) -> None:
         refuse("g", "have signature (-, +, ..., +)", f"{signature(g)[0]} negative eigenvalues of {g.shape[0]}")
 
 
-def _matmul(*arrays: Array) -> Array:
-    product = arrays[0]
-    for array in arrays[1:]:
-        product = jnp.matmul(product, array, precision=Precision.HIGHEST)
-    return product
-
-
 def _diagonal(axes: Array, form: Array) -> Array:
-    return jnp.sum(axes * _matmul(form, axes), axis=0)
+    return jnp.sum(axes * matmul(form, axes), axis=0)
 
 
 def _principal_axes(T: Array, g: Array) -> tuple[Array, Array, Array]:
     """Orthonormal axes, columns, in which T is diagonal, time first; the type; whether g is a space-time."""
     frame, is_spacetime = _frame(g)
-    A = _matmul(frame.T, T, frame)
+    A = matmul(matmul(frame.T, T), frame)
     scale = jnp.max(jnp.abs(A))
     A = A / jnp.where(scale > 0, scale, 1)
     velocity, kind = _rest_frame(A)
     boost = _boost(velocity)
-    space = _jacobi(_matmul(boost.T, A, boost)[1:, 1:])[1]
-    axes = jnp.concatenate([velocity[:, None], _matmul(boost[:, 1:], space)], axis=1)
-    return _matmul(frame, axes), kind, is_spacetime
+    space = _jacobi(matmul(matmul(boost.T, A), boost)[1:, 1:])[1]
+    axes = jnp.concatenate([velocity[:, None], matmul(boost[:, 1:], space)], axis=1)
+    return matmul(frame, axes), kind, is_spacetime
 
 
 def _frame(g: Array) -> tuple[Array, Array]:
@@ -157,8 +151,8 @@ def _jacobi(A: Array) -> tuple[Array, Array]:
         angle = jnp.where(jnp.abs(angle) > jnp.pi / 4, angle - jnp.sign(angle) * jnp.pi / 2, angle)
         c, s = jnp.cos(angle), jnp.sin(angle)
         R = jnp.eye(n, dtype=A.dtype).at[p, p].set(c).at[q, q].set(c).at[p, q].set(-s).at[q, p].set(s)
-        A = _matmul(R.T, A, R)
-        return (A + A.T) / 2, _matmul(V, R)
+        A = matmul(matmul(R.T, A), R)
+        return (A + A.T) / 2, matmul(V, R)
 
     with jax.named_scope("jacobi"):
         A, V = fori_loop(0, _SWEEPS * len(pairs), rotate, (A, jnp.eye(n, dtype=A.dtype)))
@@ -175,7 +169,7 @@ def _rest_frame(A: Array) -> tuple[Array, Array]:
     p, V = _jacobi(A[1:, 1:])
     order = jnp.argsort(p)
     p, V = p[order], V[:, order]
-    a, q = A[0, 0], _matmul(V.T, A[1:, 0])
+    a, q = A[0, 0], matmul(V.T, A[1:, 0])
     q = jnp.where(jnp.abs(q) > eps ** (2 / 3), q, 0)  # noise, with which ρ + p = 0 would turn null or complex
 
     def weighted(rho: Array, power: int) -> Array:
@@ -212,7 +206,7 @@ def _rest_frame(A: Array) -> tuple[Array, Array]:
         jnp.int32
     )
     safe = jnp.where(kind == 1, square, 1)
-    u = jnp.concatenate([jnp.ones(1, A.dtype), _matmul(V, space)]) / jnp.sqrt(safe)
+    u = jnp.concatenate([jnp.ones(1, A.dtype), matmul(V, space)]) / jnp.sqrt(safe)
     return jnp.where(kind == 1, u, jnp.eye(A.shape[0], dtype=A.dtype)[0]), kind
 
 

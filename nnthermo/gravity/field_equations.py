@@ -8,18 +8,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.lax import Precision
 
 from nnthermo._checks import check, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar
+from nnthermo.gravity._algebra import contract, root
 from nnthermo.gravity.curvature import Geometry, einstein_tensor, geometry
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.gravity.inverse import inverse_and_determinant, regular
 from nnthermo.gravity.onsager import EINSTEIN_KAPPA
-
-
-def _contract(subscripts: str, *arrays: Array) -> Array:
-    return jnp.einsum(subscripts, *arrays, precision=Precision.HIGHEST)
 
 
 def frame_norm(g: Any) -> Array:
@@ -61,7 +57,8 @@ def einstein_residual(metric: Metric, point: Any, norm: Any = None) -> Array:
             system; without one `frame_norm(g)`. The ratio depends on it, that it vanishes does not.
 
     Returns:
-        The ratio. NaN where R_ab is zero to rounding (vacuum: 0/0) and where the norm is not positive.
+        The ratio. NaN where R_ab is zero to rounding (vacuum: 0/0), which near a horizon, where g itself loses
+        ε |x ∂ log g|, is a wide bound; and where the norm is not positive. The derivative where it is 0 is zero.
 
     Raises:
         TypeError, ValueError: as in `geometry`; a `norm` of wrong shape, or one known not to be positive definite.
@@ -74,10 +71,11 @@ def einstein_residual(metric: Metric, point: Any, norm: Any = None) -> Array:
     size = jnp.sqrt(inner(ricci, ricci))
     free = ricci - jnp.sum(at.inverse * ricci) * at.metric / at.metric.shape[0]
     raised, eps = inverse_and_determinant(h)[0], jnp.finfo(ricci.dtype).eps
-    riemann = jnp.sqrt(_contract("abcd,efgh,ae,bf,cg,dh->", at.riemann, at.riemann, raised, raised, raised, raised))
-    connection = _contract("abc,def,ad,be,cf->", at.christoffel, at.christoffel, h, raised, raised)
-    vacuum = size <= 64 * at.metric.shape[0] ** 2 * eps * (riemann + connection)
-    return jnp.where(vacuum, jnp.nan, jnp.sqrt(inner(free, free)) / size)
+    riemann = jnp.sqrt(contract("abcd,efgh,ae,bf,cg,dh->", at.riemann, at.riemann, raised, raised, raised, raised))
+    connection = contract("abc,def,ad,be,cf->", at.christoffel, at.christoffel, h, raised, raised)
+    loss = 1 + jnp.max(jnp.abs(real_array("point", point).astype(h.dtype)) * _log_slopes(at, raised))
+    vacuum = size <= 64 * at.metric.shape[0] ** 2 * eps * (riemann + connection) * loss
+    return jnp.where(vacuum, jnp.nan, root(inner(free, free)) / size)
 
 
 class CosmologicalFit(NamedTuple):
@@ -185,10 +183,17 @@ def energy_density(T: Any, g: Any, u: Any) -> Array:
     n = g.shape[0]
     check("g", "be square", g.shape == (n, n) and n > 0, f"shape {g.shape}")
     T, u = real_array("T", T, shape=(n, n)).astype(g.dtype), real_array("u", u, shape=(n,)).astype(g.dtype)
-    square = _contract("ab,a,b->", g, u, u)
+    square = contract("ab,a,b->", g, u, u)
     if is_concrete(square):
         check("u", "be time-like", float(square) < 0, f"g(u, u) = {float(square):.3g}")
-    return _contract("ab,a,b->", T, u, u) / jnp.where(square < 0, -square, jnp.nan)
+    return contract("ab,a,b->", T, u, u) / jnp.where(square < 0, -square, jnp.nan)
+
+
+def _log_slopes(at: Geometry, raised: Array) -> Array:
+    """‖∂_c g‖ of each c in the norm, (n,): how fast log g changes, from ∂_c g_ab = g_ad Γ^d_cb + g_bd Γ^d_ca."""
+    half = contract("ad,dcb->cab", at.metric, at.christoffel)
+    slopes = half + jnp.swapaxes(half, 1, 2)
+    return jnp.sqrt(contract("cab,cde,ad,be->c", slopes, slopes, raised, raised))
 
 
 def _positive(name: str, norm: Any) -> Array:
@@ -209,4 +214,4 @@ def _norm(at: Geometry, given: Array | None) -> Array:
 
 def _inner(h: Array) -> Any:
     raised, _ = inverse_and_determinant(h)
-    return lambda X, Y: _contract("ac,bd,ab,cd->", raised, raised, X, Y)
+    return lambda X, Y: contract("ac,bd,ab,cd->", raised, raised, X, Y)

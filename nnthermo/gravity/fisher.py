@@ -14,6 +14,7 @@ import numpy as np
 
 from nnthermo._checks import check, finite, is_concrete, real_array, refuse
 from nnthermo._typing import Array
+from nnthermo.gravity._algebra import contract
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.linalg.dense import matmul
 from nnthermo.linalg.positive import inverse_and_log_det
@@ -115,13 +116,13 @@ def information_from_moments(
             refuse(name, "be finite and positive definite", f"log det {float(log_det)} at {y}")
         if A.ndim == 2:
             K = matmul(inverse, dA)
-            spread, traces = _sum("aij,bji->ab", K, K), jnp.trace(K, axis1=1, axis2=2)
+            spread, traces = contract("aij,bji->ab", K, K), jnp.trace(K, axis1=1, axis2=2)
         else:
             K = jnp.broadcast_to((inverse[None] * dA).reshape(y.shape[0], -1), (y.shape[0], N))
-            spread, traces = _sum("ai,bi->ab", K, K), jnp.sum(K, axis=1)
+            spread, traces = contract("ai,bi->ab", K, K), jnp.sum(K, axis=1)
         P = inverse if sign > 0 else A
         moved = matmul(dx, P) if P.ndim == 2 else dx * jnp.broadcast_to(P, (1, N))
-        F = _sum("ai,bi->ab", moved, dx) + spread / 2
+        F = contract("ai,bi->ab", moved, dx) + spread / 2
         entropy = N * (1 + math.log(2 * math.pi)) / 2 + sign * log_det / 2
         return GaussianInformation((F + F.T) / 2, entropy, sign * traces / 2)
 
@@ -133,10 +134,6 @@ def _inverse(A: Array, N: int) -> tuple[Array, Array]:
         return inverse_and_log_det((A + A.T) / 2)
     known = jnp.where(A > 0, A, jnp.nan)
     return 1 / known, jnp.sum(jnp.log(known)) * (N if A.ndim == 0 else 1)
-
-
-def _sum(subscripts: str, *arrays: Array) -> Array:
-    return jnp.einsum(subscripts, *arrays, precision=jax.lax.Precision.HIGHEST)
 
 
 def fisher_information(

@@ -7,18 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.lax import Precision
 
 from nnthermo._checks import positive, real_array
 from nnthermo._typing import Array, Scalar
+from nnthermo.gravity._algebra import contract
 from nnthermo.gravity.curvature import christoffel
 from nnthermo.gravity.derivatives import Metric, metric_derivatives, metric_slopes
 from nnthermo.gravity.inverse import inverse_and_determinant
 from nnthermo.gravity.onsager import EINSTEIN_KAPPA
-
-
-def _contract(subscripts: str, *arrays: Array) -> Array:
-    return jnp.einsum(subscripts, *arrays, precision=Precision.HIGHEST)
 
 
 def gamma_gamma_lagrangian(metric: Metric, point: Any, kappa: Scalar = EINSTEIN_KAPPA) -> Array:
@@ -41,9 +37,9 @@ def gamma_gamma_lagrangian(metric: Metric, point: Any, kappa: Scalar = EINSTEIN_
     positive("kappa", kappa)
     gamma = christoffel(metric, point)
     inverse, _ = inverse_and_determinant(metric(jnp.asarray(point, gamma.dtype)))
-    trace = jnp.einsum("bab->a", gamma)
-    first = _contract("mn,amb,bna->", inverse, gamma, gamma)
-    second = _contract("mn,amn,a->", inverse, gamma, trace)
+    trace = contract("bab->a", gamma)
+    first = contract("mn,amb,bna->", inverse, gamma, gamma)
+    second = contract("mn,amn,a->", inverse, gamma, trace)
     return (first - second) / (2 * real_array("kappa", kappa, ndim=0).astype(gamma.dtype))
 
 
@@ -76,7 +72,7 @@ def total_derivative_term(metric: Metric, point: Any) -> Array:
 
 def _current(g: Array, dg: Array) -> Array:
     inverse, determinant = inverse_and_determinant(g)
-    log_slope = _contract("ab,mab->m", inverse, dg)
-    divergence = _contract("ab,abm->m", inverse, dg)
+    log_slope = contract("ab,mab->m", inverse, dg)
+    divergence = contract("ab,abm->m", inverse, dg)
     # g^ab Γ_m,ab = w_m - u_m/2 and Γ^b_ab = u_a/2
-    return jnp.sqrt(jnp.abs(determinant)) * _contract("ma,a->m", inverse, divergence - log_slope)
+    return jnp.sqrt(jnp.abs(determinant)) * contract("ma,a->m", inverse, divergence - log_slope)

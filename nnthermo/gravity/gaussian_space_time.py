@@ -1,4 +1,4 @@
-r"""The space-times of normal ensembles in closed form: de Sitter, Bianchi I, and the space of covariances.
+r"""The space-times of normal ensembles in closed form: de Sitter and Bianchi I.
 
 States N(m, σ²1) of N neurons whose mean moves in d ≤ N directions have, with T = -S and y = (σ, m¹, ..., m^d),
 
@@ -20,9 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, finite, integer, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
 from nnthermo.gravity.derivatives import Metric
+from nnthermo.linalg.dense import matmul
 
 
 def _number(neurons: Scalar, dtype: Any = None) -> Array:
@@ -58,7 +59,13 @@ def de_sitter_radius(neurons: Scalar) -> Array:
 
 
 def gaussian_cosmological_constant(dimension: int, neurons: Scalar) -> Array:
-    """Λ = d(d-1)/4N of the space-time (σ, m¹, ..., m^d)."""
+    """Λ = d(d-1)/4N of the space-time (σ, m¹, ..., m^d); `dimension` is d, that of space, one less than of space-time.
+
+    Raises:
+        TypeError: `dimension` no integer.
+        ValueError: d < 1, N not positive.
+    """
+    dimension = integer("dimension", dimension)
     check("dimension", "be positive", dimension > 0, dimension)
     return dimension * (dimension - 1) / (2 * de_sitter_radius(neurons) ** 2)
 
@@ -138,7 +145,7 @@ def transform_ensemble(transformation: Any, point: Any, neurons: Scalar) -> Arra
         wrong = float(np.abs(known.T @ eta @ known - eta).max())
         bound = 1e3 * float(jnp.finfo(A.dtype).eps) * float(np.abs(known).max()) ** 2
         check("transformation", "keep diag(-1, 1, ..., 1)", wrong <= bound, f"a change of {wrong}")
-    return de_sitter_inverse(_product(A, X), neurons)
+    return de_sitter_inverse(matmul(A, X), neurons)
 
 
 def gaussian_light_horizon(deviation: Scalar, neurons: Scalar) -> Array:
@@ -220,26 +227,3 @@ def _rates(log_deviations: Callable[[Array], Array], t: Array) -> tuple[Array, A
     logs, rates = jax.jvp(log_deviations, (t,), (jnp.ones_like(t),))
     check("log_deviations", "return one vector", logs.ndim == 1, f"shape {logs.shape}")
     return logs, rates
-
-
-def covariance_interval(covariance: Any, first: Any, second: Any) -> Array:
-    """½ Tr(Σ⁻¹X Σ⁻¹Y) - (1/N) Tr(Σ⁻¹X) Tr(Σ⁻¹Y): `lorentzian_metric` with T = -S on all covariances, of two changes.
-
-    Of the kind of DeWitt's metric on the metrics of space: one direction, Σ itself, is time-like.
-
-    Args:
-        covariance: Σ, (N, N), positive definite.
-        first: X, (N, N), symmetric.
-        second: Y, likewise.
-    """
-    S = real_array("covariance", covariance, ndim=2)
-    n = S.shape[0]
-    check("covariance", "be square", S.shape == (n, n), f"shape {S.shape}")
-    X, Y = (real_array(k, v, shape=(n, n)).astype(S.dtype) for k, v in (("first", first), ("second", second)))
-    P = jnp.linalg.inv(S)
-    A, B = _product(P, X), _product(P, Y)
-    return jnp.sum(A * B.T) / 2 - jnp.trace(A) * jnp.trace(B) / n
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)

@@ -1,5 +1,7 @@
 """Inverse, determinant and signature of a small symmetric matrix g_ab, for any signature."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,26 +10,57 @@ from nnthermo._checks import check, is_concrete, real_array, refuse
 from nnthermo._typing import Array
 
 
-def inverse_and_determinant(metric: Array) -> tuple[Array, Array]:
+def inverse_and_determinant(g: Any) -> tuple[Array, Array]:
     """g^ab and det g of one g_ab (n, n).
 
     Up to n = 4 by minors: no pivots, which metrics with null coordinates lack on the diagonal, no LAPACK call, and an
-    error that does not depend on the units of single coordinates. Beyond by LU.
+    error that does not depend on the units of single coordinates. Minors are taken of D g D with powers of two that
+    bring the rows near one, so that they do not leave the range of the numbers before g^ab does. Beyond by LU.
 
     Returns:
-        g^ab (n, n), symmetric, and det g (). A singular g gives NaN or infinity.
+        g^ab (n, n), symmetric, and det g (). Where det g leaves the range of the numbers it is 0 or infinity, and g^ab
+        is right up to n = 4. A singular g gives NaN or infinity for g^ab.
     """
-    g = real_array("metric", metric, ndim=2)
+    g = real_array("g", g, ndim=2)
     n = g.shape[0]
-    check("metric", "be square", g.shape == (n, n) and n > 0, f"shape {g.shape}")
+    check("g", "be square", g.shape == (n, n) and n > 0, f"shape {g.shape}")
     if n > 4:
         inverse = jnp.linalg.inv(g)
         return (inverse + inverse.T) / 2, jnp.linalg.det(g)
+    exponents = _exponents(jax.lax.stop_gradient(g))
+    scale = _power_of_two(exponents, g.dtype)
+    g = g * scale[:, None] * scale[None, :]
     adjugate = {1: _adjugate_1, 2: _adjugate_2, 3: _adjugate_3, 4: _adjugate_4}[n]
     upper = adjugate([[g[min(i, j), max(i, j)] for j in range(n)] for i in range(n)])
-    determinant = sum(g[0, j] * upper[0, j] for j in range(n))
+    determinant = jnp.asarray(sum(g[0, j] * upper[0, j] for j in range(n)))
     flat = jnp.stack([upper[min(i, j), max(i, j)] for i in range(n) for j in range(n)])
-    return flat.reshape(n, n) / determinant, jnp.asarray(determinant)
+    inverse = flat.reshape(n, n) / determinant * scale[:, None] * scale[None, :]
+    back = -2 * jnp.sum(exponents)
+    for share in (back >> 2, back >> 2, back >> 2, back - 3 * (back >> 2)):  # one power alone may be out of range
+        determinant = determinant * _power_of_two(share, g.dtype)
+    return inverse, determinant
+
+
+def _bits(dtype: jnp.dtype) -> tuple[np.dtype, int, int]:
+    """The integers of the same size, digits of the mantissa, bias of the exponent."""
+    about = jnp.finfo(dtype)
+    return np.dtype(f"int{about.bits}"), int(about.nmant), 2 ** (about.bits - about.nmant - 2) - 1
+
+
+def _exponents(g: Array) -> Array:
+    """Integers k_a, (n,), for which the largest entries of 2^(k_a + k_b) g_ab in each row are near one (Ruiz 2001)."""
+    kind, digits, bias = _bits(g.dtype)
+    sizes = (jax.lax.bitcast_convert_type(jnp.abs(g), kind) >> digits) - bias
+    k = jnp.zeros_like(sizes[0])
+    for _ in range(4):
+        k = k - ((jnp.max(sizes + k[None, :], axis=1) + k) >> 1)
+    return k
+
+
+def _power_of_two(k: Array, dtype: jnp.dtype) -> Array:
+    """2^k to the last bit, k brought into the range of the numbers."""
+    kind, digits, bias = _bits(dtype)
+    return jax.lax.bitcast_convert_type((jnp.clip(k, 1 - bias, bias) + bias).astype(kind) << digits, dtype)
 
 
 def _adjugate_1(_: list[list[Array]]) -> dict[tuple[int, int], Array]:
@@ -61,7 +94,7 @@ def _adjugate_4(g: list[list[Array]]) -> dict[tuple[int, int], Array]:
     return {(i, j): (-1) ** (i + j) * expand(g[other[i][0]], other[i][1], j) for i in range(4) for j in range(i, 4)}
 
 
-def signature(metric: Array) -> tuple[int, int]:
+def signature(g: Any) -> tuple[int, int]:
     """(negative, positive) counts of the eigenvalues of g_ab (n, n): (1, n - 1) for a space-time.
 
     Rows and columns are scaled alike first, which leaves the counts (Sylvester) and removes units.
@@ -70,11 +103,11 @@ def signature(metric: Array) -> tuple[int, int]:
         TypeError: g under a transformation: counts are Python integers.
         ValueError: g not finite, not symmetric, or degenerate.
     """
-    if not is_concrete(metric):
-        raise TypeError("`metric` must be known for its signature to be counted, but got a traced value")
+    if not is_concrete(g):
+        raise TypeError("`g` must be known for its signature to be counted, but got a traced value")
     with jax.ensure_compile_time_eval():
-        g = real_array("metric", metric, ndim=2)
-    regular("metric", g)
+        g = real_array("g", g, ndim=2)
+    regular("g", g)
     negative = int((np.linalg.eigvalsh(_balanced(np.asarray(g, float))) < 0).sum())
     return negative, g.shape[0] - negative
 
@@ -104,9 +137,22 @@ def regular(name: str, g: Array, where: str = "") -> None:
         refuse(name, "be invertible", f"determinant {determinant:.2g} of the scaled matrix{where}: a horizon?")
 
 
+def suspects(g: Array) -> np.ndarray:
+    """Numbers of those of many known g_ab (T, n, n) that `regular` refuses, ascending."""
+    eps, values = float(jnp.finfo(g.dtype).eps), np.asarray(g, float)
+    sizes = np.abs(values)
+    rows, largest = sizes.max(axis=2), sizes.max(axis=(1, 2))
+    with np.errstate(all="ignore"):
+        sound = np.isfinite(values).all(axis=(1, 2)) & (rows.min(axis=1) >= 4 * eps**2 * largest) & (largest > 0)
+        sound &= np.abs(values - np.swapaxes(values, 1, 2)).max(axis=(1, 2)) <= 64 * eps * largest
+        balanced = _balanced(np.where(sound[:, None, None], values, np.eye(values.shape[1])))
+        sound &= np.abs(np.linalg.det(balanced)) >= 4 * values.shape[1] * eps
+    return np.flatnonzero(~sound)
+
+
 def _balanced(g: np.ndarray) -> np.ndarray:
     """D g D with diagonal D that bring the largest entry of each row near one (Ruiz 2001), for any units."""
     for _ in range(20):
-        scale = 1 / np.sqrt(np.abs(g).max(axis=1))
-        g = g * scale[:, None] * scale[None, :]
+        scale = 1 / np.sqrt(np.abs(g).max(axis=-1))
+        g = g * scale[..., :, None] * scale[..., None, :]
     return g

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, integer, is_concrete, real_array, refuse
+from nnthermo._checks import check, integer, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
 from nnthermo.linalg.dense import matmul
 
@@ -96,6 +96,9 @@ def telegraph_solution(density: Any, rate: Any, length: Scalar, rate_of_switchin
         length: circumference.
         rate_of_switching: a ≥ 0, 1/time.
         time: t, ().
+
+    Raises:
+        ValueError: wrong shapes; where known, also a length that is not positive, a negative rate of switching.
     """
     p = real_array("density", density, ndim=1)
     v = real_array("rate", rate, shape=p.shape).astype(p.dtype)
@@ -103,6 +106,9 @@ def telegraph_solution(density: Any, rate: Any, length: Scalar, rate_of_switchin
         real_array(name, value, shape=()).astype(p.dtype)
         for name, value in (("length", length), ("rate_of_switching", rate_of_switching), ("time", time))
     )
+    positive("length", ell)
+    if is_concrete(a) and not float(a) >= 0:
+        refuse("rate_of_switching", "not be negative", float(a))
     n = p.shape[0]
     k = 2 * jnp.pi * jnp.arange(n // 2 + 1).astype(p.dtype) / ell
     squared = (a * a - k * k) * t * t

@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, real_array, refuse
+from nnthermo._checks import check, finite, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array
-from nnthermo.gravity.derivatives import Metric
+from nnthermo.gravity.derivatives import Metric, symmetric
 from nnthermo.gravity.fisher import GaussianInformation, Labels, gaussian_information
 from nnthermo.gravity.inverse import inverse_and_determinant, regular
+from nnthermo.linalg.dense import matmul
 from nnthermo.linalg.positive import inverse_and_log_det
 
 TimeFunction = Callable[[Array], Array]
@@ -47,7 +48,7 @@ def turn_sign(fisher: Array, time_slopes: Array) -> Array:
     Signature (-, +, ..., +) for any positive definite F (n, n) and any T_a (n,) that is not zero. NaN where T_a is
     zero, as in learning equilibrium, which has no arrow of time, and where F is singular.
     """
-    up = _product(inverse_and_log_det(fisher)[0], time_slopes)
+    up = matmul(inverse_and_log_det(fisher)[0], time_slopes)
     return fisher - 2 * time_slopes[:, None] * time_slopes[None, :] / jnp.sum(time_slopes * up)
 
 
@@ -131,47 +132,50 @@ def adm_decomposition(metric: Metric, point: Any, time: TimeFunction | None = No
             cannot be, ∂T/∂y⁰ = 0.
 
     Returns:
-        `ADM`. The lapse is infinite where the normal is null.
+        `ADM`. The lapse is infinite where the normal is null. NaN where g is not symmetric, NaN or infinity where it is
+        singular.
+
+    Raises:
+        ValueError: wrong shapes, n < 2; where known, also T that does not change along y⁰, and g not finite, not
+            symmetric or not invertible.
     """
     y = real_array("point", point, ndim=1)
     n = y.shape[0]
     check("point", "have two or more coordinates", n > 1, n)
     g = real_array("metric", metric(y), shape=(n, n))
+    regular("metric", g)
+    g = symmetric(g)
     T = jnp.eye(n, dtype=g.dtype)[0] if time is None else _slopes(time, y).astype(g.dtype)
     if is_concrete(T) and np.asarray(T)[0] == 0:
         refuse("time", "change along the first coordinate", f"a slope of 0 at {y}")
     inverse, _ = inverse_and_determinant(g)
-    up = _product(inverse, T)
+    up = matmul(inverse, T)
     squared = jnp.sum(T * up)
     lapse = 1 / jnp.sqrt(jnp.abs(squared))
     first = jnp.where(T[0] == 0, jnp.nan, T[0])
     along = jnp.eye(n, dtype=g.dtype)[0] / first  # ∂_T at fixed y^i
     tangents = jnp.concatenate([-T[1:, None] / first, jnp.eye(n - 1, dtype=g.dtype)], axis=1)  # ∂_i at fixed T
-    lowered = _product(tangents, g)
-    h = _product(lowered, tangents.T)
+    lowered = matmul(tangents, g)
+    h = matmul(lowered, tangents.T)
     h = (h + h.T) / 2
-    shift = _product(inverse_and_determinant(h)[0], _product(lowered, along))
+    shift = matmul(inverse_and_determinant(h)[0], matmul(lowered, along))
     sign = jnp.sign(squared)
     return ADM(lapse, shift, h, sign, sign * lapse * up)
 
 
-def _product(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
-
-
-def interval(metric: Any, displacement: Any) -> Array:
+def interval(g: Any, displacement: Any) -> Array:
     """g_ab v^a v^b, negative for time-like displacements, zero for light, of g (n, n) and v (n,)."""
     v = real_array("displacement", displacement, ndim=1)
-    g = real_array("metric", metric, shape=v.shape * 2)
-    return jnp.sum(v * _product(g, v))
+    g = real_array("g", g, shape=v.shape * 2)
+    return jnp.sum(v * matmul(g, v))
 
 
-def is_timelike(metric: Any, displacement: Any) -> Array:
+def is_timelike(g: Any, displacement: Any) -> Array:
     """Whether g_ab v^a v^b < 0, a boolean (); arguments as in `interval`."""
-    return interval(metric, displacement) < 0
+    return interval(g, displacement) < 0
 
 
-def light_cone(metric: Any, direction: Any) -> Array:
+def light_cone(g: Any, direction: Any) -> Array:
     """The two dy⁰ that make (dy⁰, direction) null, ascending, (2,).
 
         g_00 u² + 2 g_0i e^i u + g_ij e^i e^j = 0
@@ -179,16 +183,59 @@ def light_cone(metric: Any, direction: Any) -> Array:
     A displacement with dy⁰ between them is space-like where ∂_0 is time-like, and time-like where ∂_0 is space-like.
 
     Args:
-        metric: g_ab, (n, n).
+        g: g_ab, (n, n).
         direction: e^i in the coordinates y¹, ..., y^d, (d,).
 
     Returns:
-        NaN where no real dy⁰ does, which happens outside the ergoregion never.
+        NaN where no real dy⁰ does, which happens outside the ergoregion never, and for a direction of zeros.
+
+    Raises:
+        ValueError: wrong shapes; a known direction of zeros.
     """
     e = real_array("direction", direction, ndim=1)
     n = e.shape[0] + 1
-    g = real_array("metric", metric, shape=(n, n))
+    g = real_array("g", g, shape=(n, n))
     e = e.astype(g.dtype)
-    a, b, c = g[0, 0], jnp.sum(g[0, 1:] * e), jnp.sum(e * _product(g[1:, 1:], e))
+    if is_concrete(e) and not np.any(e):
+        refuse("direction", "not be zero", "a vector of zeros")
+    e = jnp.where(jnp.any(e != 0), e, jnp.nan)
+    a, b, c = g[0, 0], jnp.sum(g[0, 1:] * e), jnp.sum(e * matmul(g[1:, 1:], e))
     larger = -(b + jnp.where(b < 0, -1, 1).astype(g.dtype) * jnp.sqrt(b * b - a * c))
     return jnp.sort(jnp.stack([larger / a, c / larger]))
+
+
+def covariance_interval(covariance: Any, first: Any, second: Any) -> Array:
+    """½ Tr(Σ⁻¹X Σ⁻¹Y) - (1/N) Tr(Σ⁻¹X) Tr(Σ⁻¹Y): `lorentzian_metric` with T = -S on all covariances, of two changes.
+
+    Of the kind of DeWitt's metric on the metrics of space: one direction, Σ itself, is time-like.
+
+    Args:
+        covariance: Σ, (N, N), positive definite.
+        first: X, (N, N), symmetric.
+        second: Y, likewise.
+
+    Returns:
+        (). NaN where Σ is not positive definite or not symmetric.
+
+    Raises:
+        ValueError: wrong shapes; where known, also Σ singular, indefinite or not symmetric.
+    """
+    S = real_array("covariance", covariance, ndim=2)
+    n = S.shape[0]
+    check("covariance", "be square", S.shape == (n, n), f"shape {S.shape}")
+    X, Y = (real_array(k, v, shape=(n, n)).astype(S.dtype) for k, v in (("first", first), ("second", second)))
+    if is_concrete(S):
+        _refuse_bad_covariance(np.asarray(S, float), float(jnp.finfo(S.dtype).eps))
+    P, log_det = inverse_and_log_det(symmetric(S))
+    P = jnp.where(jnp.isfinite(log_det), P, jnp.nan)
+    A, B = matmul(P, X), matmul(P, Y)
+    return jnp.sum(A * B.T) / 2 - jnp.trace(A) * jnp.trace(B) / n
+
+
+def _refuse_bad_covariance(S: np.ndarray, eps: float) -> None:
+    finite("covariance", S)
+    asymmetry, variances = np.abs(S - S.T).max(), np.diagonal(S)
+    check("covariance", "be symmetric", asymmetry <= 64 * eps * np.abs(S).max(), f"|Σ - Σᵀ| up to {asymmetry:.2g}")
+    positive("covariance", variances)
+    lowest = np.linalg.eigvalsh(S / np.sqrt(np.outer(variances, variances)))[0]  # of correlations, without units
+    check("covariance", "be positive definite", lowest > len(S) * eps, f"an eigenvalue {lowest:.2g} of correlations")

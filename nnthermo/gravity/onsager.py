@@ -10,21 +10,17 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.lax import Precision
 
 from nnthermo._checks import check, finite, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
-from nnthermo.gravity.inverse import inverse_and_determinant, regular
+from nnthermo.gravity._algebra import contract
+from nnthermo.gravity.inverse import inverse_and_determinant, regular, signature
 
 EINSTEIN_KAPPA = 8 * math.pi
 """κ of G + Λg = κT in units with c = G = 1."""
 
 Variant = Literal["corrected", "printed"]
 _WEIGHTS = {"corrected": (2, -1, 1, -2), "printed": (2, -1, -1, 0)}
-
-
-def _contract(subscripts: str, *arrays: Array) -> Array:
-    return jnp.einsum(subscripts, *arrays, precision=Precision.HIGHEST)
 
 
 def onsager_tensor(
@@ -53,11 +49,11 @@ def onsager_tensor(
     i, _ = _inverse(g)
     weights = _weights(variant)
     L = (
-        _contract("an,bd,mc->mnabcd", i, i, i) * weights[0] / 2
-        + _contract("ac,bn,md->mnabcd", i, i, i) * weights[0] / 2
-        + _contract("ac,bd,mn->mnabcd", i, i, i) * weights[1]
-        + _contract("ab,cd,mn->mnabcd", i, i, i) * weights[2]
-        + _contract("ab,mc,nd->mnabcd", i, i, i) * weights[3]
+        contract("an,bd,mc->mnabcd", i, i, i) * weights[0] / 2
+        + contract("ac,bn,md->mnabcd", i, i, i) * weights[0] / 2
+        + contract("ac,bd,mn->mnabcd", i, i, i) * weights[1]
+        + contract("ab,cd,mn->mnabcd", i, i, i) * weights[2]
+        + contract("ab,mc,nd->mnabcd", i, i, i) * weights[3]
     ) / (8 * _kappa(kappa, i))
     if symmetrise:
         L = (L + jnp.swapaxes(L, 2, 3)) / 2
@@ -83,11 +79,11 @@ def onsager_fluxes(g: Any, dg: Any, kappa: Scalar = EINSTEIN_KAPPA, variant: Var
     i, _ = _inverse(g)
     forces = _forces(dg, i)
     first, second, third, fourth = _weights(variant)
-    up = _contract("mn,ac,bd,ncd->mab", i, i, i, forces)
-    trace = _contract("mn,ab,nab->m", i, i, forces)  # g^mn (log |det g|)_,n
-    divergence = _contract("nd,ndm->m", i, _contract("ma,nda->ndm", i, forces))
-    J = first * jnp.swapaxes(up, 0, 1) + second * up + third * _contract("m,ab->mab", trace, i)
-    J = J + fourth / 2 * (_contract("m,ab->mab", divergence, i) + _contract("a,mb->mab", trace, i))
+    up = contract("mn,ac,bd,ncd->mab", i, i, i, forces)
+    trace = contract("mn,ab,nab->m", i, i, forces)  # g^mn (log |det g|)_,n
+    divergence = contract("nd,ndm->m", i, contract("ma,nda->ndm", i, forces))
+    J = first * jnp.swapaxes(up, 0, 1) + second * up + third * contract("m,ab->mab", trace, i)
+    J = J + fourth / 2 * (contract("m,ab->mab", divergence, i) + contract("a,mb->mab", trace, i))
     return (J + jnp.swapaxes(J, 1, 2)) / (16 * _kappa(kappa, i))
 
 
@@ -141,12 +137,9 @@ def onsager_inertia(g: Any, variant: Variant = "corrected") -> Inertia:
     """
     if not is_concrete(g):
         raise TypeError("`g` must be known for eigenvalues to be counted, but got a traced value")
-    with jax.ensure_compile_time_eval():
-        g = real_array("g", g, ndim=2)
-    regular("g", g)
-    n = g.shape[0]
     # Sylvester: only the signs of the frame metric count, and with them the eigenvalues are those of small integers
-    signs = np.sign(np.linalg.eigvalsh(_balanced(np.asarray(g, float))))
+    signs = np.repeat([-1.0, 1.0], signature(g))
+    n = len(signs)
     with jax.ensure_compile_time_eval():  # g is known, also inside transformations
         L = np.asarray(onsager_tensor(np.diag(signs), 1.0, variant), float)
     a, b = np.triu_indices(n)
@@ -157,11 +150,6 @@ def onsager_inertia(g: Any, variant: Variant = "corrected") -> Inertia:
     rounding = 64 * size * np.finfo(float).eps * np.abs(eigenvalues).max()
     negative, positive_count = int((eigenvalues < -rounding).sum()), int((eigenvalues > rounding).sum())
     return Inertia(negative, size - negative - positive_count, positive_count)
-
-
-def _balanced(g: np.ndarray) -> np.ndarray:
-    scale = 1 / np.sqrt(np.linalg.norm(g, axis=1))
-    return g * scale[:, None] * scale[None, :]
 
 
 def gaussian_entropy_production(g: Any, diffusion: Scalar) -> Array:

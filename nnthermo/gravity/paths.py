@@ -13,8 +13,11 @@ import numpy as np
 
 from nnthermo._checks import check, finite, integer, is_concrete, real_array
 from nnthermo._typing import Array
+from nnthermo.gravity._algebra import root
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.gravity.geodesics import acceleration
+from nnthermo.gravity.inverse import regular, suspects
+from nnthermo.linalg.dense import matmul
 
 
 class NonGeodesicity(NamedTuple):
@@ -44,9 +47,10 @@ def covariant_acceleration(metric: Metric, points: Any, parameters: Any, *, sten
 
     Raises:
         TypeError, ValueError: wrong shapes, fewer points than the stencil, parameters that do not go one way, a metric
-            as in `metric_derivatives`. Inside transformations NaN where g is singular.
+            as in `metric_derivatives` at known points. Inside transformations NaN where g is singular.
     """
     x, t = _path(points, parameters, stencil)
+    _regular(metric, x)
     _, velocities, accelerations = _derivatives(x, t, stencil)
     return accelerations - jax.vmap(lambda x, v: acceleration(metric, x, v))(x, velocities)
 
@@ -76,6 +80,7 @@ def non_geodesicity(
         TypeError, ValueError: as in `covariant_acceleration`.
     """
     x, t = _path(points, parameters, stencil)
+    _regular(metric, x)
     _, v, a = _derivatives(x, t, stencil)
     ruler = metric if reference is None else reference
 
@@ -88,7 +93,7 @@ def non_geodesicity(
         square = jnp.where(jnp.abs(square) > jnp.finfo(x.dtype).eps ** 0.5 * terms, square, jnp.nan)
         across = covariant - v * (jnp.sum(lower * covariant) / square)
         size = jnp.sum(across[:, None] * h * across[None, :])
-        return _root(size) / jnp.abs(square), _root(square)
+        return root(size) / jnp.abs(square), root(square)
 
     curvature, speed = jax.vmap(at)(x, v, a)
     return NonGeodesicity(_integral(curvature * speed, t, stencil), curvature, _integral(speed, t, stencil))
@@ -108,7 +113,7 @@ def path_length(metric: Metric, points: Any, parameters: Any, *, stencil: int = 
     Raises:
         TypeError, ValueError: as in `covariant_acceleration`.
     """
-    return _length(metric, points, parameters, stencil, 0)
+    return _length(metric, points, parameters, stencil, False)
 
 
 def proper_time(metric: Metric, path: Any, parameters: Any = None, *, nodes: int = 16, stencil: int = 5) -> Array:
@@ -124,7 +129,7 @@ def proper_time(metric: Metric, path: Any, parameters: Any = None, *, nodes: int
         stencil: neighbouring points in each polynomial.
 
     Returns:
-        () ≥ 0. NaN if some part is space-like.
+        () ≥ 0, with derivative zero where the path is null. NaN if some part is space-like.
 
     Raises:
         TypeError, ValueError: as in `path_length`; fewer than two points; a function without its ends.
@@ -138,16 +143,16 @@ def proper_time(metric: Metric, path: Any, parameters: Any = None, *, nodes: int
 
         def speed(s: Array) -> Array:
             y, v = jax.jvp(path, (s,), (jnp.ones_like(s),))
-            return jnp.sqrt(-_square(metric(y), v))
+            return _elapsed(_square(metric(y), v))
 
         return jnp.sum(jnp.asarray(weights, half.dtype) * jax.vmap(speed)(s)) * jnp.abs(half)
     if parameters is not None:
-        return _length(metric, path, parameters, stencil, -1)
+        return _length(metric, path, parameters, stencil, True)
     y = real_array("path", path, ndim=2)
     check("path", "hold two or more points", y.shape[0] > 1, y.shape[0])
     _check_metric(metric, y)
     g, steps = jax.vmap(metric)(y), jnp.diff(y, axis=0)
-    lengths = [jnp.sqrt(-jax.vmap(_square)(at, steps)) for at in (g[:-1], g[1:])]
+    lengths = [_elapsed(jax.vmap(_square)(at, steps)) for at in (g[:-1], g[1:])]
     return jnp.sum(lengths[0] + lengths[1]) / 2
 
 
@@ -155,20 +160,17 @@ def _square(g: Array, v: Array) -> Array:
     return jnp.sum(g * v[:, None] * v[None, :])
 
 
-def _length(metric: Metric, points: Any, parameters: Any, stencil: int, sign: int) -> Array:
+def _length(metric: Metric, points: Any, parameters: Any, stencil: int, timelike: bool) -> Array:
     x, t = _path(points, parameters, stencil)
     _check_metric(metric, x)
     v = _derivatives(x, t, stencil)[1]
-    square = jax.vmap(lambda x, v: jnp.sum(metric(x).astype(x.dtype) * v[:, None] * v[None, :]))(x, v)
-    if sign:
-        square = jnp.where(square * sign >= 0, square, jnp.nan)
-    return _integral(_root(square), t, stencil)
+    square = jax.vmap(lambda x, v: _square(metric(x).astype(x.dtype), v))(x, v)
+    return _integral(_elapsed(square) if timelike else root(square), t, stencil)
 
 
-def _root(square: Array) -> Array:
-    """√|square| with derivative zero at zero."""
-    size = jnp.abs(square)
-    return jnp.where(size > 0, jnp.sqrt(jnp.where(size > 0, size, 1)), size)
+def _elapsed(square: Array) -> Array:
+    """√(-square), NaN where it is positive: space-like."""
+    return root(jnp.where(square <= 0, square, jnp.nan))
 
 
 def _check_metric(metric: Metric, x: Array) -> None:
@@ -176,6 +178,15 @@ def _check_metric(metric: Metric, x: Array) -> None:
         raise TypeError(f"`metric` must be a function of one point, but got {type(metric).__name__}")
     out, n = jax.eval_shape(metric, x[0]), x.shape[1]
     check("metric", f"return shape {(n, n)}", getattr(out, "shape", None) == (n, n), getattr(out, "shape", type(out)))
+
+
+def _regular(metric: Metric, x: Array) -> None:
+    """Refuse g at known points as `metric_derivatives` does at one."""
+    _check_metric(metric, x)
+    g = jax.vmap(metric)(x)
+    if is_concrete(x, g):
+        for k in suspects(g)[:1]:
+            regular("metric", g[k], f" at {np.asarray(x[k])}")
 
 
 def _path(points: Any, parameters: Any, stencil: int) -> tuple[Array, Array]:
@@ -212,7 +223,7 @@ def _derivatives(x: Array, t: Array, stencil: int) -> tuple[Array, Array, Array]
 
     def at(nodes: Array, values: Array, place: Array) -> tuple[Array, Array]:
         def polynomial(place: Array) -> Array:
-            return jnp.matmul(_basis(nodes, place), values, precision=jax.lax.Precision.HIGHEST)
+            return matmul(_basis(nodes, place), values)
 
         def slope(place: Array) -> Array:
             return jax.jvp(polynomial, (place,), (jnp.ones_like(place),))[1]

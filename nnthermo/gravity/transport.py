@@ -13,6 +13,7 @@ from nnthermo.gravity.curvature import christoffel
 from nnthermo.gravity.derivatives import Metric, metric_slopes
 from nnthermo.gravity.flow import integrate, relative_tolerance, shares
 from nnthermo.gravity.geodesics import Geodesic, start
+from nnthermo.linalg.dense import matmul
 
 Curve = Callable[[Array], Array]
 """A point (n,) as a function of one parameter (), of JAX operations."""
@@ -70,7 +71,7 @@ def parallel_transport(
 
     def turn(x: Array, dx: Array, rows: Array) -> Array:
         connection = jnp.sum(christoffel(metric, x).astype(dtype) * dx[None, :, None], axis=1)
-        return -jnp.matmul(rows, connection.T, precision=jax.lax.Precision.HIGHEST)
+        return -matmul(rows, connection.T)
 
     def on_geodesic(_: Array, y: Array) -> Array:
         return jnp.concatenate([y[1:2], turn(y[0], y[1], y[1:])])  # its velocity is one of those carried
