@@ -57,7 +57,7 @@ def with_spread(mean: float | None, spread: float | None) -> str:
         return "not finite"
     if spread is None or not math.isfinite(spread):
         return number(mean, 4)
-    if spread < 1e-6 * abs(mean):  # digits that nobody reads, and a line that nobody can break
+    if spread == 0 or spread < 1e-6 * abs(mean):  # digits that nobody reads, and a line that nobody can break
         return f"{number(mean, 4)} ± {number(spread, 2)}"
     exponent = math.floor(math.log10(max(abs(mean), spread)))
     scaled = not -4 < exponent < 5
