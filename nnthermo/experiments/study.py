@@ -10,9 +10,6 @@ from nnthermo.experiments import processes
 from nnthermo.experiments.folder import Clock, StoredSettings, circumstances, open_folder, write_json
 from nnthermo.experiments.processes import Report, Run
 
-EXTRAS = {"diffrax": "mechanics"}
-"""Extras other than `experiments` that bring a package."""
-
 
 class Options(TypedDict, total=False):
     """What every study takes besides its settings and its folder.
@@ -61,7 +58,7 @@ class Study:
         workers = options.get("workers")
         check("workers", "be positive", workers is None or workers > 0, workers)
         for package in packages:
-            extra(package, EXTRAS.get(package, "experiments"))
+            extra(package, "experiments")
         self.folder = Path(output)
         self.workers = workers or os.cpu_count() or 1
         self._settings, self._options = settings, options
