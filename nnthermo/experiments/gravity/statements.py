@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nnthermo.experiments.gravity.measuring import clock_times
 from nnthermo.experiments.gravity.runs import Runs
 from nnthermo.experiments.gravity.settings import Settings
 from nnthermo.experiments.verdicts import Finding, Number, Statement, judge
@@ -177,8 +178,7 @@ def _lambda_of_size(runs: Runs, _: Numbers, settings: Settings) -> Finding:
 
 def _geodesic(runs: Runs, _: Numbers, settings: Settings) -> Finding:
     def turning(clock: str, run: Any) -> float:
-        times = settings.look_at if clock != "temperature" else np.linspace(-1, 1, settings.looks) * np.log(10.0)
-        return float(np.median(np.trapezoid(run[f"{clock}_turning"], times, axis=0)))
+        return float(np.median(np.trapezoid(run[f"{clock}_turning"], clock_times(clock, settings), axis=0)))
 
     words = {"entropy": "T = -S", "training": "T = training time", "temperature": "along log β"}
     numbers = [
