@@ -144,7 +144,7 @@ def _distance(one: Any, other: Any) -> float:
 def network_at(stacked: FeedForward, nodes: Array, time: Array) -> FeedForward:
     """The network at a training time: the polynomial through all records, which has every derivative.
 
-    Lagrange's form, which divides by distances of records alone; at Chebyshev's points accurate to rounding times a few.
+    Lagrange's form, which divides by distances of records alone; at Chebyshev's points accurate to some rounding.
     """
     count = len(nodes)
     other = ~np.eye(count, dtype=bool)
