@@ -1,6 +1,9 @@
 """Checkpoints of long runs: written whole or not at all, and refused by a run they do not belong to."""
 
+import contextlib
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +54,8 @@ class Checkpoint:
             max_to_keep=keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
         )
         self._args = orbax.args
-        self._manager = orbax.CheckpointManager(self.folder, options=options, item_names=ITEMS)
+        with _torn_steps_expected():
+            self._manager = orbax.CheckpointManager(self.folder, options=options, item_names=ITEMS)
 
     def save(self, state: Any, settings: dict[str, Any], position: tuple[int, int]) -> None:
         """Save a pytree of arrays at a position (epoch, rows recorded), with what identifies the run."""
@@ -65,7 +69,8 @@ class Checkpoint:
         Raises:
             ValueError: the checkpoint was made by a run with other settings; the message names the first that differs.
         """
-        self._manager.reload()  # another process may have saved since
+        with _torn_steps_expected():
+            self._manager.reload()  # another process may have saved since
         saved = (
             step for step in self._manager.all_steps() if all((self.folder / str(step) / i).is_dir() for i in ITEMS)
         )
@@ -83,6 +88,21 @@ class Checkpoint:
         leaves, structure = jax.tree.flatten(like)
         restored = [_as_leaf(state.get(str(k)), leaf) for k, leaf in enumerate(leaves)]
         return jax.tree.unflatten(structure, restored), (int(about["position"][0]), int(about["position"][1]))
+
+
+@contextlib.contextmanager
+def _torn_steps_expected() -> Iterator[None]:
+    """Without Orbax's warning of a step that a kill left without its metadata, which is whole or passed over."""
+
+    def expected(record: logging.LogRecord) -> bool:
+        return "_CHECKPOINT_METADATA" not in record.getMessage()
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(expected)
+    try:
+        yield
+    finally:
+        logger.removeFilter(expected)
 
 
 def _is_key(leaf: Any) -> bool:
