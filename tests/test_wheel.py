@@ -1,0 +1,78 @@
+"""The wheel in an environment of its own: what it brings is enough for the README, and what it lacks it names."""
+
+import importlib.metadata
+import os
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CORE = ("jax", "jaxlib", "flax", "optax", "numpy")
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory):
+    """A function that runs Python in a new environment with the built wheel and what it requires, in a folder apart."""
+    folder = tmp_path_factory.mktemp("wheel")
+    venv.create(folder / "env", with_pip=True)
+    python = folder / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    away = folder / "away"
+    away.mkdir()
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "JAX_ENABLE"))}
+
+    def run(*arguments):
+        return subprocess.run(
+            [python, *map(str, arguments)],
+            cwd=away,
+            env=clean,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+
+    pip = ("-m", "pip", "--quiet", "--disable-pip-version-check")
+    built = run(*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = folder.glob("nnthermo-*.whl")
+    same = [f"{name}=={importlib.metadata.version(name)}" for name in CORE]  # those that the other tests have seen
+    installed = run(*pip, "install", wheel, *same)
+    assert installed.returncode == 0, installed.stderr
+    return run
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_runs_the_readme(stranger):
+    done = stranger("-m", "doctest", ROOT / "README.md")
+    assert done.returncode == 0, done.stdout + done.stderr
+    where = stranger("-c", "import nnthermo; print(nnthermo.__file__, nnthermo.__version__)").stdout.split()
+    assert "site-packages" in where[0]
+    assert where[1] == importlib.metadata.version("nnthermo")
+
+
+@pytest.mark.slow
+def test_what_the_wheel_lacks_it_names(stranger):
+    """Each extra that is missing says which command brings it, and no test dependency came along."""
+    listed = stranger("-m", "pip", "list", "--format", "freeze").stdout.lower()
+    assert not {line.split("==")[0] for line in listed.split()} & {
+        "pytest",
+        "matplotlib",
+        "typer",
+        "diffrax",
+        "blackjax",
+    }
+    command = stranger("-m", "nnthermo", "--help")
+    assert command.returncode != 0
+    assert "pip install 'nnthermo[experiments]'" in command.stderr
+    assert "Traceback" not in command.stderr
+    calls = {
+        "plot": "nt.plotting.two_level()",
+        "data": "nt.data.digits()",
+        "checkpoint": "nt.Checkpoint('weights')",
+        "tensorboard": "nt.TensorBoard('runs')",
+    }
+    lines = [f"try: {call}\nexcept ImportError as error: print(error)" for call in calls.values()]
+    told = stranger("-c", "\n".join(["import nnthermo as nt", *lines])).stdout.splitlines()
+    assert [line.partition(": ")[2] for line in told] == [f"pip install 'nnthermo[{extra}]'" for extra in calls]
