@@ -17,6 +17,16 @@ def is_concrete(*values: Any) -> bool:
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
 
 
+def known(name: str, value: Any, why: str = "") -> None:
+    """Refuse tracers, where a number decides what is computed.
+
+    Raises:
+        TypeError: "`name` must be known`why`, but got a traced value".
+    """
+    if not is_concrete(value):
+        raise TypeError(f"`{name}` must be known{why}, but got a traced value")
+
+
 def refuse(name: str, requirement: str, got: Any) -> NoReturn:
     """Raise the ValueError "`name` must `requirement`, but got `got`"."""
     raise ValueError(f"`{name}` must {requirement}, but got {got}")
@@ -73,24 +83,59 @@ def positive(name: str, value: Any) -> None:
         refuse(name, "be positive", float(array.min()) if array.ndim else float(array))
 
 
-def integer(name: str, value: Any) -> int:
+def nonzero(name: str, value: Any) -> None:
+    """Refuse zeros where the value is known."""
+    if is_concrete(value):
+        check(name, "not be 0", bool((np.asarray(value) != 0).all()), value)
+
+
+def increasing(name: str, value: Any) -> None:
+    """Refuse a vector of numbers that are not finite or do not increase, where they are known."""
+    if is_concrete(value):
+        finite(name, value)
+        check(name, "increase", bool((np.diff(np.asarray(value)) > 0).all()), value)
+
+
+def integer(name: str, value: Any, *, least: int | None = None) -> int:
     """`value` as an int, from whatever is one: NumPy's integers too, but no booleans and no floats such as 3.0.
 
     Raises:
         TypeError: anything else.
+        ValueError: an integer below `least`.
     """
     try:
-        if not isinstance(value, bool | np.bool_):
-            return operator.index(value)
+        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
     except TypeError:
-        pass
-    raise TypeError(f"`{name}` must be an integer, but got {value!r}")
+        number = None
+    if number is None:
+        raise TypeError(f"`{name}` must be an integer, but got {value!r}")
+    check(name, f"be at least {least}", least is None or number >= least, number)
+    return number
+
+
+def integers(name: str, value: Any) -> Array:
+    """`value` as an array of integers.
+
+    Raises:
+        TypeError: another dtype.
+    """
+    dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise TypeError(f"`{name}` must be whole numbers, but got dtype {dtype}")
+    return jnp.asarray(value)
 
 
 def real_numbers(**values: Any) -> None:
     """Refuse what is not one real number each, `name=value`; also arrays of one."""
     for name, value in values.items():
         real_array(name, value, shape=())
+
+
+def positive_numbers(**values: Any) -> None:
+    """Refuse what is not one real number each, `name=value`, and where it is known positive."""
+    real_numbers(**values)
+    for name, value in values.items():
+        positive(name, value)
 
 
 def instance(name: str, value: Any, kind: type | tuple[type, ...], described: str) -> None:
@@ -103,14 +148,15 @@ def instance(name: str, value: Any, kind: type | tuple[type, ...], described: st
         raise TypeError(f"`{name}` must be {described}, but got {type(value).__name__}")
 
 
-def function(name: str, value: Any) -> None:
-    """Refuse what cannot be called.
+def function(name: str, value: Any, of: str = "") -> None:
+    """Refuse what cannot be called; `of` says of what it is a function.
 
     Raises:
         TypeError: with the type of `value`.
     """
     if not callable(value):
-        raise TypeError(f"`{name}` must be a function, but got {type(value).__name__}")
+        described = f"a function of {of}" if of else "a function"
+        raise TypeError(f"`{name}` must be {described}, but got {type(value).__name__}")
 
 
 def random_key(name: str, value: Any) -> None:

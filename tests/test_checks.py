@@ -10,7 +10,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nnthermo._checks import check, extra, finite, integer, is_concrete, positive, real_array, refuse
+from nnthermo._checks import (
+    check,
+    extra,
+    finite,
+    function,
+    increasing,
+    integer,
+    integers,
+    is_concrete,
+    known,
+    nonzero,
+    positive,
+    positive_numbers,
+    real_array,
+    refuse,
+)
 from nnthermo._pytree import pytree
 from nnthermo.network.activation import Layerwise, as_tuple, check_elementwise, is_bounded, slope
 
@@ -82,6 +97,37 @@ def test_what_is_no_real_array(value, options, error, sentence):
 def test_real_array_of_traced_values():
     assert jax.grad(lambda a: jnp.sum(real_array("a", a, shape=(2,)) ** 2))(jnp.ones(2)).tolist() == [2.0, 2.0]
     assert jax.grad(lambda a: jnp.sum(real_array("a", [a, 2 * a])))(0.5) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda: known("a", [1.0]), None, ""),
+        (lambda: jax.jit(lambda a: known("a", a, " here"))(1.0), TypeError, "`a` must be known here, but got a traced"),
+        (lambda: nonzero("a", [1.0, -1.0]), None, ""),
+        (lambda: nonzero("a", [1.0, 0.0]), ValueError, "`a` must not be 0"),
+        (lambda: increasing("t", [0.0, 1.0, 1.5]), None, ""),
+        (lambda: increasing("t", [0.0, 1.0, 1.0]), ValueError, "`t` must increase"),
+        (lambda: increasing("t", [0.0, np.inf]), ValueError, "`t` must be finite"),
+        (lambda: jax.jit(lambda t: increasing("t", t))(jnp.zeros(2)), None, ""),
+        (lambda: integer("n", 3, least=3), None, ""),
+        (lambda: integer("n", 2, least=3), ValueError, "`n` must be at least 3, but got 2"),
+        (lambda: integers("n", [0, -1]), None, ""),
+        (lambda: integers("n", [0.0]), TypeError, "`n` must be whole numbers, but got dtype float64"),
+        (lambda: positive_numbers(a=1.0, b=2), None, ""),
+        (lambda: positive_numbers(a=1.0, b=-2), ValueError, "`b` must be positive, but got -2"),
+        (lambda: positive_numbers(a=[1.0]), ValueError, "`a` must have shape"),
+        (lambda: function("f", linear, "one point"), None, ""),
+        (lambda: function("f", 1.0), TypeError, "`f` must be a function, but got float"),
+        (lambda: function("f", 1.0, "one point"), TypeError, "`f` must be a function of one point, but got float"),
+    ],
+)
+def test_what_numbers_and_functions_must_be(call, error, sentence):
+    if error is None:
+        call()
+    else:
+        with pytest.raises(error, match=sentence):
+            call()
 
 
 def test_finite():
