@@ -155,7 +155,7 @@ KEY = jax.random.key(0)
         (lambda: mechanics.quantum_potential(BELL, WALLS, planck_squared=1.0, mass=-1.0), "`mass` must be positive"),
         (lambda: mechanics.madelung_energy(BELL, BELL, BELL, WALLS, planck_squared=1.0, mass=1.0), "`velocity` must"),
         (lambda: mechanics.schrodinger_bridge(
-            BELL, BELL, WALLS, planck_squared=-1.0, mass=1.0, duration=1.0, substeps=0, potential=BELL), "substeps"),
+            BELL, BELL, WALLS, planck_squared=-1.0, mass=1.0, duration=1.0, steps=0, potential=BELL), "`steps` must"),
         (lambda: mechanics.velocity_from_densities(jnp.stack([BELL] * 3), TIMES, WALLS), "`times` must increase"),
         (lambda: mechanics.unwrap_free_energy(TIMES, 0.0), "`mu` must not be 0"),
         (lambda: mechanics.exchanged_neurons(TIMES * jnp.nan, 1.0), "`free_energy` must be finite"),
