@@ -27,8 +27,7 @@ class FixedStates:
     def __init__(self, network: Any, boundary: Any, neurons: Any, orders: int, solving: dict[str, Any]) -> None:
         if not _is_network(network) and not callable(network):
             raise TypeError(f"`network` must be a network or a function of labels, but got {type(network).__name__}")
-        self.orders = integer("orders", orders)
-        check("orders", "be positive", self.orders > 0, orders)
+        self.orders = integer("orders", orders, least=1)
         unknown = sorted(set(solving) - {"initial", "tolerance", "max_steps", "solver"})
         check("solving", "be among initial, tolerance, max_steps, solver", not unknown, ", ".join(unknown))
         self.network, self.boundary, self.neurons = network, boundary, neurons

@@ -67,8 +67,8 @@ def integrate(
     diffrax = extra("diffrax", "mechanics")
     dtype = state.dtype
     full_precision("point", dtype)
-    most = integer("max_steps" if steps is None else "steps", max_steps if steps is None else steps)
-    check("max_steps" if steps is None else "steps", "be positive", most > 0, most)
+    name, limit = ("max_steps", max_steps) if steps is None else ("steps", steps)
+    most = integer(name, limit, least=1)
     if steps is None:
         first, most = 1e-3, most + len(s)
         controller = diffrax.PIDController(
