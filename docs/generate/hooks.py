@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import equations
+import nbconvert
 import reference
 import results
 from mkdocs.exceptions import PluginError
@@ -51,6 +52,18 @@ def on_files(files: Files, config: Any) -> Files:
         files.append(File.generated(config, path, abs_src_path=str(ROOT / source)))
     for path, source in _given():
         files.append(File.generated(config, path, abs_src_path=str(source)))
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        text, pictures = nbconvert.MarkdownExporter().from_filename(str(notebook))
+        text += f"\n[Download this notebook]({notebook.name})\n"
+        files.append(
+            File.generated(
+                config, f"notebooks/{notebook.stem}.md", content=text.replace("](output_", f"]({notebook.stem}_")
+            )
+        )
+        for name, picture in pictures["outputs"].items():
+            files.append(
+                File.generated(config, f"notebooks/{name.replace('output_', f'{notebook.stem}_')}", content=picture)
+            )
     return files
 
 
