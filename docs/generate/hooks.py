@@ -9,6 +9,7 @@ import equations
 import nbconvert
 import reference
 import results
+import trust
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.utils import get_relative_url
@@ -23,6 +24,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "listing": results.listing,
     "totals": results.totals,
     "audited": results.audited,
+    "coverage": trust.coverage,
 }
 """What can stand in a page as a comment of its own line."""
 
