@@ -222,7 +222,7 @@ def _on_average(s: Systems) -> Iterator[Check]:
 @equation(
     "11.5",
     "∂p/∂t = (D/2) Σ_k ∂²p/∂Q_k² = (D/2) Δp",
-    condition="only along directions in which F is flat; noise that is the same in all directions and everywhere",
+    condition="directions in which F is flat, and noise that is the same in all directions and everywhere",
     comment="Across the manifold the drift holds the variance at D/2κ, κ = -α ∂²F/∂Q², and (11.5) lets it grow for "
     "ever. The D here is twice that of the library.",
     code="mechanics.fokker_planck_generator",
