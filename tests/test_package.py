@@ -217,3 +217,13 @@ def test_version_and_marker_of_types():
     except importlib.metadata.PackageNotFoundError:
         return
     assert installed == nt.__version__
+
+
+@pytest.mark.parametrize(
+    "command", ["mypy --no-incremental", "ruff check --no-cache .", "ruff format --no-cache --check ."]
+)
+def test_types_and_style_are_clean(command):
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
