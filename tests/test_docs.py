@@ -55,7 +55,7 @@ def generate():
     """The modules that make pages, which import each other by their names."""
     sys.path.insert(0, str(ROOT / "docs" / "generate"))
     try:
-        yield {name: importlib.import_module(name) for name in ("reference", "equations", "results")}
+        yield {name: importlib.import_module(name) for name in ("reference", "equations", "results", "tables")}
     finally:
         sys.path.pop(0)
 
@@ -114,11 +114,29 @@ def test_the_tables_of_results_are_those_of_the_files(generate):
     for study in results.studies():
         told = json.loads((ROOT / "docs" / study / ("audit.json" if study == "audit" else "results.json")).read_text())
         assert told["command"] in results.listing()
-        if study in results.tables().TABLES:
-            table = results.table(study)
-            assert all(statement["claim"] in table for statement in told["statements"]), study
-            agreeing = sum(statement["verdict"] == "agrees" for statement in told["statements"])
-            assert f"{agreeing} agrees" in results.summary(study) or not agreeing
+        if study == "audit":
+            assert all(f"{n} {verdict}" in results.outcome() for verdict, n in told["tally"].items() if n)
+            continue
+        table = results.table(study)
+        assert all(statement["claim"] in table for statement in told["statements"]), study
+        agreeing = sum(statement["verdict"] == "agrees" for statement in told["statements"])
+        assert f"{agreeing} agrees" in results.summary(study) or not agreeing
+    five = results.five_data().splitlines()[2:]
+    for study, column in zip(
+        generate["tables"].FIVE, zip(*(row.split(" | ")[1:] for row in five), strict=True), strict=True
+    ):
+        told = results.results(study)["statements"]
+        assert [verdict.removesuffix(" |") for verdict in column] == [statement["verdict"] for statement in told]
+
+
+def test_every_study_has_a_finding_and_every_finding_a_page_with_its_tables(generate):
+    results = generate["results"]
+    of = {study for finding in results.FINDINGS for study in finding.studies}
+    assert of | set(generate["tables"].FIVE) == set(results.studies())
+    for finding in results.FINDINGS:
+        page = (ROOT / "docs" / "site" / finding.page).read_text(encoding="utf-8")
+        shown = re.findall(r"^<!-- table (\w+) -->$", page, flags=re.MULTILINE)
+        assert shown == [study for study in finding.studies if study != "audit"], finding.page
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,14 @@ ROOT = Path(__file__).parent.parent.parent
 PARTS: dict[str, Callable[..., str]] = {
     "equations": equations.section,
     "overview": equations.overview,
+    "outcome": results.outcome,
     "table": results.table,
-    "summary": results.summary,
+    "five_data": results.five_data,
     "listing": results.listing,
     "totals": results.totals,
     "audited": results.audited,
 }
-"""What can stand in a page as a comment of its own line."""
+"""What can stand in a page as a comment of its own line. Links of `results` start at the root of the site."""
 
 COPIED = {
     "changelog.md": "CHANGELOG.md",
@@ -54,9 +55,11 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Comments that name a part are replaced by it; links to public names lead to where these are defined."""
-    markdown = re.sub(r"^<!-- (\w+)(?: (\S+))? -->$", _part, markdown, flags=re.MULTILINE)
+    root = "../" * page.file.src_uri.count("/")
+    part = r"^<!-- (\w+)(?: (\S+))? -->$"
+    markdown = re.sub(part, lambda found: _part(found).replace("](/", f"]({root}"), markdown, flags=re.MULTILINE)
     return re.sub(r"\]\[(nnthermo\.[\w.]+)\]", lambda found: f"][{reference.where(found[1])}]", markdown)
 
 
@@ -71,8 +74,8 @@ def _given() -> list[tuple[str, Path]]:
     """Paths in the site and in the repository of reports, their numbers and films, pictures and notebooks."""
     docs = ROOT / "docs"
     found = [(f"studies/{p.relative_to(docs)}", p) for p in docs.glob("*/*") if p.suffix in {".html", ".json"}]
-    found += [(f"studies/{p.relative_to(docs)}", p) for p in docs.glob("*/films/*.gif")]
-    found += [(str(p.relative_to(docs)), p) for p in docs.glob("reproduction/figures/*.png")]
+    pictures = [p for where in ("*/*.png", "*/figures/*.png", "*/films/*.gif") for p in docs.glob(where)]
+    found += [(f"studies/{p.relative_to(docs)}", p) for p in pictures]
     found += [(f"benchmarks/{p.name}", p) for p in (ROOT / "benchmarks").glob("*.png")]
     return found + [(f"notebooks/{p.name}", p) for p in (ROOT / "notebooks").glob("*.ipynb")]
 
