@@ -55,7 +55,9 @@ def generate():
     """The modules that make pages, which import each other by their names."""
     sys.path.insert(0, str(ROOT / "docs" / "generate"))
     try:
-        yield {name: importlib.import_module(name) for name in ("reference", "equations", "results", "tables")}
+        yield {
+            name: importlib.import_module(name) for name in ("reference", "equations", "results", "tables", "formulas")
+        }
     finally:
         sys.path.pop(0)
 
@@ -137,6 +139,29 @@ def test_every_study_has_a_finding_and_every_finding_a_page_with_its_tables(gene
         page = (ROOT / "docs" / "site" / finding.page).read_text(encoding="utf-8")
         shown = re.findall(r"^<!-- table (\w+) -->$", page, flags=re.MULTILINE)
         assert shown == [study for study in finding.studies if study != "audit"], finding.page
+
+
+FORMULAS = {
+    "g_ab": "g<sub>ab</sub>",
+    "Γ^a_bc": "Γ<sup>a</sup><sub>bc</sub>",
+    "∫_0^β": "∫<sub>0</sub><sup>β</sup>",
+    "g_cd,n": "g<sub>cd,n</sub>",
+    "R_ab, which": "R<sub>ab</sub>, which",
+    "⟨∂_θH⟩dθ": "⟨∂<sub>θ</sub>H⟩dθ",
+    "N_&gt;/2β": "N<sub>&gt;</sub>/2β",
+    "Σ_(k≥2) |A^k|²": "Σ<sub>k≥2</sub> |A<sup>k</sup>|²",
+    "λ^((2-k)/3)": "λ<sup>(2-k)/3</sup>",
+    "x̄_k, Ĝ_ij, v_kv_l": "x̄<sub>k</sub>, Ĝ<sub>ij</sub>, v<sub>k</sub>v<sub>l</sub>",
+    "N^-1.09, 10^-3.": "N<sup>-1.09</sup>, 10<sup>-3</sup>.",
+}
+"""As written, and as the site sets it."""
+
+
+def test_indices_are_set_and_names_are_left_alone(generate):
+    for written, shown in FORMULAS.items():
+        assert generate["formulas"].indices(written) == shown
+    for name in ("log_det", "nt.on_data", "check_one_state", "gravity.de_sitter", "x86_64", "one_network", "two_level"):
+        assert generate["formulas"].indices(name) == name
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What MkDocs calls: files that are made or copied, `<!-- name argument -->` filled in, equation numbers linked."""
+"""What MkDocs calls: pages are made or copied, `<!-- name argument -->` filled in, formulas set, equations linked."""
 
 import re
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import equations
+import formulas
 import reference
 import results
 from mkdocs.exceptions import PluginError
@@ -27,6 +28,7 @@ PARTS: dict[str, Callable[..., str]] = {
 """What can stand in a page as a comment of its own line. Links of `results` start at the root of the site."""
 
 COPIED = {
+    "index.md": "README.md",
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
     "derivations.md": "tests/README.md",
@@ -60,14 +62,18 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     root = "../" * page.file.src_uri.count("/")
     part = r"^<!-- (\w+)(?: (\S+))? -->$"
     markdown = re.sub(part, lambda found: _part(found).replace("](/", f"]({root}"), markdown, flags=re.MULTILINE)
+    if page.file.src_uri == "index.md":
+        page.meta["hide"] = ["navigation"]
+        markdown = re.sub(r"(?<=\]\()[^):]+(?=\))", lambda found: _in_the_site(found[0]), markdown)
     return re.sub(r"\]\[(nnthermo\.[\w.]+)\]", lambda found: f"][{reference.where(found[1])}]", markdown)
 
 
 def on_page_content(content: str, page: Any, **_: Any) -> str:
-    """Each number of an equation leads to its verdict."""
+    """Indices are set, verdicts in tables get their colour, and each number of an equation leads to its verdict."""
     parts = re.split(r"(<a .*?</a>|<code.*?</code>|<pre.*?</pre>|<[^>]+>)", content, flags=re.DOTALL)
-    parts[::2] = (re.sub(r"\((\d+\.\d+)\)", lambda found: _link(found, page.file.url), text) for text in parts[::2])
-    return "".join(parts)
+    shown = map(formulas.indices, parts[::2])
+    parts[::2] = (re.sub(r"\((\d+\.\d+)\)", lambda found: _link(found, page.file.url), text) for text in shown)
+    return re.sub(r"(?<=<td>)(agrees|partly|disagrees)(?=</td>)", r'<span class="verdict \1">\1</span>', "".join(parts))
 
 
 def _given() -> list[tuple[str, Path]]:
@@ -78,6 +84,12 @@ def _given() -> list[tuple[str, Path]]:
     found += [(f"studies/{p.relative_to(docs)}", p) for p in pictures]
     found += [(f"benchmarks/{p.name}", p) for p in (ROOT / "benchmarks").glob("*.png")]
     return found + [(f"notebooks/{p.name}", p) for p in (ROOT / "notebooks").glob("*.ipynb")]
+
+
+def _in_the_site(path: str) -> str:
+    """Where a file of the repository is in the site, both from their roots."""
+    pages = {source: page for page, source in COPIED.items()}
+    return pages.get(path) or path.removeprefix("docs/site/").replace("docs/", "studies/")
 
 
 def _part(found: re.Match[str]) -> str:
