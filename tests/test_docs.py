@@ -203,6 +203,10 @@ def test_the_site_builds_and_its_links_lead_somewhere(site, generate):
     for row in generate["equations"].rows().values():
         page = site / "theory" / f"{generate['equations'].PAGES[row.section]}.html"
         assert row.anchor in ids[page], row.number
+    report = (site / "studies" / "audit" / "report.html").read_text(encoding="utf-8")
+    judged = set(re.findall(r'href="\.\./studies/audit/report\.html#([^"]+)"', "".join(pages.values())))
+    assert judged <= set(re.findall(r'\sid="([^"]+)"', report))
+    assert len(judged) == generate["equations"].audit()["count"]
 
 
 @pytest.mark.slow

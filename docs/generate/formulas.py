@@ -35,5 +35,6 @@ def _raised_and_lowered(found: re.Match[str]) -> str:
     for tag, place in (("sup", "up"), ("sub", "low"), ("sup", "power")):
         ways = (found[f"{place}_{how}"] for how in ("braced", "bracketed", "plain"))
         index = next((way for way in ways if way), "")
+        index = f"({index})" if shown == "∫" and found["low_bracketed"] else index  # an interval
         shown += f"<{tag}>{indices(index)}</{tag}>" if index else ""
     return shown

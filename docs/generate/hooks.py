@@ -64,6 +64,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     markdown = re.sub(part, lambda found: _part(found).replace("](/", f"]({root}"), markdown, flags=re.MULTILINE)
     if page.file.src_uri == "index.md":
         page.meta["hide"] = ["navigation"]
+        markdown = markdown.replace("```python\n>>>", "```pycon\n>>>")
         markdown = re.sub(r"(?<=\]\()[^):]+(?=\))", lambda found: _in_the_site(found[0]), markdown)
     return re.sub(r"\]\[(nnthermo\.[\w.]+)\]", lambda found: f"][{reference.where(found[1])}]", markdown)
 
