@@ -216,5 +216,6 @@ def test_the_site_loads_nothing_from_elsewhere(site):
         tags = re.findall(r"<(?:script|img|iframe|source|video|link)\s[^>]*>", text)
         loaded = [link for tag in tags for link in re.findall(r'\s(?:src|href)="?([^\s">]+)', tag)]
         assert [link for link in loaded if link.startswith(("http", "//"))] == [], path.name
-    for sheet in site.rglob("*.css"):
-        assert not re.search(r"url\(\s*['\"]?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
+    for sheet in (path for kind in ("*.css", "*.html") for path in site.rglob(kind)):
+        text = sheet.read_text(encoding="utf-8")
+        assert not re.search(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//", text), sheet.name
