@@ -24,8 +24,10 @@ PARTS: dict[str, Callable[..., str]] = {
     "listing": results.listing,
     "totals": results.totals,
     "audited": results.audited,
+    "verdict": results.verdict,
 }
-"""What can stand in a page as a comment of its own line. Links of `results` start at the root of the site."""
+"""What a comment in a page can name, with arguments: `<!-- table laws -->`, `<!-- verdict gravity Λ and N -->`. Links
+of `results` start at the root of the site."""
 
 COPIED = {
     "index.md": "README.md",
@@ -60,8 +62,8 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Comments that name a part are replaced by it; links to public names lead to where these are defined."""
     root = "../" * page.file.src_uri.count("/")
-    part = r"^<!-- (\w+)(?: (\S+))? -->$"
-    markdown = re.sub(part, lambda found: _part(found).replace("](/", f"]({root}"), markdown, flags=re.MULTILINE)
+    part = r"<!-- (\w+)(?: (\S+))?(?: (.+?))? -->"
+    markdown = re.sub(part, lambda found: _part(found).replace("](/", f"]({root}"), markdown)
     if page.file.src_uri == "index.md":
         page.meta["hide"] = ["navigation"]
         markdown = markdown.replace("```python\n>>>", "```pycon\n>>>")
@@ -94,10 +96,10 @@ def _in_the_site(path: str) -> str:
 
 
 def _part(found: re.Match[str]) -> str:
-    name, argument = found.groups()
+    name, *arguments = found.groups()
     if name not in PARTS:
         raise PluginError(f"no part of a page is called {name!r}")
-    return PARTS[name](*([argument] if argument else []))
+    return PARTS[name](*(argument for argument in arguments if argument))
 
 
 def _link(found: re.Match[str], here: str) -> str:

@@ -161,6 +161,13 @@ def audited() -> str:
     return f"{results('audit')['count']} equations: {_tally('audit')}."
 
 
+def verdict(study: str, key: str) -> str:
+    """Markdown: the verdict on one statement, which leads to its page."""
+    found = next(statement["verdict"] for statement in results(study)["statements"] if statement["key"] == key)
+    page = next(finding.page for finding in FINDINGS if study in finding.studies)
+    return f"[{found}](/{page}){{ .verdict .{found} }}"
+
+
 def _tally(study: str) -> str:
     told = results(study)
     counts = told["tally"] if study == "audit" else Counter(s["verdict"] for s in told["statements"])
