@@ -73,8 +73,7 @@ def exported():
     plotting = importlib.import_module("nnthermo.plotting")
     drawn = {k: v for k, v in vars(plotting).items() if callable(v) and not k.startswith("_")}
     names |= {f"nnthermo.plotting.{k}": v for k, v in drawn.items() if v.__module__ == "nnthermo.plotting"}
-    foreign = {"nnthermo.Any", "nnthermo.importlib"}
-    return {k: v for k, v in names.items() if not isinstance(v, ModuleType) and k not in foreign}
+    return {k: v for k, v in names.items() if not isinstance(v, ModuleType)}
 
 
 def found(path):

@@ -7,6 +7,7 @@ from typing import Any
 
 import equations
 import formulas
+import nbconvert
 import reference
 import results
 from mkdocs.exceptions import PluginError
@@ -56,6 +57,18 @@ def on_files(files: Files, config: Any) -> Files:
         files.append(File.generated(config, path, abs_src_path=str(ROOT / source)))
     for path, source in _given():
         files.append(File.generated(config, path, abs_src_path=str(source)))
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        text, pictures = nbconvert.MarkdownExporter().from_filename(str(notebook))
+        text += f"\n[Download this notebook]({notebook.name})\n"
+        files.append(
+            File.generated(
+                config, f"notebooks/{notebook.stem}.md", content=text.replace("](output_", f"]({notebook.stem}_")
+            )
+        )
+        for name, picture in pictures["outputs"].items():
+            files.append(
+                File.generated(config, f"notebooks/{name.replace('output_', f'{notebook.stem}_')}", content=picture)
+            )
     return files
 
 
@@ -95,7 +108,7 @@ def _given() -> list[tuple[str, Path]]:
 def _in_the_site(path: str) -> str:
     """Where a file of the repository is in the site, both from their roots."""
     pages = {source: page for page, source in COPIED.items()}
-    return pages.get(path) or path.removeprefix("docs/site/").replace("docs/", "studies/")
+    return pages.get(path) or path.removeprefix("docs/site/").replace("docs/", "studies/").replace(".ipynb", ".md")
 
 
 def _part(found: re.Match[str]) -> str:
