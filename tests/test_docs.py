@@ -151,6 +151,7 @@ FORMULAS = {
     "Σ_(k≥2) |A^k|²": "Σ<sub>k≥2</sub> |A<sup>k</sup>|²",
     "λ^((2-k)/3)": "λ<sup>(2-k)/3</sup>",
     "x̄_k, Ĝ_ij, v_kv_l": "x̄<sub>k</sub>, Ĝ<sub>ij</sub>, v<sub>k</sub>v<sub>l</sub>",
+    "sinh^{2/3} x": "sinh<sup>2/3</sup> x",
     "N^-1.09, 10^-3.": "N<sup>-1.09</sup>, 10<sup>-3</sup>.",
 }
 """As written, and as the site sets it."""

@@ -6,7 +6,7 @@ LETTER = r"[A-Za-zÀ-ɏḀ-ỿ]"
 
 BASE = (
     rf"(?:(?<![A-Za-z_.]){LETTER}?{LETTER}|(?<=\b[A-Za-z]_[A-Za-z]){LETTER}(?=_)|(?<=[ᵀ²³]H)e|[Ͱ-Ͽ∂∇∫Σ])[\u0300-\u036f]*['′]*"
-    r"|(?<![A-Za-z_.])(?:min|max)(?=_[a-z](?![a-z_]))|[)|\]₀]|(?<![\d.])(?:10|2)"
+    r"|[A-Za-z](?=\^\{)|(?<![A-Za-z_.])(?:min|max)(?=_[a-z](?![a-z_]))|[)|\]₀]|(?<![\d.])(?:10|2)"
 )
 """What carries an index: one letter or two, as d and its variable, but not the end of a name such as `log_det`."""
 
