@@ -3,21 +3,24 @@
 Each operator, comparison, number, truth value and sign of a module is changed, one at a time, and the tests of that
 module run. A mutant that passes them has survived; it is killed by a new test or explained in `survivors.toml`.
 
-    pip install -e ".[mutation]"
+    pip install -e ".[dev]"
     python tests/mutate.py                      # every module of MODULES; goes on where it was interrupted
     python tests/mutate.py spectrum loss        # two of them
+    python tests/mutate.py --again loss         # only what has survived, after a new test
     python tests/mutate.py --report             # write docs/site/mutation.md from what has been run
 
 The sources are copied to `.cache/mutation`, which holds the sessions too: delete it to start again.
 """
 
 import argparse
+import contextlib
 import datetime
 import difflib
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -36,14 +39,14 @@ REPORT = ROOT / "docs" / "site" / "mutation.md"
 EXPLAINED = Path(__file__).parent / "survivors.toml"
 
 MODULES = {
-    "loss": ("nnthermo/loss.py", "test_loss"),
-    "gaussian": ("nnthermo/ensemble/gaussian.py", "test_gaussian"),
-    "thermodynamics": ("nnthermo/thermodynamics.py", "test_thermodynamics"),
-    "equilibrium": ("nnthermo/equilibrium.py", "test_equilibrium"),
-    "spectrum": ("nnthermo/spectrum.py", "test_spectrum"),
-    "skewness": ("nnthermo/skewness.py", "test_skewness"),
+    "loss": ("nnthermo/loss.py", "test_loss", "test_objective test_relaxation"),
+    "gaussian": ("nnthermo/ensemble/gaussian.py", "test_gaussian", "test_thermodynamics test_identities"),
+    "thermodynamics": ("nnthermo/thermodynamics.py", "test_thermodynamics", "test_identities test_observables"),
+    "equilibrium": ("nnthermo/equilibrium.py", "test_equilibrium", "test_identities"),
+    "spectrum": ("nnthermo/spectrum.py", "test_spectrum", "test_identities test_observables"),
+    "skewness": ("nnthermo/skewness.py", "test_skewness", "test_architecture"),
 }
-"""By name: the module, and the files of tests that are to notice."""
+"""By name: the module, the tests that are to notice, and tests of what uses it, for those that they let pass."""
 
 QUICK = "not slow and not exhaustive"
 LONGEST = 900
@@ -68,15 +71,25 @@ def prepare(name: str) -> Path:
     from cosmic_ray.work_item import WorkerOutcome, WorkResult
 
     session = WORK / f"{name}.sqlite"
+    source = Path(MODULES[name][0]).read_text(encoding="utf-8").splitlines()
     if not session.exists():
         with use_db(str(session)) as db:
             init([Path(MODULES[name][0])], db, {})
             for item in db.work_items:
                 mutation = item.mutations[0]
                 number = mutation.operator_name == "core/NumberReplacer"
-                if not KEPT.match(mutation.operator_name) or (number and mutation.occurrence % 2):
+                line, column = mutation.start_pos
+                star = re.match(r"\*+(,|\w+:)", source[line - 1][column:])  # of a signature, which is no operator
+                if not KEPT.match(mutation.operator_name) or (number and mutation.occurrence % 2) or star:
                     db.set_result(item.job_id, WorkResult(worker_outcome=WorkerOutcome.SKIPPED))
     return session
+
+
+def forget_survivors(session: Path) -> None:
+    """Let those that no test noticed wait again."""
+    if session.exists():
+        with contextlib.closing(sqlite3.connect(session)) as connection, connection:
+            connection.execute("delete from work_results where test_outcome = 'SURVIVED'")
 
 
 def passes(tests: str) -> bool:
@@ -108,16 +121,17 @@ def run(names: list[str]) -> None:
     sys.path.insert(0, str(TREE))
     sys.dont_write_bytecode = True  # a mutant of the same second and size as the one before would not be read
     for name in names:
-        module, tests = MODULES[name]
+        module, own, others = MODULES[name]
         session = prepare(name)
-        if not passes(tests):
-            raise SystemExit(f"{tests} fails without any mutation")
+        if not passes(f"{own} {others}"):
+            raise SystemExit(f"{own} {others} fail without any mutation")
         with use_db(str(session)) as db:
             for item in tqdm.tqdm(db.pending_work_items, desc=name):
                 mutation = item.mutations[0]
                 operator = get_operator(mutation.operator_name)(**mutation.operator_args)
                 with use_mutation(Path(module), operator, mutation.occurrence) as (before, after):
-                    outcome = TestOutcome.SURVIVED if passes(tests) else TestOutcome.KILLED
+                    survived = passes(own) and passes(others)
+                    outcome = TestOutcome.SURVIVED if survived else TestOutcome.KILLED
                 diff = "\n".join(difflib.ndiff(before.splitlines(), after.splitlines()))
                 db.set_result(item.job_id, WorkResult(WorkerOutcome.NORMAL, test_outcome=outcome, diff=diff))
         print(f"{name}: {outcomes(session)}", flush=True)
@@ -158,7 +172,7 @@ def report() -> None:
     explained = tomllib.loads(EXPLAINED.read_text(encoding="utf-8"))
     reasons = {(e["before"], e["after"]): e["reason"] for e in explained.get("survivor", [])}
     rows, listed, unexplained = [], [], 0
-    for name, (module, tests) in MODULES.items():
+    for name, (module, *tests) in MODULES.items():
         session = WORK / f"{name}.sqlite"
         if not session.exists():
             continue
@@ -166,7 +180,7 @@ def report() -> None:
         killed = sum(n for key, n in counts.items() if key not in {"survived", "pending"})
         without = [pair for pair in left if pair not in reasons]
         unexplained += len(without)
-        shown = " ".join(f"`{test}.py`" for test in tests.split())
+        shown = " ".join(f"`{test}`" for test in " ".join(tests).split())
         rows.append(
             f"| `{module}` | {shown} | {killed + len(left)} | {killed} | {len(left) - len(without)} | {len(without)} |"
         )
@@ -196,6 +210,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("modules", nargs="*", choices=[*MODULES, []], help="names of MODULES; all without one")
+    parser.add_argument("--again", action="store_true", help="try what has survived against the tests as they are now")
     parser.add_argument("--report", action="store_true", help="write the page from what has been run")
     arguments = parser.parse_args()
     if arguments.report:
@@ -203,7 +218,11 @@ def main() -> None:
         return
     WORK.mkdir(parents=True, exist_ok=True)
     TREE.mkdir(exist_ok=True)
-    run(arguments.modules or list(MODULES))
+    names = arguments.modules or list(MODULES)
+    if arguments.again:
+        for name in names:
+            forget_survivors(WORK / f"{name}.sqlite")
+    run(names)
 
 
 if __name__ == "__main__":

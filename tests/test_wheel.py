@@ -59,6 +59,7 @@ def stranger(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # most of it waits for packages
 def test_the_wheel_alone_runs_the_readme(stranger):
     done = stranger("-m", "doctest", ROOT / "README.md")
     assert done.returncode == 0, done.stdout + done.stderr

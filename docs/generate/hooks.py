@@ -10,6 +10,7 @@ import formulas
 import nbconvert
 import reference
 import results
+import trust
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.utils import get_relative_url
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "totals": results.totals,
     "audited": results.audited,
     "verdict": results.verdict,
+    "coverage": trust.coverage,
 }
 """What a comment in a page can name, with arguments: `<!-- table laws -->`, `<!-- verdict gravity Λ and N -->`. Links
 of `results` start at the root of the site."""
