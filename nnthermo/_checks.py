@@ -64,6 +64,13 @@ def real_array(name: str, value: Any, *, ndim: int | None = None, shape: tuple[i
     return array
 
 
+def real_matrix(name: str, value: Any, n: int) -> Array:
+    """A number for a multiple of the identity, a diagonal (n,), or a matrix, as (n, n)."""
+    array = real_array(name, value)
+    check(name, f"have shape (), ({n},) or ({n}, {n})", array.shape in ((), (n,), (n, n)), f"shape {array.shape}")
+    return array if array.ndim == 2 else jnp.diag(jnp.broadcast_to(array, (n,)))
+
+
 def finite(name: str, value: Any) -> None:
     """Refuse NaN and infinity where the value is known."""
     if is_concrete(value):
@@ -89,11 +96,13 @@ def nonzero(name: str, value: Any) -> None:
         check(name, "not be 0", bool((np.asarray(value) != 0).all()), value)
 
 
-def increasing(name: str, value: Any) -> None:
-    """Refuse a vector of numbers that are not finite or do not increase, where they are known."""
+def increasing(name: str, value: Any, *, or_decreasing: bool = False) -> None:
+    """Refuse a vector of numbers that are not finite or do not go up (or down) throughout, where they are known."""
     if is_concrete(value):
         finite(name, value)
-        check(name, "increase", bool((np.diff(np.asarray(value)) > 0).all()), value)
+        steps = np.diff(np.asarray(value))
+        fits = (steps > 0).all() or (or_decreasing and (steps < 0).all())
+        check(name, "increase or decrease" if or_decreasing else "increase", fits, value)
 
 
 def integer(name: str, value: Any, *, least: int | None = None) -> int:

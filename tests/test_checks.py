@@ -24,6 +24,7 @@ from nnthermo._checks import (
     positive,
     positive_numbers,
     real_array,
+    real_matrix,
     refuse,
 )
 from nnthermo._pytree import pytree
@@ -110,6 +111,8 @@ def test_real_array_of_traced_values():
         (lambda: increasing("t", [0.0, 1.0, 1.0]), ValueError, "`t` must increase"),
         (lambda: increasing("t", [0.0, np.inf]), ValueError, "`t` must be finite"),
         (lambda: jax.jit(lambda t: increasing("t", t))(jnp.zeros(2)), None, ""),
+        (lambda: increasing("t", [1.0, 0.0], or_decreasing=True), None, ""),
+        (lambda: increasing("t", [0.0, 1.0, 0.5], or_decreasing=True), ValueError, "`t` must increase or decrease"),
         (lambda: integer("n", 3, least=3), None, ""),
         (lambda: integer("n", 2, least=3), ValueError, "`n` must be at least 3, but got 2"),
         (lambda: integers("n", [0, -1]), None, ""),
@@ -117,6 +120,7 @@ def test_real_array_of_traced_values():
         (lambda: positive_numbers(a=1.0, b=2), None, ""),
         (lambda: positive_numbers(a=1.0, b=-2), ValueError, "`b` must be positive, but got -2"),
         (lambda: positive_numbers(a=[1.0]), ValueError, "`a` must have shape"),
+        (lambda: real_matrix("D", [[1.0], [2.0]], 2), ValueError, r"`D` must have shape \(\), \(2,\) or \(2, 2\)"),
         (lambda: function("f", linear, "one point"), None, ""),
         (lambda: function("f", 1.0), TypeError, "`f` must be a function, but got float"),
         (lambda: function("f", 1.0, "one point"), TypeError, "`f` must be a function of one point, but got float"),
@@ -128,6 +132,11 @@ def test_what_numbers_and_functions_must_be(call, error, sentence):
     else:
         with pytest.raises(error, match=sentence):
             call()
+
+
+@pytest.mark.parametrize("value", [2.0, [2.0, 2.0], [[2.0, 0.0], [0.0, 2.0]]])
+def test_a_number_a_diagonal_and_a_matrix_are_matrices(value):
+    np.testing.assert_array_equal(real_matrix("D", value, 2), 2 * np.eye(2))
 
 
 def test_finite():

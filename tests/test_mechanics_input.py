@@ -143,7 +143,7 @@ KEY = jax.random.key(0)
         (lambda: mechanics.nelson_ensemble(KEY, lambda q, _: q[0], np.ones((2, 2)), TIMES[:2], **PHYSICS),
          "`drift` must return"),
         (lambda: mechanics.nelson_drift_on_grid(jnp.ones((3, 64)), np.array([0.0, 2.0, 1.0]), RING, **PHYSICS),
-         "`times` must increase, or"),
+         "`times` must increase or"),
         (lambda: mechanics.born_samples(KEY, jnp.zeros(64), RING, 2), "`psi` must be finite and not zero"),
         (lambda: mechanics.schrodinger_evolve(
             BELL, BELL, WALLS, hbar=[1.0, 2.0], mass=1.0, dt=1.0, steps=1), "`hbar` must have shape"),

@@ -109,7 +109,7 @@ def test_nelson_drift_of_uneven_and_of_backward_times():
     np.testing.assert_allclose(back, [*records[:2], middle[0, 0], records[3], records[3]], atol=1e-6)
     wrong = np.array([0.0, 2.0, 1.0, 3.0])
     assert np.isnan(run(wrong, psi, uneven)).all()
-    with pytest.raises(ValueError, match="`times` must increase, or decrease"):
+    with pytest.raises(ValueError, match="`times` must increase or decrease"):
         drift(wrong, psi, 0.5)
 
 

@@ -15,17 +15,14 @@ from nnthermo.linalg.positive import inverse_and_log_det
 from nnthermo.network import FeedForward, FixedPoint, Septuple, TracedNetwork, iterate
 
 NEURONS = ("all", "driven", "hidden")
-
-
-def _is_network(value: Any) -> bool:
-    return isinstance(value, FeedForward | Septuple | TracedNetwork)
+NETWORKS = (FeedForward, Septuple, TracedNetwork)
 
 
 class FixedStates:
     """Fixed states of a network that depends on labels, and B = 1 - f̂'ŵ there."""
 
     def __init__(self, network: Any, boundary: Any, neurons: Any, orders: int, solving: dict[str, Any]) -> None:
-        if not _is_network(network) and not callable(network):
+        if not isinstance(network, NETWORKS) and not callable(network):
             raise TypeError(f"`network` must be a network or a function of labels, but got {type(network).__name__}")
         self.orders = integer("orders", orders, least=1)
         unknown = sorted(set(solving) - {"initial", "tolerance", "max_steps", "solver"})
@@ -34,12 +31,12 @@ class FixedStates:
         self.solving = {"solver": iterate, **solving}
         if not callable(boundary):
             finite("boundary", real_array("boundary", boundary))
-        if _is_network(network):
+        if isinstance(network, NETWORKS):
             self.kept(network)
 
     def _given(self, y: Array) -> tuple[Any, Array]:
-        net = self.network if _is_network(self.network) else self.network(y)
-        if not _is_network(net):
+        net = self.network if isinstance(self.network, NETWORKS) else self.network(y)
+        if not isinstance(net, NETWORKS):
             raise TypeError(f"`network` must return a network, but got {type(net).__name__}")
         data = self.boundary(y) if callable(self.boundary) else self.boundary
         return net, real_array("boundary", data)
@@ -55,7 +52,8 @@ class FixedStates:
                 mask = np.asarray(net.ravel(hidden_neurons(net) if self.neurons == "hidden" else marked)) > 0
         else:
             mask = np.asarray(self.neurons)
-        check("neurons", f"be {net.size} booleans", mask.dtype == bool and mask.shape == (net.size,), mask.shape)
+        fits = mask.dtype == bool and mask.shape == (net.size,)
+        check("neurons", f"be {net.size} booleans", fits, f"{mask.dtype} of shape {mask.shape}")
         check("neurons", "leave at least one", mask.any(), "none")
         return np.flatnonzero(mask)
 

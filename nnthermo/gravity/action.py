@@ -141,7 +141,8 @@ def _lattice(g: Any, lengths: Any) -> tuple[Array, Array]:
     g = real_array("g", g)
     check("g", "have lattice axes and two of a metric", g.ndim >= 3, f"shape {g.shape}")
     axes, n = g.ndim - 2, g.shape[-1]
-    check("g", "end in a square metric with no fewer dimensions than lattice axes", g.shape[-2] == n >= axes, g.shape)
+    fits = g.shape[-2] == n >= axes
+    check("g", "end in a square metric with no fewer dimensions than lattice axes", fits, f"shape {g.shape}")
     sizes = real_array("lengths", lengths, shape=(axes,)).astype(g.dtype)
     positive("lengths", sizes)
     return g, sizes / jnp.asarray(g.shape[:-2], g.dtype)

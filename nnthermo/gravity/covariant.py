@@ -119,7 +119,8 @@ def _regular(g: Any) -> Array:
 
 def _moved(matrix: Array, tensor: Any, axis: int) -> Array:
     T, n = real_array("tensor", tensor), matrix.shape[0]
-    check("tensor", f"have an axis {axis} of length {n}", -T.ndim <= axis < T.ndim and T.shape[axis] == n, T.shape)
+    fits = -T.ndim <= axis < T.ndim and T.shape[axis] == n
+    check("tensor", f"have an axis {axis} of length {n}", fits, f"shape {T.shape}")
     turned = jnp.tensordot(matrix, T, axes=((1,), (axis,)), precision=Precision.HIGHEST)
     return jnp.moveaxis(turned, 0, axis)
 

@@ -200,7 +200,7 @@ def _positive(name: str, norm: Any) -> Array:
 def _norm(at: Geometry, given: Array | None) -> Array:
     if given is None:
         return frame_norm(at.metric)
-    check("norm", f"have shape {at.metric.shape}", given.shape == at.metric.shape, given.shape)
+    check("norm", f"have shape {at.metric.shape}", given.shape == at.metric.shape, f"shape {given.shape}")
     return given.astype(at.metric.dtype)
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, integer, is_concrete, real_array
+from nnthermo._checks import check, finite, increasing, integer, is_concrete, real_array
 from nnthermo._typing import Array
 from nnthermo.gravity._algebra import quadratic, root
 from nnthermo.gravity._arguments import returns
@@ -185,10 +185,7 @@ def _path(points: Any, parameters: Any, stencil: int) -> tuple[Array, Array]:
     size = integer("stencil", stencil, least=3)
     check("points", f"be at least as many as the stencil of {size}", len(x) >= size, len(x))
     finite("points", x)
-    finite("parameters", t)
-    if is_concrete(t):
-        gaps = np.diff(np.asarray(t))
-        check("parameters", "increase or decrease", (gaps > 0).all() or (gaps < 0).all(), np.asarray(t))
+    increasing("parameters", t, or_decreasing=True)
     return x, t
 
 

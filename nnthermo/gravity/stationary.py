@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, real_array, refuse
+from nnthermo._checks import check, finite, is_concrete, real_matrix, refuse
 from nnthermo._typing import Array
 from nnthermo.gravity._arguments import square_matrix
 from nnthermo.linalg.dense import matmul
@@ -28,11 +28,10 @@ class EntropyBalance(NamedTuple):
     destruction: Array
 
 
-def _matrix(name: str, value: Any, n: int, dtype: Any) -> Array:
-    array = real_array(name, value).astype(dtype)
-    check(name, f"have shape (), ({n},) or ({n}, {n})", array.shape in ((), (n,), (n, n)), f"shape {array.shape}")
-    finite(name, array)
-    return array if array.ndim == 2 else array * jnp.eye(n, dtype=dtype) if not array.ndim else jnp.diag(array)
+def _matrix(name: str, value: Any, like: Array) -> Array:
+    matrix = real_matrix(name, value, len(like)).astype(like.dtype)
+    finite(name, matrix)
+    return matrix
 
 
 def gaussian_entropy_balance(drift: Any, diffusion: Any, covariance: Any) -> EntropyBalance:
@@ -48,8 +47,7 @@ def gaussian_entropy_balance(drift: Any, diffusion: Any, covariance: Any) -> Ent
     """
     A = square_matrix("drift", drift)
     finite("drift", A)
-    n = A.shape[0]
-    D, S = (_matrix(k, v, n, A.dtype) for k, v in (("diffusion", diffusion), ("covariance", covariance)))
+    D, S = (_matrix(name, value, A) for name, value in (("diffusion", diffusion), ("covariance", covariance)))
     inverse, log_det = inverse_and_log_det((S + S.T) / 2)
     if is_concrete(log_det) and not bool(jnp.isfinite(log_det)):
         refuse("covariance", "be positive definite", f"log det {float(log_det)}")
@@ -76,7 +74,7 @@ def stationary_state_covariance(jacobian: Any, noise: Any) -> Array:
     """
     J = square_matrix("jacobian", jacobian)
     finite("jacobian", J)
-    D = _matrix("noise", noise, J.shape[0], J.dtype)
+    D = _matrix("noise", noise, J)
     if is_concrete(D):
         lowest = float(np.diagonal(np.asarray(D)).min())
         check("noise", "not be negative on its diagonal", lowest >= 0, lowest)

@@ -62,7 +62,7 @@ def winding_number(psi: Any, loop: Any, grid: Grid) -> Array:
             that goes around a ring ends one step before the image of its start.
         grid: rings, or hard walls.
     """
-    psi = wave_function(psi, grid)
+    psi = wave_function(psi, grid, leading=False)
     return _turns(spectral_interpolate(psi, grid, _loop(loop, grid.dimensions), odd=walls(grid)))
 
 
@@ -85,7 +85,7 @@ def wave_velocity(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any
         mass: M.
         flux: ν through each ring, in quanta: the velocity is that of `probability_current`.
     """
-    psi = wave_function(psi, grid)
+    psi = wave_function(psi, grid, leading=False)
     real_numbers(hbar=hbar, mass=mass)
     real, odd, shift = psi.real.dtype, walls(grid), flux_shift(flux, grid)
     slopes = [spectral_derivative(psi, grid, k, odd=odd) for k in range(grid.dimensions)]

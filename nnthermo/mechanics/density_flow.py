@@ -24,7 +24,8 @@ from nnthermo.mechanics.grid import Grid, require_grid
 def time_derivative(values: Any, times: Any) -> Array:
     """Second-order derivative at the interior times, (T - 2, ...), for times that need not be evenly spaced."""
     values, t = real_array("values", values), increasing_times(times, least=3)
-    check("values", f"have a first axis of {len(t)}, one entry a time", values.shape[:1] == t.shape, values.shape)
+    fits = values.shape[:1] == t.shape
+    check("values", f"have a first axis of {len(t)}, one entry a time", fits, f"shape {values.shape}")
     return _central(values, t)
 
 

@@ -190,7 +190,8 @@ def spectral_divergence(vectors: Any, grid: Grid) -> Array:
     require_grid(grid)
     vectors = number_array("vectors", vectors)
     d = grid.dimensions
-    check("vectors", f"have a last axis of {d}, one entry a variable", vectors.shape[-1:] == (d,), vectors.shape)
+    fits = vectors.shape[-1:] == (d,)
+    check("vectors", f"have a last axis of {d}, one entry a variable", fits, f"shape {vectors.shape}")
     grid.check("vectors", jax.eval_shape(lambda v: v[..., 0], vectors))
     return _divergence(vectors, grid)
 

@@ -23,7 +23,7 @@ def spectral_interpolate(values: Any, grid: Grid, places: Any, *, odd: Axes = ()
     """
     values, places = field("values", values, grid, leading=False), real_array("places", places, ndim=2)
     d = grid.dimensions
-    check("places", f"have shape (L, {d})", places.shape[1] == d, places.shape)
+    check("places", f"have shape (L, {d})", places.shape[1] == d, f"shape {places.shape}")
     return _interpolate(values, grid, places, variables("odd", odd, grid))
 
 

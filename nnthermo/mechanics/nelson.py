@@ -17,8 +17,8 @@ from jax.tree_util import Partial
 
 from nnthermo._checks import (
     check,
-    finite,
     function,
+    increasing,
     integer,
     is_concrete,
     positive_numbers,
@@ -83,9 +83,7 @@ def nelson_drift_on_grid(psi: Any, times: Any, grid: Grid, *, hbar: Scalar, mass
     positive_numbers(hbar=hbar, mass=mass)
     ahead = jnp.where(t[-1] > t[0], 1, -1).astype(t.dtype) * t
     ordered = jnp.all(jnp.diff(ahead) > 0)
-    if is_concrete(t):
-        finite("times", t)
-        check("times", "increase, or decrease, throughout", bool(ordered), t)
+    increasing("times", t, or_decreasing=True)
     numbers = jnp.where(ordered, jnp.arange(len(t), dtype=t.dtype), jnp.nan)
     slope = spectral_gradient(psi, grid, odd=walls(grid))
     return Partial(_recorded_drift, _Record(psi, slope, ahead, numbers, t[-1] < t[0], grid), hbar, mass)

@@ -125,7 +125,7 @@ def _evolve(
         if moving is None:
             return psi * still[a]
         now = real_array("potential", moving(t)).astype(h.dtype)
-        check("potential", f"return shape {grid.points}", now.shape == grid.points, now.shape)
+        check("potential", f"return shape {grid.points}", now.shape == grid.points, f"shape {now.shape}")
         return psi * turn(a * dt * now / h)
 
     def inner(k: Array, psi: Array) -> Array:
