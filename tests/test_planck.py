@@ -177,6 +177,8 @@ def test_refuses_by_name():
          "`degree` must be even"),
         (lambda: mechanics.planck_squared_from_samples(jnp.ones((5, 4)), times, key=jax.random.key(0)),
          "`samples` must have shape"),
+        (lambda: mechanics.planck_squared_from_samples(jnp.ones((9, 20)), -jnp.arange(9.0), key=jax.random.key(0)),
+         "`times` must increase"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             call()

@@ -1,13 +1,38 @@
 """What several functions of this package are given, read and checked in one way."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, increasing, integer, is_concrete, real_array
+from nnthermo._checks import check, finite, increasing, instance, integer, is_concrete, real_array
 from nnthermo._typing import Array
 from nnthermo.mechanics.grid import Grid
+
+
+def require_grid(value: Any) -> None:
+    """Refuse what is no `Grid`.
+
+    Raises:
+        TypeError: "`grid` must be a nnthermo.mechanics.Grid, but got ...".
+    """
+    instance("grid", value, Grid, "a nnthermo.mechanics.Grid")
+
+
+def vector(name: str, value: Any, grid: Grid) -> Array:
+    """A number or one number a variable, as (d,)."""
+    array, d = real_array(name, value), grid.dimensions
+    check(name, f"be a number or have shape {(d,)}", array.shape in ((), (d,)), f"shape {array.shape}")
+    return jnp.broadcast_to(array, (d,))
+
+
+def variables(name: str, value: Any, grid: Grid) -> tuple[int, ...]:
+    """Numbers of variables of the grid, each from 0 to d - 1."""
+    instance(name, value, Sequence, "a sequence of variables")
+    numbers, d = tuple(integer(name, axis) for axis in value), grid.dimensions
+    check(name, f"be a variable of the grid, 0 to {d - 1}", all(0 <= axis < d for axis in numbers), value)
+    return numbers
 
 
 def density(name: str, value: Any, grid: Grid) -> Array:

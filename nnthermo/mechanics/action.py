@@ -12,9 +12,9 @@ import jax.numpy as jnp
 
 from nnthermo._checks import nonzero, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics._arguments import increasing_times, potential_like
+from nnthermo.mechanics._arguments import increasing_times, potential_like, require_grid
 from nnthermo.mechanics.fourier import spectral_gradient, spectral_laplacian
-from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics.grid import Grid
 
 Kept = Literal["stochastic", "learning", "all"]
 

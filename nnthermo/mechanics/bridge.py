@@ -18,9 +18,9 @@ import jax.numpy as jnp
 
 from nnthermo._checks import check, integer, is_concrete, positive, positive_numbers, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics._arguments import potential_like
+from nnthermo.mechanics._arguments import potential_like, require_grid
 from nnthermo.mechanics.fourier import multiply_waves, squared_wave_numbers
-from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics.grid import Grid
 
 
 def heat_pair(p: Any, F: Any, *, planck_squared: Scalar) -> tuple[Array, Array]:

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 
 from nnthermo._checks import check, positive_numbers, real_array, real_numbers, refuse
 from nnthermo._typing import Array, Scalar
+from nnthermo.mechanics._arguments import require_grid, vector
 from nnthermo.mechanics.fourier import spectral_derivative, spectral_gradient
-from nnthermo.mechanics.grid import Grid, require_grid, vector
+from nnthermo.mechanics.grid import Grid
 from nnthermo.mechanics.hamiltonian import flux_shift, walls, wave_function
 from nnthermo.mechanics.interpolation import spectral_interpolate
 

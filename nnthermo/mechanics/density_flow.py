@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from nnthermo._checks import check, integer, real_array
 from nnthermo._typing import Array
-from nnthermo.mechanics._arguments import increasing_times
+from nnthermo.mechanics._arguments import increasing_times, require_grid
 from nnthermo.mechanics.fourier import (
     inverse_laplacian,
     multiply_waves,
@@ -18,7 +18,7 @@ from nnthermo.mechanics.fourier import (
     spectral_laplacian,
     squared_wave_numbers,
 )
-from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics.grid import Grid
 
 
 def time_derivative(values: Any, times: Any) -> Array:

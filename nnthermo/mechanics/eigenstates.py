@@ -8,8 +8,9 @@ import jax.numpy as jnp
 
 from nnthermo._checks import check, integer, positive_numbers, real_array
 from nnthermo._typing import Array, Scalar
+from nnthermo.mechanics._arguments import require_grid
 from nnthermo.mechanics.fourier import to_complex
-from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics.grid import Grid
 from nnthermo.mechanics.hamiltonian import apply_hamiltonian, flux_shift, kinetic_energies
 
 DENSE = 1024

@@ -18,9 +18,9 @@ import numpy as np
 
 from nnthermo._checks import real_array
 from nnthermo._typing import Array
-from nnthermo.mechanics._arguments import density
+from nnthermo.mechanics._arguments import density, require_grid
 from nnthermo.mechanics.generator import Generator, fokker_planck_generator, require_generator
-from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics.grid import Grid
 
 
 class EntropyProduction(NamedTuple):

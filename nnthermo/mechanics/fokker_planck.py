@@ -10,9 +10,9 @@ import numpy as np
 
 from nnthermo._checks import check, finite, integer, is_concrete, positive_numbers, real_array, real_numbers
 from nnthermo._typing import Array
-from nnthermo.mechanics._arguments import density
+from nnthermo.mechanics._arguments import density, require_grid
 from nnthermo.mechanics.generator import Generator, require_generator
-from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics.grid import Grid
 
 JUMPS = 64.0
 """Mean number of jumps of the fastest cell in one step of uniformisation: exp(-64) is a number in float32 too."""

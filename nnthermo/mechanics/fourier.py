@@ -20,7 +20,8 @@ from jax.experimental.layout import Layout, with_layout_constraint
 
 from nnthermo._checks import check, integer, is_concrete, real_array
 from nnthermo._typing import Array
-from nnthermo.mechanics.grid import Grid, along, require_grid, variables
+from nnthermo.mechanics._arguments import require_grid, variables
+from nnthermo.mechanics.grid import Grid, along
 
 Axes = Sequence[int]
 

@@ -14,7 +14,8 @@ import numpy as np
 from nnthermo._checks import check, finite, instance, real_array, real_numbers
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array
-from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics._arguments import require_grid
+from nnthermo.mechanics.grid import Grid
 from nnthermo.mechanics.jump_rates import Offsets, is_too_skew, jump_offsets, jump_rates
 from nnthermo.mechanics.stencil import skew_rates
 

@@ -115,30 +115,6 @@ class Grid:
         check(name, f"have last axes {self.points}, those of the grid", fits, f"shape {shape}")
 
 
-def require_grid(value: Any) -> None:
-    """Refuse what is no `Grid`.
-
-    Raises:
-        TypeError: "`grid` must be a nnthermo.mechanics.Grid, but got ...".
-    """
-    instance("grid", value, Grid, "a nnthermo.mechanics.Grid")
-
-
-def vector(name: str, value: Any, grid: Grid) -> Array:
-    """A number or one number a variable, as (d,)."""
-    array, d = real_array(name, value), grid.dimensions
-    check(name, f"be a number or have shape {(d,)}", array.shape in ((), (d,)), f"shape {array.shape}")
-    return jnp.broadcast_to(array, (d,))
-
-
-def variables(name: str, value: Any, grid: Grid) -> tuple[int, ...]:
-    """Numbers of variables of the grid, each from 0 to d - 1."""
-    instance(name, value, Sequence, "a sequence of variables")
-    numbers, d = tuple(integer(name, axis) for axis in value), grid.dimensions
-    check(name, f"be a variable of the grid, 0 to {d - 1}", all(0 <= axis < d for axis in numbers), value)
-    return numbers
-
-
 def along(grid: Grid, axis: int, numbers: Any) -> Any:
     """Numbers of one variable, (n,), as an array of length 1 along the others."""
     return numbers.reshape([-1 if k == axis else 1 for k in range(grid.dimensions)])

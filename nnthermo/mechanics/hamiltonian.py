@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 from nnthermo._checks import positive_numbers, refuse
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics._arguments import potential_like
+from nnthermo.mechanics._arguments import potential_like, vector
 from nnthermo.mechanics.fourier import field, multiply_waves, squared_wave_numbers, to_complex
-from nnthermo.mechanics.grid import Grid, vector
+from nnthermo.mechanics.grid import Grid
 
 
 def flux_shift(flux: Any, grid: Grid) -> Array | None:

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 
 from nnthermo._checks import check, real_array
 from nnthermo._typing import Array
+from nnthermo.mechanics._arguments import variables
 from nnthermo.mechanics.fourier import Axes, amplitudes, field, to_complex, wave_numbers
-from nnthermo.mechanics.grid import Grid, variables
+from nnthermo.mechanics.grid import Grid
 
 
 def spectral_interpolate(values: Any, grid: Grid, places: Any, *, odd: Axes = ()) -> Array:

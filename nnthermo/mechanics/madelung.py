@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from nnthermo._checks import positive_numbers, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics._arguments import potential_like, records
+from nnthermo.mechanics._arguments import potential_like, records, require_grid
 from nnthermo.mechanics.fourier import (
     multiply_waves,
     share_of_cutoff,
@@ -25,7 +25,7 @@ from nnthermo.mechanics.fourier import (
     spectral_laplacian,
     two_thirds_filter,
 )
-from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics.grid import Grid
 
 
 def quantum_potential(p: Any, grid: Grid, *, planck_squared: Scalar, mass: Scalar) -> Array:

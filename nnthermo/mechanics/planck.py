@@ -21,10 +21,10 @@ import jax.numpy as jnp
 
 from nnthermo._checks import check, integer, positive_numbers, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics._arguments import increasing_times, potential_like
+from nnthermo.mechanics._arguments import increasing_times, potential_like, require_grid
 from nnthermo.mechanics.density_flow import time_derivative, velocity_from_densities
 from nnthermo.mechanics.fourier import spectral_derivative, spectral_gradient
-from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics.grid import Grid
 
 
 class PlanckEstimate(NamedTuple):

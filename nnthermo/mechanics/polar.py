@@ -14,8 +14,9 @@ import jax.numpy as jnp
 
 from nnthermo._checks import function, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
+from nnthermo.mechanics._arguments import require_grid
 from nnthermo.mechanics.fourier import inverse_laplacian, spectral_divergence, spectral_gradient
-from nnthermo.mechanics.grid import Grid, require_grid
+from nnthermo.mechanics.grid import Grid
 from nnthermo.mechanics.hamiltonian import flux_shift, wave_function
 
 

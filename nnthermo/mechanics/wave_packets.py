@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from nnthermo._checks import positive, positive_numbers
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics.grid import Grid, require_grid, vector
+from nnthermo.mechanics._arguments import require_grid, vector
+from nnthermo.mechanics.grid import Grid
 
 
 def gaussian_wave_packet(grid: Grid, center: Any, width: Any, momentum: Any = 0.0, *, hbar: Scalar) -> Array:
