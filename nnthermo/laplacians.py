@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 
-from nnthermo._checks import check, integer, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, is_concrete, natural, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.devices import map_over
 from nnthermo.ensemble import DenseHessian, LayeredHessian, bulk_hessian, log_partition
@@ -101,9 +101,7 @@ def _prepare(net: Network, x: State | None, beta: Scalar, m: Scalar, slopes: Sta
 
 
 def _links(G: LayeredHessian, beta: Array, m: Array) -> tuple[tuple[Link, ...], Array]:
-    shared = matmul(G.weights[0], G.weights[0].T)  # of the weights alone: once for all samples
-    first_gram = G.slopes[0][:, None] * shared * G.slopes[0][None, :]
-    return near_diagonal(G.blocks, 1 - beta * m, beta, first_gram)
+    return near_diagonal(G.blocks, 1 - beta * m, beta, G.first_gram)
 
 
 @jax.jit
@@ -158,7 +156,7 @@ def laplacian(
     *,
     method: str = "exact",
     key: Array | None = None,
-    samples: int = 64,
+    probes: int = 64,
     chunk: int = 64,
     mesh: Mesh | None = None,
 ) -> Laplacian:
@@ -181,10 +179,9 @@ def laplacian(
         "forward": the same numbers by two nested forward derivatives along each unit vector. Nothing is kept, so that
             memory does not grow with the length of the computation, and loops of unknown length (`while_loop`) are
             allowed; functions with only a `custom_vjp` are not. For long loops, and where "exact" runs out of memory.
-        "stochastic": the mean of vᵀHv over `samples` random vectors of ±1 (Hutchinson), for n beyond a few thousand,
-            with the products of "exact".
-            Its variance is 2 Σ_{k≠l} H_kl² / samples, 0 for a diagonal Hessian; the standard error is estimated from
-            the spread of the probes, and in the wings it holds for many samples only.
+        "stochastic": the mean of vᵀHv over `probes` random vectors of ±1 (Hutchinson), for n beyond a few thousand,
+            with the products of "exact". Its variance is 2 Σ_{k≠l} H_kl² / probes, 0 for a diagonal Hessian; the
+            standard error is estimated from the spread of the probes, and in the wings it holds for many of them only.
 
     Args:
         F: function of q to one real number, twice differentiable at q; where second derivatives jump or F has kinks
@@ -192,12 +189,12 @@ def laplacian(
         q: pytree of real arrays of one dtype, for example a network.
         method: see above.
         key: JAX random key, for "stochastic" only.
-        samples: number of probes, at least 2.
+        probes: how many random vectors, at least 2.
         chunk: vectors that are worked on together: memory grows with it, and speed up to the width of the machine.
         mesh: devices to divide the vectors over, as from `data_mesh()`; each works on chunks of its share.
 
     Raises:
-        TypeError: leaves of q, or a value of F, that are not real floating point; samples or chunk not integers; not a
+        TypeError: leaves of q, or a value of F, that are not real floating point; probes or chunk not integers; not a
             mesh.
         ValueError: F that does not return one number, an unknown method, no key, leaves of several dtypes, an empty q,
             a mesh of some processes but not of all.
@@ -209,15 +206,15 @@ def laplacian(
         return Laplacian(value, jnp.zeros_like(value))
     if key is None:
         refuse("key", "be given for the stochastic method", None)
-    check("samples", "be at least 2", integer("samples", samples) >= 2, samples)
+    probes = natural("probes", probes, least=2)
     curvature, size, dtype, _ = _curvature(F, q, "exact")
 
     def probe(k: Array) -> Array:
         v = jax.random.rademacher(k, (size,), dtype)
         return curvature(v)
 
-    found = _map(probe, jax.random.split(key, samples), chunk, mesh)
-    return Laplacian(jnp.mean(found), jnp.std(found, ddof=1) / samples**0.5)
+    found = _map(probe, jax.random.split(key, probes), chunk, mesh)
+    return Laplacian(jnp.mean(found), jnp.std(found, ddof=1) / probes**0.5)
 
 
 def second_derivatives(
@@ -239,7 +236,7 @@ def _diagonal(F: Callable, q: Any, method: str, chunk: int, mesh: Mesh | None) -
 
 
 def _map(function: Callable, rows: Array, chunk: int, mesh: Mesh | None) -> Array:
-    check("chunk", "be positive", integer("chunk", chunk) > 0, chunk)
+    chunk = natural("chunk", chunk)
     return (
         jax.lax.map(function, rows, batch_size=chunk) if mesh is None else map_over(function, mesh, chunk=chunk)(rows)
     )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nnthermo._checks import check, is_concrete, real_array
+from nnthermo._checks import function as check_function
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.network import FeedForward, Network, Septuple
@@ -108,8 +109,7 @@ def local_potential(function: Callable[[Array], Array]) -> Potential:
     Raises:
         TypeError: not a function.
     """
-    if not callable(function):
-        raise TypeError(f"`function` must be callable, but got {function!r}")
+    check_function("function", function)
     return _LocalPotential(function)
 
 
@@ -137,8 +137,7 @@ def total_potential(*parts: Potential) -> Potential:
     """
     check("parts", "hold at least one potential", len(parts) > 0, parts)
     for part in parts:
-        if not callable(part):
-            raise TypeError(f"`parts` must be functions of the state, but got {part!r}")
+        check_function("parts", part, "functions of the state")
     return parts[0] if len(parts) == 1 else _TotalPotential(parts)
 
 

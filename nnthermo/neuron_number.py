@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.nn import logsumexp
 
-from nnthermo._checks import check, integer, is_concrete, positive, real_array
+from nnthermo._checks import check, instance, integer, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar
 from nnthermo.ensemble import bulk_hessian, log_partition
 from nnthermo.network import FeedForward
@@ -187,8 +187,7 @@ def influence_order(net: FeedForward, *, layer: int = 1) -> Array:
 
 def _hidden(net: Any, layer: int) -> int:
     """Neurons of a hidden layer."""
-    if not isinstance(net, FeedForward):
-        raise TypeError(f"`net` must be a FeedForward, but got {type(net).__name__}")
+    instance("net", net, FeedForward, "a FeedForward")
     hidden = len(net.sizes) - 2
     check("layer", f"be a hidden layer, 1 to {hidden}", 1 <= integer("layer", layer) <= hidden, layer)
     return net.sizes[layer]

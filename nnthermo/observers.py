@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from nnthermo._checks import check, is_concrete, positive, real_array
+from nnthermo._checks import check, full_precision, is_concrete, positive, real_array
+from nnthermo._checks import function as check_function
 from nnthermo._typing import Activation, Array, Scalar
 from nnthermo.devices import as_data_mesh, copied, replicate, shard_padded, split_here
 from nnthermo.ensemble.samples import sample_hessian, sample_mean, sample_options
@@ -35,7 +36,7 @@ def weight_observer(*, by_layer: bool = False) -> Observer:
         do not exist: all pairs of adjacent layers, or all of a graph that do not end in an input neuron.
 
     Raises:
-        ValueError: when called with `by_layer` and a network without layers.
+        ValueError: when called with `by_layer` and a network without layers, or with a network of half precision.
         TypeError: when called with a `TracedNetwork`, whose parameters need not be weights of single links.
     """
     return _Weights(by_layer)
@@ -73,6 +74,7 @@ def _weight_statistics(weights: tuple[Array, ...], biases: tuple[Array, ...]) ->
     links = jnp.sum(exists)
     count = jnp.maximum(links, 1).astype(w.dtype)
     mean = jnp.sum(w) / count
+    full_precision("net", w.dtype)
     norms = [jnp.linalg.svd(a, compute_uv=False)[0] for a in weights]
     return {
         "weight_norm": jnp.sqrt(jnp.sum(w**2)),
@@ -336,8 +338,7 @@ def as_observer(observe: Any) -> Observer:
             if not callable(function):
                 raise TypeError(f"`observe` must hold functions, but got {function!r} for {name!r}")
         return _Named(tuple(observe.items()))
-    if not callable(observe):
-        raise TypeError(f"`observe` must be a function or a dict of functions, but got {observe!r}")
+    check_function("observe", observe, "a function or a dict of functions")
     return observe
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, function, is_concrete, positive, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar
 from nnthermo.linalg.layered_trace import layered_trace_function
@@ -157,8 +157,7 @@ def spectral_trace(G: Any, phi: Callable[..., Array], *parameters: Scalar) -> Ar
 
     Args:
         G: Hessian from `bulk_hessian`, of one state; `jax.vmap` takes many. Of free neurons only, too: then at the cost
-            of their number cubed. Of a `MatrixFreeHessian`: an estimate, with first
-            derivatives only.
+            of their number cubed. Of a `MatrixFreeHessian`: an estimate, with first derivatives only.
         phi: φ(λ, *parameters), of numbers to a number in the dtype of λ; smooth near every eigenvalue, 1 included.
             Where it changes within less than 0.2 λ second derivatives lose digits. What it closes over is not
             differentiated (JAX raises): pass it as a parameter.
@@ -172,20 +171,18 @@ def spectral_trace(G: Any, phi: Callable[..., Array], *parameters: Scalar) -> Ar
     layered, estimated = hasattr(type(G), "blocks"), hasattr(type(G), "errors_transposed")
     if not layered and not estimated and not hasattr(type(G), "jacobian"):
         raise TypeError(f"`G` must be a Hessian from `bulk_hessian`, but got {type(G).__name__}")
-    shape = jnp.shape(jax.tree.leaves(G)[0])
-    check("G", "be that of one state", estimated or len(shape) == 2, f"a matrix of shape {shape}")
-    if not callable(phi):
-        raise TypeError(f"`phi` must be a function, but got {phi!r}")
-    dtype = G.network.dtype if estimated else jax.tree.leaves(G)[0].dtype
-    numbers = [real_array("parameters", p, shape=()).astype(dtype) for p in parameters]
-    found = jax.eval_shape(phi, jax.ShapeDtypeStruct((), dtype), *numbers)
-    right = getattr(found, "shape", None) == () and found.dtype == dtype
-    check("phi", f"return one number of dtype {dtype}", right, found)
+    if not estimated:
+        G.check_one_state()
+    function("phi", phi)
+    numbers = [real_array("parameters", p, shape=()).astype(G.dtype) for p in parameters]
+    found = jax.eval_shape(phi, jax.ShapeDtypeStruct((), G.dtype), *numbers)
+    right = getattr(found, "shape", None) == () and found.dtype == G.dtype
+    check("phi", f"return one number of dtype {G.dtype}", right, found)
     if estimated:
         return G.trace(phi, *numbers)
     if layered:
         return layered_trace_function(phi, G.blocks, *numbers, first_rows=G.weights[0])
-    return trace_function(phi, G.jacobian() if callable(G.jacobian) else G.jacobian, *numbers)
+    return trace_function(phi, G.jacobian, *numbers)
 
 
 def displaced_count(spectrum: LogSpectrum, beta: Scalar) -> Array:

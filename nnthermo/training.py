@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from nnthermo._checks import check, extra, refuse
+from nnthermo._checks import check, extra, instance, refuse
 from nnthermo._typing import Array
 from nnthermo.checkpoint import Checkpoint
 from nnthermo.descent import compile_epochs
@@ -301,6 +301,5 @@ def _chunk(remaining: int, visible: bool, done: int) -> int:
 
 
 def _open(checkpoint: Any) -> Checkpoint | None:
-    if not isinstance(checkpoint, Checkpoint | str | Path | None):
-        raise TypeError(f"`checkpoint` must be a folder or a Checkpoint, but got {type(checkpoint).__name__}")
+    instance("checkpoint", checkpoint, Checkpoint | str | Path | None, "a folder or a Checkpoint")
     return Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint

@@ -444,7 +444,7 @@ def test_one_device_is_a_mesh_too():
         refused(sentence, function, np.ones(3), None, kind=TypeError)
     leaf = "`tree` must hold arrays, numbers or random keys, but got str"
     refused(leaf, nt.replicate, {"a": 1.0, "name": "abc"}, mesh, kind=TypeError)
-    refused("`function` must be callable, but got 3", nt.map_over, 3, mesh, kind=TypeError)
+    refused("`function` must be a function, but got 3", nt.map_over, 3, mesh, kind=TypeError)
     look = nt.on_mesh({"total": total_input}, mesh)
     rows = r"`targets` must have 5 rows, as many as inputs, but got shape \(8, 2\)"
     refused(rows, look, network(), np.ones((5, 3)), np.ones((8, 2)))

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, integer, is_concrete, refuse
+from nnthermo._checks import check, instance, is_concrete, natural, refuse
 from nnthermo._typing import Array
 from nnthermo.canonical.ensemble import CanonicalEnsemble, CanonicalEstimate, Estimate
 from nnthermo.canonical.measure import Box
@@ -104,13 +104,11 @@ def log_partition_difference(
 
 def _checked(ensemble: CanonicalEnsemble, samples: Any) -> tuple[int, int]:
     """Samples, and neurons on the longest path of a graph (0 for layers)."""
-    count = integer("samples", samples)
-    check("samples", "be at least 2", count >= 2, count)
+    count = natural("samples", samples, least=2)
     net = ensemble.net
     if isinstance(net, Septuple) and not is_concrete(net.weight):
         refuse("weight", "be known (not traced): the order of its neurons is read from it", "a tracer")
-    if not isinstance(net, FeedForward | Septuple):
-        raise TypeError(f"`net` must be a FeedForward or a Septuple without cycles, but got {type(net).__name__}")
+    instance("net", net, FeedForward | Septuple, "a FeedForward or a Septuple without cycles")
     levels = levels_of(net)
     if levels is None:
         refuse("net", "have no cycles to be sampled neuron by neuron", "a graph with cycles")

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, extra, integer, is_concrete, real_array
+from nnthermo._checks import check, extra, is_concrete, natural, real_array
 from nnthermo._typing import Array
 from nnthermo.canonical.ancestral import draw, levels_of
 from nnthermo.canonical.coordinates import Coordinates, activations, coordinates_of, curvature, density, reach
@@ -94,13 +94,12 @@ def annealed(
         ImportError: blackjax is not installed.
         ValueError: too few particles, temperatures that do not rise from 0 to 1, or `resample` not in [0, 1].
     """
-    counts = {"particles": (particles, 32), "moves": (moves, 1), "integration_steps": (integration_steps, 1)}
-    for name, (value, least) in counts.items():
-        check(name, f"be at least {least}", integer(name, value) >= least, value)
+    particles, moves = natural("particles", particles, 32), natural("moves", moves)
+    integration_steps = natural("integration_steps", integration_steps)
     check("resample", "be in [0, 1]", 0 <= resample <= 1, resample)
     extra("blackjax", "sampling")
     grid, spaced = _grid(temperatures, ensemble.dtype)
-    plan = _Plan(int(particles), int(moves), int(integration_steps), float(resample), _levels(ensemble), spaced)
+    plan = _Plan(particles, moves, integration_steps, float(resample), _levels(ensemble), spaced)
     with lenient():
         return _run(ensemble, key, grid, plan)
 
@@ -119,8 +118,7 @@ class _Plan(NamedTuple):
 def _grid(temperatures: Any, dtype: Any) -> tuple[Array, bool]:
     """t_0 ... t_K to begin with, and whether the pilot run is to space them."""
     if np.ndim(temperatures) == 0:
-        count = integer("temperatures", temperatures)
-        check("temperatures", "be at least 2", count >= 2, count)
+        count = natural("temperatures", temperatures, 2)
         return jnp.asarray(np.linspace(0, 1, count + 1) ** 4, dtype), True
     grid = real_array("temperatures", temperatures, ndim=1).astype(dtype)
     if is_concrete(grid):

@@ -1,12 +1,13 @@
 """The canonical ensemble p(x) ∝ exp(-βH(x)) (4.10) over the states of any network, as an unnormalised density."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, finite, full_precision, function, is_concrete, positive, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.canonical.measure import Box, Measure, Window, resolved, stiffness_of
@@ -70,11 +71,11 @@ class CanonicalEnsemble:
         potential: V(x) besides, as for `nt.bulk_loss`.
 
     Raises:
-        ValueError: shapes that do not fit, numbers that are not finite, β not positive, no free neuron, or m so large
-            that no normalisable density is left where that is known: for bounded activations 1 + β(1 - m) <= 0 in the
-            window, m >= 1 without one or in a box with an open side. For linear ones it is β(λ_min - m) + 1 > 0 in the
-            window that decides, which is not looked at: `gaussian_ensemble` and `quadrature` refuse, and ancestral
-            samples have few `effective_samples`.
+        ValueError: shapes that do not fit, half precision, numbers that are not finite, β not positive, no free neuron,
+            or m so large that no normalisable density is left where that is known: for bounded activations
+            1 + β(1 - m) <= 0 in the window, m >= 1 without one or in a box with an open side. For linear ones it is
+            β(λ_min - m) + 1 > 0 in the window that decides, which is not looked at: `gaussian_ensemble` and
+            `quadrature` refuse, and ancestral samples have few `effective_samples`.
         TypeError: data that are not real, or another kind of measure.
     """
 
@@ -100,6 +101,7 @@ class CanonicalEnsemble:
         potential: Potential | None = None,
     ) -> None:
         dtype = jax.tree.leaves(net)[0].dtype
+        full_precision("net", dtype)
         data = real_array("inputs", inputs, shape=(net.input_size,)).astype(dtype)
         held = None if targets is None else real_array("targets", targets, shape=(net.output_size,)).astype(dtype)
         positive("beta", beta)
@@ -110,8 +112,8 @@ class CanonicalEnsemble:
                 finite(name, array)
         if isinstance(potential, QuadraticPotential):
             curvature, potential = curvature + jnp.asarray(potential.m, dtype), None
-        if potential is not None and not callable(potential):
-            raise TypeError(f"`potential` must be a function of the state, but got {potential!r}")
+        if potential is not None:
+            function("potential", potential, "a function of the state")
         values = {
             "net": net, "inputs": data, "beta": b, "targets": held, "clamp_inputs": bool(clamp_inputs),
             "measure": resolved(Window() if measure is None else measure, net, dtype), "m": curvature,
@@ -133,7 +135,7 @@ class CanonicalEnsemble:
 
     def replace(self, **changes: Any) -> "CanonicalEnsemble":
         """An ensemble with the given arguments in place of its own, checked as by the constructor."""
-        given = {name: getattr(self, name) for name in ENSEMBLE_FIELDS} | changes
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | changes
         return CanonicalEnsemble(given.pop("net"), given.pop("inputs"), given.pop("beta"), **given)
 
     @property
@@ -191,9 +193,6 @@ class CanonicalEnsemble:
         if isinstance(self.measure, Box):
             return self.measure.low[index], self.measure.high[index]
         return jnp.full(index.shape, -jnp.inf, self.dtype), jnp.full(index.shape, jnp.inf, self.dtype)
-
-
-ENSEMBLE_FIELDS = ("net", "inputs", "beta", "targets", "clamp_inputs", "measure", "m", "potential")
 
 
 def boundary_masks(net: Network) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, extra, integer, is_concrete, real_array
+from nnthermo._checks import check, extra, is_concrete, natural, real_array
 from nnthermo._typing import Array
 from nnthermo.canonical.coordinates import Coordinates, coordinates_of, curvature, density, reach
 from nnthermo.canonical.ensemble import CanonicalEnsemble, Estimate
@@ -109,14 +109,8 @@ def sample(
         ImportError: blackjax is not installed.
         ValueError: too few draws or chains, another method, a start of another shape or outside the box.
     """
-    counts = {
-        "draws": (draws, 4),
-        "warmup": (warmup, 20),
-        "chains": (chains, 2),
-        "integration_steps": (integration_steps, 1),
-    }
-    for name, (value, least) in counts.items():
-        check(name, f"be at least {least}", integer(name, value) >= least, value)
+    draws, warmup, chains = natural("draws", draws, 4), natural("warmup", warmup, 20), natural("chains", chains, 2)
+    integration_steps = natural("integration_steps", integration_steps)
     check("method", "be 'nuts' or 'hmc'", method in ("nuts", "hmc"), repr(method))
     extra("blackjax", "sampling")
     if start is not None:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, integer, real_array
+from nnthermo._checks import check, is_key, natural, real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar
 from nnthermo.ensemble.hessian import shift_and_scale
@@ -74,25 +74,26 @@ class MatrixFreeHessian:
             ValueError: no probes or steps.
         """
         counts = cls.counts(net, probes, steps, chunk)
-        random = key is None or (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key))
-        check("key", "be a random key from `jax.random.key`", random, type(key).__name__)
+        check("key", "be a random key from `jax.random.key`", key is None or is_key(key), type(key).__name__)
         return cls(net, x, jax.random.key(0) if key is None else key, *counts)
 
     @staticmethod
     def counts(net: TracedNetwork, probes: int = 8, steps: int = 32, chunk: int | None = None) -> tuple[int, int, int]:
         """Probes, steps and probes side by side, checked and no more than there can be."""
-        probes, steps = integer("probes", probes), min(integer("steps", steps), net.size)
-        check("probes", "be positive", probes > 0, probes)
-        check("steps", "be positive", steps > 0, steps)
-        fitting = max(1, min(probes, AT_ONCE // (net.size * (steps + 1))))
-        chunk = fitting if chunk is None else integer("chunk", chunk)
-        check("chunk", "be positive", chunk > 0, chunk)
-        return probes, steps, min(chunk, probes)
+        probes, steps = natural("probes", probes), min(natural("steps", steps), net.size)
+        if chunk is None:
+            chunk = max(1, AT_ONCE // (net.size * (steps + 1)))
+        return probes, steps, min(natural("chunk", chunk), probes)
 
     @property
     def size(self) -> int:
         """Number of neurons N."""
         return self.network.size
+
+    @property
+    def dtype(self) -> Any:
+        """Of Ĝ and what follows from it."""
+        return self.network.dtype
 
     def errors(self, v: Any) -> Any:
         """B v for a state or a vector (N,)."""
@@ -288,7 +289,7 @@ def _parted(G: MatrixFreeHessian) -> tuple[list[Array], list[Array], Structure]:
     real = tuple(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves)
     moving = [leaf for leaf, r in zip(leaves, real, strict=True) if r]
     fixed = [leaf for leaf, r in zip(leaves, real, strict=True) if not r]
-    fixed = [jax.random.key_data(f) if jnp.issubdtype(f.dtype, jax.dtypes.prng_key) else f for f in fixed]
+    fixed = [jax.random.key_data(f) if is_key(f) else f for f in fixed]
     return moving, fixed, _structure(tree, real, str(jax.random.key_impl(G.key)))
 
 
@@ -299,7 +300,7 @@ def _structure(tree: Any, real: tuple[bool, ...], kind: str) -> Structure:
     def rebuild(moving: list[Array], fixed: list[Array]) -> MatrixFreeHessian:
         a, b = iter(moving), iter(fixed)
         G = jax.tree.unflatten(tree, [next(a) if r else next(b) for r in real])
-        if not jnp.issubdtype(G.key.dtype, jax.dtypes.prng_key):
+        if not is_key(G.key):
             object.__setattr__(G, "key", jax.random.wrap_key_data(G.key, impl=kind))
         return G
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nnthermo._checks import full_precision
 from nnthermo._typing import Array, Scalar
 
 Map = Callable[[Array], Array]
@@ -47,7 +48,11 @@ def newton(f: Map, x: Array, tolerance: Scalar, max_steps: int) -> tuple[Array, 
     """Solver: Newton steps on r(x) = x - f(x), halved until |r| falls; finds unstable fixed points too.
 
     Dense Jacobian: O(N³) a step. Stops early when 30 halvings do not reduce the residual. Returns (x, steps).
+
+    Raises:
+        ValueError: half precision.
     """
+    full_precision("x", x.dtype)
 
     def residual(x: Array) -> Array:
         return x - f(x)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, is_concrete, natural, positive, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Activation, Array, Scalar
 from nnthermo.network.activation import check_elementwise, slope
@@ -222,7 +222,7 @@ class Septuple:
             cycles may have no fixed point in reach (`converged` is False) or several (the one reached is returned).
         """
         inputs = real_array("boundary", boundary, shape=(self.input_size,)).astype(self.weight.dtype)
-        check("max_steps", "be positive", max_steps > 0, max_steps)
+        max_steps = natural("max_steps", max_steps)
         if tolerance is not None:
             positive("tolerance", tolerance)
         start = jnp.zeros_like(self.bias) if initial is None else real_array("initial", initial, shape=(self.size,))
