@@ -6,18 +6,21 @@ numbers differ from those of one device by the order of summation, and by nothin
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from nnthermo._checks import check, instance, is_concrete, is_key, natural
 from nnthermo._checks import function as check_function
 from nnthermo._typing import Array
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 AXIS = "samples"
 """The axis of every mesh made here: whatever is divided is divided along its leading dimension."""
@@ -55,6 +58,19 @@ def as_data_mesh(mesh: Any, name: str = "mesh") -> Mesh:
     allowed = ({jax.process_index()}, set(range(jax.process_count())))
     check(name, "hold devices of this process alone or of every process", held in allowed, f"processes {sorted(held)}")
     return Mesh(devices, (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def without_callers_mesh(function: Callable[P, R]) -> Callable[P, R]:
+    """The function as where the caller has set no mesh (`jax.set_mesh`), if it is given a `mesh` of its own."""
+
+    @wraps(function)
+    def apart(*args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs.get("mesh") is None:
+            return function(*args, **kwargs)
+        with jax.sharding.use_abstract_mesh(AbstractMesh((), ())):
+            return function(*args, **kwargs)
+
+    return apart
 
 
 def is_shared(mesh: Mesh) -> bool:

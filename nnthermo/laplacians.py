@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jax.sharding import Mesh
+from jax.sharding import AxisType, Mesh
 
 from nnthermo._checks import check, is_concrete, natural, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar, State
@@ -197,7 +197,7 @@ def laplacian(
         TypeError: leaves of q, or a value of F, that are not real floating point; probes or chunk not integers; not a
             mesh.
         ValueError: F that does not return one number, an unknown method, no key, leaves of several dtypes, an empty q,
-            a mesh of some processes but not of all.
+            a mesh of some processes but not of all, or inside of one that the caller has set.
     """
     check("method", "be 'exact', 'forward' or 'stochastic'", method in ("exact", "forward", "stochastic"), repr(method))
     if method != "stochastic":
@@ -237,9 +237,12 @@ def _diagonal(F: Callable, q: Any, method: str, chunk: int, mesh: Mesh | None) -
 
 def _map(function: Callable, rows: Array, chunk: int, mesh: Mesh | None) -> Array:
     chunk = natural("chunk", chunk)
-    return (
-        jax.lax.map(function, rows, batch_size=chunk) if mesh is None else map_over(function, mesh, chunk=chunk)(rows)
-    )
+    if mesh is None:
+        return jax.lax.map(function, rows, batch_size=chunk)
+    # what `function` holds was computed on the caller's mesh, of which the inside of `map_over` knows nothing
+    here = jax.sharding.get_abstract_mesh()
+    check("mesh", "be None inside of `jax.set_mesh`", here.empty or AxisType.Manual in here.axis_types, here.axis_names)
+    return map_over(function, mesh, chunk=chunk)(rows)
 
 
 def _curvature(F: Callable, q: Any, method: str) -> tuple[Callable[[Array], Array], int, Any, Callable]:

@@ -284,6 +284,17 @@ def check_maps_within_maps_and_under_meshes_of_the_caller(folder):
     with jax.set_mesh(jax.make_mesh((4,), ("samples",), axis_types=(AxisType.Explicit,))):
         np.testing.assert_allclose(jax.jit(look)(net, None, None)["elsewhere"], expected[0], rtol=1e-14)
         np.testing.assert_array_equal(nt.map_over(lambda a: a**2, mesh)(np.arange(5.0)), np.arange(5.0) ** 2)
+    for name, kind in (("samples", AxisType.Explicit), ("other", AxisType.Auto)):
+        with jax.set_mesh(jax.make_mesh((4,), (name,), axis_types=(kind,))):
+            given = jax.tree.map(lambda a: a + 0.0, (net, samples()))  # arrays on the caller's mesh
+            assert_close(train(mesh, net=given[0], data=given[1]), train(mesh))
+            refused(
+                r"`mesh` must be None inside of `jax.set_mesh`, but got \('\w+',\)",
+                nt.laplacian,
+                jnp.sum,
+                scales,
+                mesh=mesh,
+            )
 
 
 def check_traced_networks_train_as_on_one_device(folder):
