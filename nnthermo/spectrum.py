@@ -11,6 +11,7 @@ from nnthermo._checks import check, function, is_concrete, positive, real_array,
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar
 from nnthermo.linalg.layered_trace import layered_trace_function
+from nnthermo.linalg.positive import positive_or_nan
 from nnthermo.linalg.trace import trace_function
 
 
@@ -73,9 +74,8 @@ class LogSpectrum:
         shift = 1 - beta * m
         terms = shift + beta * jnp.exp(self.values)
         unit = shift + beta
-        logs = jnp.log(terms * jnp.where(terms > 0, 1, jnp.nan))  # NaN in derivatives too
-        ones = self.unit_count * jnp.log(unit * jnp.where(unit > 0, 1, jnp.nan))
-        return jnp.sum(logs) + (ones if self.unit_count else 0.0)
+        logs = jnp.sum(jnp.log(positive_or_nan(terms)))
+        return logs + self.unit_count * jnp.log(positive_or_nan(unit)) if self.unit_count else logs
 
     def moment(self, k: int) -> Array:
         """μ_k = Tr (log Ĝ)^k for k >= 1, (9.5) and (9.6) as printed: a sum over all eigenvalues."""

@@ -6,6 +6,7 @@ from nnthermo._checks import check, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.ensemble import bulk_hessian, log_partition
 from nnthermo.laplacians import weight_laplacian
+from nnthermo.linalg.positive import positive_or_nan
 from nnthermo.network import Network
 from nnthermo.spectrum import spectral_trace
 
@@ -58,8 +59,7 @@ def entropy_destruction(
 
 
 def _shifted(x: Array, beta: Array, m: Array) -> Array:
-    found = 1 - beta * m + beta * x
-    return found * jnp.where(found > 0, 1, jnp.nan)  # NaN in derivatives too
+    return positive_or_nan(1 - beta * m + beta * x)
 
 
 def _eigenvalue(x: Array, beta: Array, m: Array) -> Array:

@@ -25,6 +25,7 @@ from nnthermo.ensemble.hessian import shift_and_scale
 from nnthermo.ensemble.jacobian import jacobian_block
 from nnthermo.linalg.divided_difference import elementwise, slope
 from nnthermo.linalg.lanczos import krylov
+from nnthermo.linalg.positive import positive_or_nan
 from nnthermo.linalg.trace import Structure, structured_trace
 from nnthermo.network.traced import States, TracedNetwork
 
@@ -152,8 +153,7 @@ class MatrixFreeHessian:
 
 def log_shifted(value: Array, shift: Array, beta: Array) -> Array:
     """log(c + βλ); NaN where that is not positive."""
-    shifted = shift + beta * value
-    return jnp.log(shifted * jnp.where(shifted > 0, 1, jnp.nan))
+    return jnp.log(positive_or_nan(shift + beta * value))
 
 
 class Products:

@@ -12,6 +12,7 @@ from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian, flat_state, 
 from nnthermo.ensemble.restricted import RestrictedHessian
 from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import matmul
+from nnthermo.linalg.positive import positive_or_nan
 from nnthermo.linalg.reduction import reduce_blocks, unit_count
 
 
@@ -51,7 +52,7 @@ class Eigenmodes:
         counts = jnp.ones_like(values).at[-1].set(self.unit_count)
         shares = jnp.append(self.shares, self.unit_share)
         shifted = shift + beta * values
-        shifted = jnp.where(counts == 0, 1, shifted * jnp.where(shifted > 0, 1, jnp.nan))  # NaN in derivatives too
+        shifted = jnp.where(counts == 0, 1, positive_or_nan(shifted))
         return jnp.sum(counts * jnp.log(shifted)), jnp.sum(shift * beta * values / shifted * shares)
 
 
