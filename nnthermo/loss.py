@@ -179,6 +179,13 @@ def bulk_loss(net: Network, x: State, *, inputs: Array | None = None, potential:
     return loss if potential is None else loss + potential(x)
 
 
+def has_bounded_activations(net: Network) -> bool | None:
+    """Whether every activation stays bounded; None of a `TracedNetwork`, where that is not known."""
+    if isinstance(net, FeedForward):
+        return all(is_bounded(f, n) for f, n in zip(net.activations, net.sizes[1:], strict=True))
+    return is_bounded(net.activation, net.size) if isinstance(net, Septuple) else None
+
+
 def _quadratic_parts(potential: Any) -> list[Scalar]:
     """m of a quadratic potential, or of each that is among the parts of a sum."""
     if isinstance(potential, _TotalPotential):
@@ -201,11 +208,7 @@ def check_bounded_below(net: Network, potential: Potential | None) -> None:
     m = float(sum(float(v) for v in curvatures))
     if m <= 0:
         return
-    if isinstance(net, FeedForward):
-        parts = list(zip(net.activations, net.sizes[1:], strict=True))
-    else:
-        parts = [(net.activation, net.size)] if isinstance(net, Septuple) else []
-    if all(is_bounded(f, n) for f, n in parts):
+    if has_bounded_activations(net) is not False:
         check("m", "be below 1 for the bulk loss to have a minimum", m < 1, m)
     else:
         warnings.warn(

@@ -3,17 +3,17 @@
 import dataclasses
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from nnthermo._checks import check, finite, full_precision, function, is_concrete, positive, real_array, refuse
-from nnthermo._pytree import pytree
+from nnthermo._pytree import pytree, set_fields
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.canonical.measure import Box, Measure, Window, resolved, stiffness_of
-from nnthermo.loss import Potential, QuadraticPotential, bulk_loss
-from nnthermo.network import FeedForward, Network, Septuple
-from nnthermo.network.activation import is_bounded
+from nnthermo.loss import Potential, QuadraticPotential, bulk_loss, has_bounded_activations
+from nnthermo.network import Network
+from nnthermo.network.protocol import boundary_masks
+from nnthermo.network.traced import dtype_of
 
 
 class Estimate(NamedTuple):
@@ -100,7 +100,7 @@ class CanonicalEnsemble:
         m: Scalar = 0.0,
         potential: Potential | None = None,
     ) -> None:
-        dtype = jax.tree.leaves(net)[0].dtype
+        dtype = dtype_of(net)
         full_precision("net", dtype)
         data = real_array("inputs", inputs, shape=(net.input_size,)).astype(dtype)
         held = None if targets is None else real_array("targets", targets, shape=(net.output_size,)).astype(dtype)
@@ -114,13 +114,11 @@ class CanonicalEnsemble:
             curvature, potential = curvature + jnp.asarray(potential.m, dtype), None
         if potential is not None:
             function("potential", potential, "a function of the state")
-        values = {
-            "net": net, "inputs": data, "beta": b, "targets": held, "clamp_inputs": bool(clamp_inputs),
-            "measure": resolved(Window() if measure is None else measure, net, dtype), "m": curvature,
-            "potential": potential,
-        }  # fmt: skip
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        against = resolved(Window() if measure is None else measure, net, dtype)
+        set_fields(
+            self, net=net, inputs=data, beta=b, targets=held, clamp_inputs=bool(clamp_inputs), measure=against,
+            m=curvature, potential=potential,
+        )  # fmt: skip
         check("net", "have a neuron that is free", self.dimension > 0, f"{net.size} clamped ones")
         self._check_normalisable()
 
@@ -193,23 +191,3 @@ class CanonicalEnsemble:
         if isinstance(self.measure, Box):
             return self.measure.low[index], self.measure.high[index]
         return jnp.full(index.shape, -jnp.inf, self.dtype), jnp.full(index.shape, jnp.inf, self.dtype)
-
-
-def boundary_masks(net: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Which neurons are inputs and which outputs, booleans of shape (N,) in the order of `net.ravel`."""
-    if isinstance(net, Septuple):
-        return net.input_mask, net.output_mask
-    marks = []
-    with jax.ensure_compile_time_eval():
-        zero = net.unravel(jnp.zeros((net.size,), jax.tree.leaves(net)[0].dtype))
-        for name, size in (("inputs", net.input_size), ("targets", net.output_size)):
-            marked = net.clamp(zero, **{name: jnp.ones((size,))})
-            marks.append(np.asarray(net.ravel(marked)) != 0)
-    return marks[0], marks[1]
-
-
-def has_bounded_activations(net: Network) -> bool:
-    """Whether every activation is known to stay bounded."""
-    if isinstance(net, FeedForward):
-        return all(is_bounded(f, n) for f, n in zip(net.activations, net.sizes[1:], strict=True))
-    return isinstance(net, Septuple) and is_bounded(net.activation, net.size)

@@ -1,7 +1,7 @@
 """The Gaussian partition function (5.9)-(5.14)."""
 
 import math
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,19 +9,6 @@ import numpy as np
 
 from nnthermo._checks import check, finite, is_concrete, positive, refuse
 from nnthermo._typing import Array, Scalar, State
-
-
-class HasLogDet(Protocol):
-    """What log Z needs of Ĝ: its size and log det((1 - βm)I + βĜ). Hessians and spectra have both."""
-
-    @property
-    def size(self) -> int:
-        """Number of neurons N."""
-        ...
-
-    def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
-        """log det((1 - βm) I + βĜ)."""
-        ...
 
 
 def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None = None) -> Array:

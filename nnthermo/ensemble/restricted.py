@@ -13,6 +13,7 @@ from nnthermo.ensemble.hessian import DenseHessian, Hessian, LayeredHessian, fla
 from nnthermo.linalg import shifted_gram
 from nnthermo.linalg.dense import matmul
 from nnthermo.network import Network
+from nnthermo.network.protocol import as_state, boundary_masks
 
 
 @pytree(static=("kept",))
@@ -151,7 +152,5 @@ def restrict(G: Hessian, free: State) -> RestrictedHessian:
 
 def hidden_neurons(net: Network) -> Any:
     """Booleans in the structure of a state, NumPy, True for the neurons that neither inputs nor targets clamp (3.2)."""
-    with jax.ensure_compile_time_eval():
-        marked = net.unravel(jnp.ones((net.size,)))
-        free = net.clamp(marked, jnp.zeros((net.input_size,)), jnp.zeros((net.output_size,)))
-        return jax.tree.map(lambda v: np.asarray(v) > 0, free)
+    inputs, outputs = boundary_masks(net)
+    return as_state(net, ~(inputs | outputs))

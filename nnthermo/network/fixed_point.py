@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from nnthermo._checks import full_precision
-from nnthermo._typing import Array, Scalar
+from nnthermo._typing import Array, Scalar, State
 
 Map = Callable[[Array], Array]
 
@@ -29,6 +29,13 @@ class FixedPoint(NamedTuple):
 
 
 Solver = Callable[[Map, Array, Scalar, int], tuple[Array, Array]]
+"""(f, start (N,), tolerance on the largest |x - f(x)|, max_steps) -> x, steps."""
+
+
+def exact_fixed_point(state: State, steps: int, dtype: Any) -> FixedPoint:
+    """The report of a network without cycles, which needs no solver; converged unless the state is not finite."""
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(s)) for s in jax.tree.leaves(state)]))
+    return FixedPoint(state, jnp.where(finite, 0.0, jnp.nan).astype(dtype), jnp.asarray(steps, jnp.int32), finite)
 
 
 def _distance(f: Map, x: Array) -> Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nnthermo._checks import check, is_concrete, natural, positive, real_array, refuse
-from nnthermo._pytree import pytree
+from nnthermo._pytree import pytree, set_fields
 from nnthermo._typing import Activation, Array, Scalar
 from nnthermo.network.activation import check_elementwise, slope
 from nnthermo.network.fixed_point import FixedPoint, Solver, iterate, solve_fixed_point
@@ -96,13 +96,7 @@ class Septuple:
             masks.append(mask)
         if (both := masks[0] & masks[1]).any():
             refuse("input_mask and output_mask", "not overlap", f"neurons {np.flatnonzero(both).tolist()} in both")
-        fields = zip(
-            ("weight", "bias", "activation", "_inputs", "_outputs"),
-            (w, b, activation, Mask(masks[0]), Mask(masks[1])),
-            strict=True,
-        )
-        for field, value in fields:
-            object.__setattr__(self, field, value)
+        set_fields(self, weight=w, bias=b, activation=activation, _inputs=Mask(masks[0]), _outputs=Mask(masks[1]))
 
     def replace(
         self,
