@@ -258,7 +258,7 @@ def check_maps_equal_a_loop(folder):
     def error(w):
         return mean_square(nt.FeedForward(w, net.biases, activation=jnp.tanh), *map(jnp.asarray, samples(6)))
 
-    probes = {"method": "stochastic", "key": jax.random.key(1), "samples": 10, "chunk": 2}
+    probes = {"method": "stochastic", "key": jax.random.key(1), "probes": 10, "chunk": 2}
     for options in ({}, probes):
         one, other = (jax.jit(lambda w, o=options, m=m: nt.laplacian(error, w, mesh=m, **o)) for m in (None, mesh))
         one = one(net.weights)
