@@ -205,6 +205,8 @@ def equilibrium_observer(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Options:
+    """Options equal to themselves alone: observers must have a hash, and a dict has none."""
+
     given: Mapping[str, Any] | None
 
 

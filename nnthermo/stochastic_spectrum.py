@@ -169,7 +169,7 @@ def stochastic_spectrum(G: MatrixFreeHessian, *, mean: State | None = None) -> S
     if mean is None:
         none = jnp.zeros((0,), diagonal.dtype)
         return StochasticSpectrum(*flat(k), (*flat(less), none, none), units, none, none, G.size)
-    start, products = G._flat(mean), Products(G.network, G.state)
+    start, products = G.flat(mean), Products(G.network, G.state)
     length = jnp.vdot(start, start)
     _, mean_diagonal, mean_off = krylov(products.gram, start, G.steps)
     shorter = (*flat(less), *of_mean(max(1, 3 * G.steps // 4)))

@@ -98,16 +98,16 @@ class MatrixFreeHessian:
 
     def errors(self, v: Any) -> Any:
         """B v for a state or a vector (N,)."""
-        return self._as(v, Products(self.network, self.state).forward(self._flat(v)))
+        return self._as(v, Products(self.network, self.state).forward(self.flat(v)))
 
     def errors_transposed(self, v: Any) -> Any:
         """Bᵀ v for a state or a vector (N,)."""
-        return self._as(v, Products(self.network, self.state).transposed(self._flat(v)))
+        return self._as(v, Products(self.network, self.state).transposed(self.flat(v)))
 
     def matvec(self, v: Any) -> Any:
         """Ĝ v for a state or a vector (N,)."""
         products = Products(self.network, self.state)
-        return self._as(v, products.gram(self._flat(v)))
+        return self._as(v, products.gram(self.flat(v)))
 
     def to_dense(self) -> Array:
         """Ĝ, shape (N, N), of a network that is small enough."""
@@ -130,7 +130,7 @@ class MatrixFreeHessian:
         The form is NaN where 2,000 steps do not solve for it.
         """
         beta, shift = shift_and_scale(beta, m, self.network.dtype)
-        products, vector = Products(self.network, self.state), self._flat(a)
+        products, vector = Products(self.network, self.state), self.flat(a)
 
         def shifted(v: Array) -> Array:
             return shift * v + beta * products.gram(v)
@@ -142,7 +142,8 @@ class MatrixFreeHessian:
         form = shift * beta * jnp.vdot(products.forward(vector), products.forward(solved))
         return self.log_det(beta, m), form
 
-    def _flat(self, v: Any) -> Array:
+    def flat(self, v: Any) -> Array:
+        """A state, or a vector as it is, as one vector (N,) in the dtype of Ĝ."""
         if hasattr(v, "keys"):
             return self.network.ravel(v)
         return real_array("v", v, shape=(self.size,)).astype(self.network.dtype)
