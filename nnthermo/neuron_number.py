@@ -181,7 +181,7 @@ def free_neuron_log_partition(beta: Scalar, *, m: Scalar = 0.0, normalised: bool
 def influence_order(net: FeedForward, *, layer: int = 1) -> Array:
     """Hidden neurons by falling |w_in| |w_out|, the lengths of their incoming and outgoing weights: shape (h,).
 
-    Errors as `nested_log_partition`.
+    An `order` for `nested_log_partition`; arguments and errors as there.
     """
     _hidden(net, layer)
     return jnp.argsort(-jnp.linalg.norm(net.weights[layer - 1], axis=1) * jnp.linalg.norm(net.weights[layer], axis=0))

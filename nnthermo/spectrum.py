@@ -186,7 +186,15 @@ def spectral_trace(G: Any, phi: Callable[..., Array], *parameters: Scalar) -> Ar
 
 
 def displaced_count(spectrum: LogSpectrum, beta: Scalar) -> Array:
-    """N_>: the eigenvalues above 1/β, the paper's λ ≫ 1/β with the threshold that splits (6.6) best, shape ()."""
+    """N_>: the eigenvalues above 1/β, the paper's λ ≫ 1/β with the threshold that splits (6.6) best, shape ().
+
+    Args:
+        spectrum: log λ of Ĝ, from `log_eigenvalues`.
+        beta: inverse temperature β > 0, in inverse units of the loss, shape ().
+
+    Raises:
+        ValueError: β not positive.
+    """
     positive("beta", beta)
     units = jnp.where(jnp.asarray(beta) > 1, spectrum.unit_count, 0)
     return jnp.sum(spectrum.values > -jnp.log(jnp.asarray(beta, spectrum.values.dtype))) + units
@@ -199,6 +207,14 @@ def complexity(spectrum: LogSpectrum, beta: Scalar | None = None, *, largest: in
 
     (6.7) is the threshold form: at finite β the split is smeared over |log βλ| of order 1 and costs up to ½ log 2 an
     eigenvalue; `decompose` is exact. Without cycles C_N = (N/2) log 2π for all weights, by (7.8).
+
+    Args:
+        spectrum: log λ of Ĝ, from `log_eigenvalues`.
+        beta: inverse temperature β > 0, in inverse units of the loss, shape ().
+        largest: n, 0 ... N, in place of β.
+
+    Returns:
+        Shape ().
 
     Raises:
         ValueError: both or neither of `beta` and `largest`; β not positive; n outside 0 ... N.
@@ -213,14 +229,14 @@ def complexity(spectrum: LogSpectrum, beta: Scalar | None = None, *, largest: in
 
 
 def thermodynamic_free_energy(spectrum: LogSpectrum, beta: Scalar) -> Array:
-    """A = (N_>/2β) log β (6.8), the threshold form, in units of the loss."""
+    """A = (N_>/2β) log β (6.8), the threshold form, shape (), in units of the loss. Arguments as `displaced_count`."""
     count = displaced_count(spectrum, beta).astype(spectrum.values.dtype)
     beta = jnp.asarray(beta, count.dtype)
     return count / (2 * beta) * jnp.log(beta)
 
 
 def thermodynamic_entropy(spectrum: LogSpectrum, beta: Scalar) -> Array:
-    """S₀ = (N_>/2)(1 - log β) (7.4), the threshold form, in nats."""
+    """S₀ = (N_>/2)(1 - log β) (7.4), the threshold form, shape (), in nats. Arguments as `displaced_count`."""
     count = displaced_count(spectrum, beta).astype(spectrum.values.dtype)
     return count / 2 * (1 - jnp.log(jnp.asarray(beta, count.dtype)))
 
@@ -253,6 +269,10 @@ def decompose(spectrum: LogSpectrum, beta: Scalar) -> Decomposition:
     which is the paper's log β + log λ where s = 1, and 0 where s = 0. Summed, log Z = -βA + C exactly; (6.3) asks
     besides that A depend on β alone, which holds as far as N_eff and Σ h(s) do not change with the weights.
 
+    Args:
+        spectrum: log λ of Ĝ, from `log_eigenvalues`.
+        beta: inverse temperature β > 0, in inverse units of the loss, shape ().
+
     Raises:
         ValueError: β not positive.
     """
@@ -283,6 +303,13 @@ def beta_from_gap(log_gap: Scalar, *, gamma: Scalar | None = None) -> Array:
 
     Not the temperature of the average loss: see `beta_from_loss`. The two differ by orders of magnitude.
 
+    Args:
+        log_gap: log λ of the gap, any shape, for example `LogSpectrum.gap().centre`.
+        gamma: fraction γ of eigenvalues below it, 0 <= γ < 1; None for γ → 0.
+
+    Returns:
+        β, in inverse units of the loss, in the shape of `log_gap`.
+
     Raises:
         ValueError: γ outside [0, 1).
     """
@@ -297,6 +324,13 @@ def beta_from_gap(log_gap: Scalar, *, gamma: Scalar | None = None) -> Array:
 
 def beta_from_loss(count: Scalar, loss: Scalar) -> Array:
     """Inverse temperature β = N_>/(2U) from the average loss (10.1). Another number than that of the gap.
+
+    Args:
+        count: N_>, any shape.
+        loss: average loss U > 0, any shape that broadcasts against it.
+
+    Returns:
+        β, in inverse units of the loss.
 
     Raises:
         ValueError: loss not positive.

@@ -43,7 +43,17 @@ def _distance(f: Map, x: Array) -> Array:
 
 
 def iterate(f: Map, x: Array, tolerance: Scalar, max_steps: int) -> tuple[Array, Array]:
-    """Solver: the network's own dynamics (2.5), which finds stable fixed points only; returns (x, steps)."""
+    """Solver: the network's own dynamics (2.5), which finds stable fixed points only.
+
+    Args:
+        f: x ↦ f(ŵx + b), (N,) to (N,).
+        x: start, (N,).
+        tolerance: on the largest |x - f(x)|.
+        max_steps: bound on the iterations.
+
+    Returns:
+        (x, steps), as every solver; whether it converged its caller finds out.
+    """
 
     def unfinished(carry: tuple[Array, Array]) -> Array:
         return (carry[1] < max_steps) & (_distance(f, carry[0]) > tolerance)
@@ -54,7 +64,8 @@ def iterate(f: Map, x: Array, tolerance: Scalar, max_steps: int) -> tuple[Array,
 def newton(f: Map, x: Array, tolerance: Scalar, max_steps: int) -> tuple[Array, Array]:
     """Solver: Newton steps on r(x) = x - f(x), halved until |r| falls; finds unstable fixed points too.
 
-    Dense Jacobian: O(N³) a step. Stops early when 30 halvings do not reduce the residual. Returns (x, steps).
+    Dense Jacobian: O(N³) a step. Stops early when 30 halvings do not reduce the residual. Arguments and what is
+    returned as `iterate`.
 
     Raises:
         ValueError: half precision.
