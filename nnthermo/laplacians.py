@@ -12,7 +12,6 @@ In the biases the Laplacian at fixed slopes is identically zero, since Ĝ holds 
 function for it. The total one, for which the state follows weights and biases, is `laplacian`.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from nnthermo._checks import check, is_concrete, natural, positive, real_array, 
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.devices import map_over
 from nnthermo.ensemble import DenseHessian, LayeredHessian, bulk_hessian, log_partition
+from nnthermo.ensemble.hessian import shift_and_scale
 from nnthermo.linalg.dense import gram, matmul
 from nnthermo.linalg.gram_inverse import Link, near_diagonal
 from nnthermo.linalg.positive import inverse_and_log_det
@@ -60,8 +60,8 @@ def weight_laplacian(
             gives NaN.
         TypeError: another kind of network.
     """
-    G, d, beta, m = _prepare(net, x, beta, m, slopes)
-    value = _layered_sum(G, beta, m) if isinstance(G, LayeredHessian) else _dense_sum(net, G, d, beta, m)
+    G, d, beta, c = _prepare(net, x, beta, m, slopes)
+    value = _layered_sum(G, beta, c) if isinstance(G, LayeredHessian) else _dense_sum(net, G, d, beta, c)
     _refuse_indefinite(value, G, beta, m)
     return value
 
@@ -75,8 +75,8 @@ def weight_curvatures(
         In units of the loss. A tuple of (n_{l+1}, n_l) for a `FeedForward`; (N, N) for a `Septuple`, where an entry
         whose weight is 0 tells what adding that connection would do, and rows of clamped input neurons are 0.
     """
-    G, d, beta, m = _prepare(net, x, beta, m, slopes)
-    found = _layered_each(G, beta, m) if isinstance(G, LayeredHessian) else _dense_each(net, G, d, beta, m)
+    G, d, beta, c = _prepare(net, x, beta, m, slopes)
+    found = _layered_each(G, beta, c) if isinstance(G, LayeredHessian) else _dense_each(net, G, d, beta, c)
     _refuse_indefinite(jax.tree.leaves(found)[0][0, 0], G, beta, m)
     return found
 
@@ -88,32 +88,26 @@ def _refuse_indefinite(value: Array, G: Any, beta: Scalar, m: Scalar) -> None:
 
 
 def _prepare(net: Network, x: State | None, beta: Scalar, m: Scalar, slopes: State | None) -> tuple:
+    """Ĝ, the slopes of a general graph, β, and c = 1 - βm."""
     positive("beta", beta)
     if slopes is None and x is not None:
         slopes = net.slopes(x)
     G = bulk_hessian(net, x, slopes=slopes)
-    dtype = jax.tree.leaves(G)[0].dtype
-    scale, curvature = (real_array(name, v, shape=()).astype(dtype) for name, v in (("beta", beta), ("m", m)))
-    if is_concrete(scale):
-        check("beta", f"be positive and finite in {dtype}", 0 < float(scale) < math.inf, float(scale))
-    d = real_array("slopes", slopes).astype(dtype) if isinstance(G, DenseHessian) else None
-    return G, d, scale, curvature
-
-
-def _links(G: LayeredHessian, beta: Array, m: Array) -> tuple[tuple[Link, ...], Array]:
-    return near_diagonal(G.blocks, 1 - beta * m, beta, G.first_gram)
+    beta, shift = shift_and_scale(beta, m, G.dtype)
+    d = real_array("slopes", slopes).astype(G.dtype) if isinstance(G, DenseHessian) else None
+    return G, d, beta, jnp.asarray(shift, G.dtype)
 
 
 @jax.jit
-def _layered_sum(G: LayeredHessian, beta: Array, m: Array) -> Array:
-    links, definite = _links(G, beta, m)
+def _layered_sum(G: LayeredHessian, beta: Array, c: Array) -> Array:
+    links, definite = near_diagonal(G.blocks, c, beta, G.first_gram)
     terms = map_runs(lambda d, k: jnp.vdot(d**2, k.trace * k.dual - beta * k.beside_norms), G.slopes, links)
     return jnp.where(definite, total(terms), jnp.nan)
 
 
 @jax.jit
-def _layered_each(G: LayeredHessian, beta: Array, m: Array) -> tuple[Array, ...]:
-    links, definite = _links(G, beta, m)
+def _layered_each(G: LayeredHessian, beta: Array, c: Array) -> tuple[Array, ...]:
+    links, definite = near_diagonal(G.blocks, c, beta, G.first_gram)
 
     def each(d: Array, k: Link) -> Array:
         found = d[:, None] ** 2 * (k.dual[:, None] * k.diagonal[None, :] - beta * k.beside**2)
@@ -123,8 +117,8 @@ def _layered_each(G: LayeredHessian, beta: Array, m: Array) -> tuple[Array, ...]
 
 
 @jax.jit
-def _dense_each(net: Septuple, G: DenseHessian, d: Array, beta: Array, m: Array) -> Array:
-    B, c = G.jacobian, 1 - beta * m
+def _dense_each(net: Septuple, G: DenseHessian, d: Array, beta: Array, c: Array) -> Array:
+    B = G.jacobian
     identity = c * jnp.eye(G.size, dtype=B.dtype)
     p, log_det = inverse_and_log_det(identity + beta * gram(B))
     dual, _ = inverse_and_log_det(identity + beta * gram(B.T))
@@ -134,8 +128,8 @@ def _dense_each(net: Septuple, G: DenseHessian, d: Array, beta: Array, m: Array)
 
 
 @jax.jit
-def _dense_sum(net: Septuple, G: DenseHessian, d: Array, beta: Array, m: Array) -> Array:
-    return jnp.sum(jnp.where(net.weight == 0, 0, _dense_each(net, G, d, beta, m)))
+def _dense_sum(net: Septuple, G: DenseHessian, d: Array, beta: Array, c: Array) -> Array:
+    return jnp.sum(jnp.where(net.weight == 0, 0, _dense_each(net, G, d, beta, c)))
 
 
 class Laplacian(NamedTuple):

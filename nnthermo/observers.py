@@ -47,25 +47,26 @@ class _Weights:
     by_layer: bool
 
     def __call__(self, net: Any, inputs: Array, targets: Array | None) -> dict[str, Array]:  # noqa: ARG002
-        _check_links(net)
+        _check_links(net, self.by_layer)
         if isinstance(net, FeedForward):
             found = _weight_statistics(net.weights, net.biases)
         else:
             rows = np.flatnonzero(~net.input_mask)
             found = _weight_statistics((net.weight[rows],), (net.bias[rows],))
         if self.by_layer:
-            check("net", "have layers to be observed by layer", isinstance(net, FeedForward), type(net).__name__)
             for k, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), 1):
                 found |= {f"layer{k}_{name}": value for name, value in _weight_statistics((w,), (b,)).items()}
         return found
 
 
-def _check_links(net: Any) -> None:
+def _check_links(net: Any, by_layer: bool) -> None:
     if not isinstance(net, FeedForward | Septuple):
         raise TypeError(
             f"`net` must be a FeedForward or a Septuple for statistics of its links, but got {type(net).__name__}: "
             "observe it by a function of (network, inputs, targets)"
         )
+    layered = isinstance(net, FeedForward)
+    check("net", "have layers to be observed by layer", layered or not by_layer, type(net).__name__)
 
 
 def _weight_statistics(weights: tuple[Array, ...], biases: tuple[Array, ...]) -> dict[str, Array]:
@@ -120,7 +121,7 @@ class _States:
     state: FindState | None
 
     def __call__(self, net: Any, inputs: Array, targets: Array | None) -> dict[str, Array]:  # noqa: ARG002
-        _check_links(net)
+        _check_links(net, self.by_layer)
         x, converged = jax.vmap(lambda u: fixed_state(net, u, self.state))(inputs)
         parts = (x, jax.vmap(net.pre_activations)(x), jax.vmap(net.slopes)(x))
         if isinstance(net, FeedForward):
@@ -133,7 +134,6 @@ class _States:
         columns = [(x, y, s, n) for (x, y, s, _), n in zip(layers, near, strict=True)]
         found = _state_statistics(*(jnp.concatenate(c, axis=-1) for c in zip(*columns, strict=True)))
         if self.by_layer:
-            check("net", "have layers to be observed by layer", isinstance(net, FeedForward), type(net).__name__)
             for k, column in enumerate(columns, 1):
                 found |= {f"layer{k}_{name}": value for name, value in _state_statistics(*column).items()}
         return found if converged is None else {**found, "unfixed": jnp.mean((~converged).astype(inputs.dtype))}

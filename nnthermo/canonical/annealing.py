@@ -326,9 +326,7 @@ def _resampled(key: Array, log_weights: Array, least: Array) -> tuple[Array, Arr
 def _result(ensemble: CanonicalEnsemble, particles: _Particles, grid: Array, trace: _Trace) -> Annealed:
     x = jax.vmap(coordinates_of(ensemble).state)(particles.y)
     losses = jax.vmap(lambda v: ensemble.loss(ensemble.state(v)))(x)
-    index, size = np.flatnonzero(ensemble.free), ensemble.net.size
-    states = jnp.broadcast_to(ensemble.clamped_state(), (x.shape[0], size)).at[:, index].set(x)
-    weighted = WeightedSamples(states, particles.log_weights, losses)
+    weighted = WeightedSamples(ensemble.complete(x), particles.log_weights, losses)
     # derivatives of a state's log density in β and s
     found = estimate_from(ensemble, weighted.log_weights, -losses, -0.5 * jnp.sum(x**2, axis=1), particles.family)
     found = found._replace(mean=weighted.mean(), covariance=weighted.covariance())

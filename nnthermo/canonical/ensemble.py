@@ -168,9 +168,14 @@ class CanonicalEnsemble:
         zero = net.unravel(jnp.zeros((net.size,), self.dtype))
         return net.ravel(net.clamp(zero, self.inputs if self.clamp_inputs else None, self.targets))
 
+    def complete(self, free: Array) -> Array:
+        """Every neuron, (..., N), from the values of the free ones, (..., dimension): clamped ones at their data."""
+        everywhere = jnp.broadcast_to(self.clamped_state(), (*free.shape[:-1], self.net.size))
+        return everywhere.at[..., np.flatnonzero(self.free)].set(free)
+
     def state(self, free: Array) -> State:
         """The state of the network, in its structure, from the values of its free neurons, (dimension,)."""
-        return self.net.unravel(self.clamped_state().at[np.flatnonzero(self.free)].set(free))
+        return self.net.unravel(self.complete(free))
 
     def loss(self, x: State) -> Array:
         """H(x) (3.4) of a state of the network, shape ()."""

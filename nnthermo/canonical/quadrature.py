@@ -159,6 +159,6 @@ def _estimate(ensemble: CanonicalEnsemble, found: Any, before: Any, points: int)
         entropy,
         square,
         jnp.asarray(points, ensemble.dtype),
-        mean=ensemble.clamped_state().at[index].set(found[3]),
+        mean=ensemble.complete(found[3]),
         covariance=jnp.zeros((size, size), ensemble.dtype).at[jnp.ix_(index, index)].set(covariance),
     )

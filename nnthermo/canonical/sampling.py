@@ -163,11 +163,10 @@ def _run(ensemble: CanonicalEnsemble, key: Array, start: Array | None, plan: _Pl
     x = jax.vmap(jax.vmap(coordinates.state))(y)
     losses = jax.vmap(jax.vmap(lambda v: ensemble.loss(ensemble.state(v))))(x)
     index = np.flatnonzero(ensemble.free)
-    states = jnp.broadcast_to(ensemble.clamped_state(), (*x.shape[:2], ensemble.net.size)).at[:, :, index].set(x)
     r_hat, effective = _diagnostics(jnp.concatenate([x, losses[:, :, None]], axis=-1))
     everywhere = jnp.ones((ensemble.net.size,), ensemble.dtype)
     return Chains(
-        states,
+        ensemble.complete(x),
         losses,
         everywhere.at[index].set(r_hat[:-1]),
         r_hat[-1],

@@ -4,11 +4,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from nnthermo._checks import instance, real_array
+from nnthermo._checks import instance
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.ensemble.blocks import BlockHessian
-from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian, flat_state, layer_vectors
+from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian, flat_state, layer_vectors, shift_and_scale
 from nnthermo.ensemble.restricted import RestrictedHessian
 from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import matmul
@@ -46,8 +46,7 @@ class Eigenmodes:
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: None = None) -> tuple[Array, Array]:  # noqa: ARG002
         """log det of M = cI + βĜ, c = 1 - βm, and x̄ᵀ cβĜM⁻¹ x̄ of (5.9)."""
         dtype = self.log_values.dtype
-        beta, m = (real_array(name, v, shape=()).astype(dtype) for name, v in (("beta", beta), ("m", m)))
-        shift = 1 - beta * m
+        beta, shift = shift_and_scale(beta, m, dtype)
         values = jnp.concatenate([jnp.exp(self.log_values), jnp.ones((1,), dtype)])
         counts = jnp.ones_like(values).at[-1].set(self.unit_count)
         shares = jnp.append(self.shares, self.unit_share)
