@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh
 
-from nnthermo._checks import check, is_concrete, natural, positive, real_array, refuse
+from nnthermo._checks import check, is_concrete, natural, positive, random_key, real_array, refuse
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.devices import map_over
 from nnthermo.ensemble import DenseHessian, LayeredHessian, bulk_hessian, log_partition
@@ -200,6 +200,7 @@ def laplacian(
         return Laplacian(value, jnp.zeros_like(value))
     if key is None:
         refuse("key", "be given for the stochastic method", None)
+    random_key("key", key)
     probes = natural("probes", probes, least=2)
     curvature, size, dtype, _ = _curvature(F, q, "exact")
 

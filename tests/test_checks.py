@@ -175,6 +175,28 @@ def test_random_keys_are_told_from_other_arrays():
         assert not is_key(value)
 
 
+@pytest.mark.parametrize(
+    "draws",
+    [
+        lambda key: nt.FeedForward.init(key, (2, 1), activation=jnp.tanh),
+        lambda key: nt.laplacian(jnp.sum, jnp.ones(2), method="stochastic", key=key),
+        lambda key: nt.fixed_points(NET.to_septuple(), jnp.ones(2), key=key),
+        lambda key: nt.ancestral(ENSEMBLE, key),
+        lambda key: nt.annealed(ENSEMBLE, key),
+        lambda key: nt.sample(ENSEMBLE, key),
+        lambda key: nt.gaussian_ensemble(ENSEMBLE).sample(key, 2),
+    ],
+    ids=["network", "laplacian", "fixed points", "ancestral", "annealed", "chains", "normal"],
+)
+def test_seeds_are_no_keys(draws):
+    with pytest.raises(ValueError, match="^`key` must be a random key from `jax.random.key`, but got int$"):
+        draws(0)
+    with pytest.raises(ValueError, match=r"^`key` must be one random key, but got shape \(2,\)$"):
+        draws(jax.random.split(jax.random.key(0)))
+
+
+NET = nt.FeedForward([jnp.ones((1, 2))], [jnp.ones(1)], activation=jnp.tanh)
+ENSEMBLE = nt.CanonicalEnsemble(NET, jnp.ones(2), 1.0)
 HALF = nt.FeedForward([jnp.ones((1, 2), jnp.bfloat16)], [jnp.ones(1, jnp.bfloat16)], activation=jnp.tanh)
 HALF_G = nt.DenseHessian(jnp.eye(3, dtype=jnp.float16))
 REFUSED_IN_HALF_PRECISION = {

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, extra, is_concrete, natural, real_array
+from nnthermo._checks import check, extra, is_concrete, natural, random_key, real_array
 from nnthermo._typing import Array
 from nnthermo.canonical.ancestral import draw, levels_of
 from nnthermo.canonical.coordinates import Coordinates, activations, coordinates_of, curvature, density, reach
@@ -92,8 +92,10 @@ def annealed(
 
     Raises:
         ImportError: blackjax is not installed.
-        ValueError: too few particles, temperatures that do not rise from 0 to 1, or `resample` not in [0, 1].
+        ValueError: no random key, too few particles, temperatures that do not rise from 0 to 1, or `resample` not in
+            [0, 1].
     """
+    random_key("key", key)
     particles, moves = natural("particles", particles, 32), natural("moves", moves)
     integration_steps = natural("integration_steps", integration_steps)
     check("resample", "be in [0, 1]", 0 <= resample <= 1, resample)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, integer, real_array
+from nnthermo._checks import check, integer, random_key, real_array
 from nnthermo._pytree import pytree, set_fields
 from nnthermo._typing import Activation, Array
 from nnthermo.network.activation import Layerwise, as_tuple, check_elementwise, slope
@@ -82,9 +82,10 @@ class FeedForward:
             dtype: default float dtype if None.
 
         Raises:
-            ValueError: fewer than two layers or an empty one.
+            ValueError: fewer than two layers or an empty one, or no random key.
             TypeError: a size that is not an integer.
         """
+        random_key("key", key)
         sizes = tuple(integer(f"sizes[{k}]", n) for k, n in enumerate(sizes))
         check("sizes", "name at least two layers", len(sizes) >= 2, sizes)
         check("sizes", "be positive", min(sizes) > 0, sizes)
