@@ -33,7 +33,8 @@ def entropy_destruction(
         The three are not minimised by the same networks.
 
     Args:
-        net: a `FeedForward` or `Septuple`.
+        net: a network; a `TracedNetwork` has no "weights", and should be small enough for an exact Ĝ: all samples would
+            share the probes of a stochastic one.
         x: state in the structure of the network.
         beta: inverse temperature β > 0, in inverse units of the loss.
         m: curvature of the potential (3.3).
