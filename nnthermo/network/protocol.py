@@ -74,6 +74,8 @@ class Network(Protocol):
 
 def boundary_masks(net: Network) -> tuple[np.ndarray, np.ndarray]:
     """The diagonals of P_in and P_out: which neurons are inputs and which outputs, (N,) booleans as `ravel` orders."""
+    if hasattr(net, "input_mask") and hasattr(net, "output_mask"):  # a general graph has them at hand
+        return net.input_mask, net.output_mask
     with jax.ensure_compile_time_eval():
         zero = net.unravel(jnp.zeros((net.size,)))
         inputs = net.ravel(net.clamp(zero, jnp.ones((net.input_size,))))
