@@ -157,7 +157,8 @@ def map_over(function: Callable, mesh: Mesh, *, chunk: int | None = None) -> Cal
     Returns:
         A function (arrays (n, ...), ...) -> the results with the leading dimension n, whole in every process. Where n
         does not divide, the last row is worked out again. It composes with jit, vmap and grad. Within another
-        `map_over`, or any `jax.shard_map`, it maps on the device that it is on.
+        `map_over`, or any `jax.shard_map`, it maps on the device that it is on. A mesh that the caller has set does
+        not matter, but arrays with its explicit axes must be arguments: JAX does not let the function close over them.
 
     Raises:
         ValueError: chunk below 1, a mesh of some processes; when called, no arrays, or arrays of unequal length or
