@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from test_report import Page
+from pages import Page
 
 import nnthermo as nt
 from nnthermo import _checks, gravity

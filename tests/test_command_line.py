@@ -83,12 +83,3 @@ def test_one_budget_takes_the_place_of_the_other(called, tmp_path, capsys):
     assert (calls[1][0].parameters, calls[1][0].neurons) == (None, 9)
     assert main_returns("architectures", "--neurons", "9", "--parameters", "900", *output) == 2
     assert "`neurons` must not be given with `parameters`" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(["laws", "--seeds", "1.5"], "whole numbers"), (["architectures", "--betas", "x"], "numbers separated")],
-)
-def test_lists_of_the_wrong_kind_are_refused(arguments, message, tmp_path, capsys):
-    assert main_returns(*arguments, "--output", str(tmp_path / "out")) == 2
-    assert message in capsys.readouterr().err

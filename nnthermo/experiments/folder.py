@@ -1,6 +1,5 @@
 """The folder of results: opened, written whole or not at all, and what is said of every run."""
 
-import dataclasses
 import datetime
 import json
 import os
@@ -9,41 +8,15 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
 
 from nnthermo import __version__
 from nnthermo._checks import check, refuse
+from nnthermo.experiments.settings import StoredSettings
 from nnthermo.network import FeedForward
-
-
-class StoredSettings:
-    """A frozen dataclass of settings that a folder keeps: as JSON types, back from them, and compared with them."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as JSON types."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[call-overload]
-
-    @classmethod
-    def from_json(cls, saved: dict[str, Any]) -> Self:
-        """The settings that `to_json` wrote."""
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()})
-
-    def changed(self, **given: Any) -> Self:
-        """The same with what is given.
-
-        Raises:
-            ValueError: settings that are not allowed, alone or together.
-        """
-        return dataclasses.replace(self, **given)  # type: ignore[type-var]
-
-    def require_same(self, saved: dict[str, Any], where: Path) -> None:
-        """Refuse to continue a run that was started with other settings; the message names the first that differs."""
-        for name, value in self.to_json().items():
-            if saved.get(name) != value:
-                refuse(name, f"stay {saved.get(name)}, as the run in {where} was started", value)
 
 
 class Clock:

@@ -1,6 +1,5 @@
 """What Sections 8 and 9 claim of architectures, what the trained ones say, and a verdict on each claim."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,22 +8,12 @@ import numpy as np
 
 from nnthermo.experiments.architectures.correlations import Correlation
 from nnthermo.experiments.architectures.measures import BY_KEY, SCORES, Correlations, reached, values
+from nnthermo.experiments.claims import Claim, Evidence, judged
 from nnthermo.experiments.verdicts import Finding, Number, Statement
 
 EVERY = (
     "In every activation the 95 % interval of ρ lies on the claimed side; partly if in some, and in none on the other."
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """One claim and the test of it, (correlations) -> Finding."""
-
-    key: str
-    where: str
-    claim: str
-    criterion: str
-    test: Callable[[Correlations], Finding]
 
 
 def statements(correlations: Correlations, lost: int = 0) -> list[Statement]:
@@ -34,13 +23,8 @@ def statements(correlations: Correlations, lost: int = 0) -> list[Statement]:
         correlations: of the study.
         lost: architectures that are left out because a number was not finite.
     """
-    found = []
-    for claim in CLAIMS:
-        numbers, verdict, comment = claim.test(correlations)
-        if lost:
-            comment += f" {lost} architectures are left out, because a number of theirs is not finite."
-        found.append(Statement(claim.key, claim.where, claim.claim, claim.criterion, numbers, verdict, comment))
-    return found
+    note = f"{lost} architectures are left out, because a number of theirs is not finite." if lost else ""
+    return judged(CLAIMS, lambda _claim: Evidence((correlations,), note))
 
 
 def direction(found: list[Correlation], sign: int) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nnthermo.experiments.drawing import canvas, save, style
+from nnthermo.experiments.drawing import canvas, save_all
 from nnthermo.experiments.gravity.demonstrations import Demonstrations
 from nnthermo.experiments.gravity.runs import Runs
 from nnthermo.experiments.gravity.settings import CLOCKS, Settings
@@ -16,7 +16,7 @@ COLOURS = {"entropy": DARK, "training": WARM, "temperature": COOL}
 
 
 def draw(runs: Runs, shown: Demonstrations, settings: Settings, folder: Path) -> list[Path]:
-    """Draw figures 1-6 as PNG (150 dots an inch) and SVG.
+    """Draw figures 1-6.
 
     Args:
         runs: from `load_runs`; maps are those of the first seed.
@@ -27,18 +27,15 @@ def draw(runs: Runs, shown: Demonstrations, settings: Settings, folder: Path) ->
     Returns:
         figure-1.png, figure-1.svg, ..., figure-6.svg.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with style():
-        figures = (
-            _known(shown),
-            _arrow(runs, settings),
-            _maps(runs, "time_like", "g₀₀/F₀₀: below 0 training is time-like", settings),
-            _maps(runs, "scalar", "R", settings),
-            _einstein(runs, settings),
-            _turning(runs, settings),
-        )
-        pairs = [save(figure, folder / f"figure-{k}") for k, figure in enumerate(figures, start=1)]
-    return [file for pair in pairs for file in pair]
+    return save_all(
+        folder,
+        lambda: _known(shown),
+        lambda: _arrow(runs, settings),
+        lambda: _maps(runs, "time_like", "g₀₀/F₀₀: below 0 training is time-like", settings),
+        lambda: _maps(runs, "scalar", "R", settings),
+        lambda: _einstein(runs, settings),
+        lambda: _turning(runs, settings),
+    )
 
 
 def _known(shown: Demonstrations) -> Any:

@@ -10,8 +10,9 @@ import numpy as np
 from nnthermo import FeedForward, boundary_loss
 from nnthermo._checks import check
 from nnthermo._typing import Array
-from nnthermo.data import Dataset, load
+from nnthermo.data import Dataset
 from nnthermo.experiments.gravity.settings import Settings
+from nnthermo.experiments.samples import whole
 
 
 class Problem(NamedTuple):
@@ -57,9 +58,7 @@ def data_of(settings: Settings, data_dir: str | None = None) -> Dataset:
     Raises:
         ValueError: more samples asked for than there are.
     """
-    everything = load(settings.dataset, data_dir=data_dir)
-    enough = settings.samples <= len(everything)
-    check("samples", f"be at most the {len(everything)} of {settings.dataset}", enough, settings.samples)
+    everything = whole(settings, data_dir)
     check("points", f"be at most the {settings.samples} samples", settings.points <= settings.samples, settings.points)
     return everything
 

@@ -1,12 +1,12 @@
 """What the papers say of space-time in learning systems, what the networks say, and a verdict on each."""
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from nnthermo.experiments.claims import NOTHING, Claim, Evidence, judged
 from nnthermo.experiments.gravity.measuring import clock_times
 from nnthermo.experiments.gravity.runs import Runs
 from nnthermo.experiments.gravity.settings import Settings
@@ -22,17 +22,6 @@ Numbers = dict[str, float]
 """Of the demonstrations, by name."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """One claim and the test of it, (runs, numbers of the demonstrations, settings) -> Finding."""
-
-    key: str
-    where: str
-    claim: str
-    criterion: str
-    test: Callable[[Runs, Numbers, Settings], Finding]
-
-
 def statements(runs: Runs, numbers: Numbers, settings: Settings) -> list[Statement]:
     """A verdict on each of `CLAIMS`; runs with numbers that are not finite are left out.
 
@@ -41,20 +30,12 @@ def statements(runs: Runs, numbers: Numbers, settings: Settings) -> list[Stateme
         numbers: of the demonstrations.
         settings: of the runs.
     """
-    sound = {name: [run for run in some if _finite(run)] for name, some in runs.items()}
-    lost = sum(map(len, runs.values())) - sum(map(len, sound.values()))
-    sound = {name: some for name, some in sound.items() if some}
-    found = []
-    for claim in CLAIMS:
-        fixed = (claim.key, claim.where, claim.claim, claim.criterion)
-        if not sound:
-            found.append(Statement(*fixed, [], "not tested", "No network came to its end with finite numbers."))
-            continue
-        values, verdict, comment = claim.test(sound, numbers, settings)
-        if lost:
-            comment += f" Left out: {lost} networks whose space-time is not finite somewhere."
-        found.append(Statement(*fixed, values, verdict, comment))
-    return found
+    kept = {name: [run for run in some if _finite(run)] for name, some in runs.items()}
+    lost = sum(map(len, runs.values())) - sum(map(len, kept.values()))
+    sound = {name: some for name, some in kept.items() if some}
+    note = f"Left out: {lost} networks whose space-time is not finite somewhere." if lost else ""
+    evidence = Evidence((sound, numbers, settings), note) if sound else Evidence(None, NOTHING)
+    return judged(CLAIMS, lambda _claim: evidence)
 
 
 def _finite(run: Any) -> bool:

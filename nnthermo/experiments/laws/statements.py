@@ -1,13 +1,12 @@
 """What the paper says of equilibrium and of the laws of learning, what these runs give, and a verdict on each."""
 
-import dataclasses
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nnthermo.equilibrium import factorise
+from nnthermo.experiments.claims import Claim, Evidence, judged, sound_seeds
 from nnthermo.experiments.laws.measuring import NODES
 from nnthermo.experiments.laws.runs import Histories
 from nnthermo.experiments.laws.settings import ENSEMBLES, PATHS, TEMPERATURES, Settings
@@ -25,17 +24,6 @@ RESOLVED = 4.0
 """Standard errors over the blocks beyond which a change of S counts."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """One claim and the test of it, (histories, settings) -> Finding."""
-
-    key: str
-    where: str
-    claim: str
-    criterion: str
-    test: Callable[[Histories, Settings], Finding]
-
-
 def statements(histories: Histories, settings: Settings) -> list[Statement]:
     """A verdict on each of `CLAIMS`; seeds of which a training did not reach its end with finite numbers are left out.
 
@@ -43,21 +31,12 @@ def statements(histories: Histories, settings: Settings) -> list[Statement]:
         histories: from `load_histories`.
         settings: of the runs.
     """
-    seeds = [s for s in settings.seeds if all(_sound(h.sel(seed=s), settings) for h in histories.values())]
-    lost = [str(s) for s in settings.seeds if s not in seeds]
+    seeds, note = sound_seeds(
+        settings.seeds, lambda seed: all(_sound(h.sel(seed=seed), settings) for h in histories.values())
+    )
     sound = {name: h.sel(seed=seeds) for name, h in histories.items()}
-    found = []
-    for claim in CLAIMS:
-        fixed = (claim.key, claim.where, claim.claim, claim.criterion)
-        if not seeds:
-            comment = "No runs that it needs came to their ends with finite numbers."
-            found.append(Statement(*fixed, [], "not tested", comment))
-            continue
-        numbers, verdict, comment = claim.test(sound, settings)
-        if lost:
-            comment += f" Left out, because training diverged: seed{'s' if len(lost) > 1 else ''} {', '.join(lost)}."
-        found.append(Statement(*fixed, numbers, verdict, comment))
-    return found
+    evidence = Evidence((sound, settings) if seeds else None, note)
+    return judged(CLAIMS, lambda _claim: evidence)
 
 
 def _sound(run: Any, settings: Settings) -> bool:

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from nnthermo.experiments.claims import Claim
 from nnthermo.experiments.compare.runs import Histories
 from nnthermo.experiments.compare.settings import Settings
-from nnthermo.experiments.compare.statements.record import Claim, by_network, last, values_of
+from nnthermo.experiments.compare.statements.record import by_network, last, values_of
 from nnthermo.experiments.verdicts import Finding, Number, judge
 
 NOTHING = 1e-6
@@ -81,23 +82,23 @@ CLAIMS = (
         "Sec. 3, below (3.2)",
         "Without targets and without a local objective the bulk loss of a feed-forward network is zero.",
         f"The clamped minimum is at most {NOTHING:g} for every sample, record and network.",
-        ("boundary", "bulk"),
         _zero,
+        ("boundary", "bulk"),
     ),
     Claim(
         "non-zero with one",
         "Sec. 3, below (3.4)",
         "With a local objective, m > 0, it is well-defined and in general not zero without targets.",
         f"The minimum is found for 99 % of the samples, finite, and beyond {NOTHING:g} in every run.",
-        ("boundary", "bulk"),
         _non_zero,
+        ("boundary", "bulk"),
     ),
     Claim(
         "beyond supervised",
         "Secs. 3 and 10, text to Fig. 3",
         "It can therefore be trained on in unsupervised learning.",
         "Trained on it without targets, every network lowers it and stays finite.",
-        ("unsupervised",),
         _learns,
+        ("unsupervised",),
     ),
 )

@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from nnthermo.experiments.claims import Claim
+from nnthermo.experiments.histories import SIZE
 from nnthermo.experiments.reproduce.settings import Settings
-from nnthermo.experiments.reproduce.statements.record import SIZE, Claim, Histories, at_epoch
+from nnthermo.experiments.reproduce.statements.record import Histories, at_epoch
 from nnthermo.experiments.verdicts import Finding, Number, judge, per_seed
 from nnthermo.spectrum import LogSpectrum, beta_from_gap
 
@@ -187,48 +189,48 @@ CLAIMS = (
         "Figs. 4-5",
         "Most eigenvalues of log Ĝ stay near the origin; only a fraction is displaced.",
         "More than half of the dynamical eigenvalues have |log λ| < ½ (partly: more than half of all 854).",
-        BOTH,
         _near_zero,
+        BOTH,
     ),
     Claim(
         "shallow symmetric",
         "Fig. 4",
         "The spectrum of the shallow network is almost completely symmetric.",
         "Standardised skewness within ±0.01 in every seed.",
-        ("shallow",),
         _shallow_symmetric,
+        ("shallow",),
     ),
     Claim(
         "deep skewed",
         "Fig. 5",
         "The spectrum of the deep network is skewed to negative values.",
         "Standardised skewness below -0.1 in every seed.",
-        ("deep",),
         _deep_skewed,
+        ("deep",),
     ),
     Claim(
         "variance",
         "Figs. 4-5",
         "The variance of log λ is larger in the deep network than in the shallow one.",
         "Larger mean (log λ)² in every seed.",
-        BOTH,
         _variance,
+        BOTH,
     ),
     Claim(
         "gap",
         "Fig. 5",
         "A gap opens between the smallest eigenvalues and the rest, and moves to smaller values.",
         f"At epoch {{last}} two or more lie below it, it is over {CONTRAST} times the median spacing, and moved down.",
-        ("deep",),
         _gap,
+        ("deep",),
     ),
     Claim(
         "β of the gap",
         "Sec. 10, (9.4)",
         "By (9.4) the gaps give β ≈ 1.37, 1.40, 1.47: the temperature falls as training goes on.",
         "The paper's β follow from its own gaps by (9.4) to the digits quoted.",
-        ("deep",),
         _beta_of_gap,
+        ("deep",),
     ),
     Claim(
         "no gap in the shallow",
@@ -236,15 +238,15 @@ CLAIMS = (
         "In the shallow network no gap can be clearly identified.",
         f"Its widest gap is at most {CONTRAST} times its median spacing in every seed (partly: wider, but narrower "
         "than the deep network's in some seed).",
-        BOTH,
         _no_gap_in_shallow,
+        BOTH,
     ),
     Claim(
         "tails",
         "Fig. 5",
         "The smallest eigenvalues keep moving down and the largest up, their logarithms adding to zero.",
         "Between epochs {first} and {last} the smallest log λ falls and the largest rises.",
-        ("deep",),
         _tails,
+        ("deep",),
     ),
 )
