@@ -2,8 +2,10 @@
 
 import html
 import importlib
+import importlib.util
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -119,6 +121,19 @@ def test_the_tables_of_results_are_those_of_the_files(generate):
             assert all(statement["claim"] in table for statement in told["statements"]), study
             agreeing = sum(statement["verdict"] == "agrees" for statement in told["statements"])
             assert f"{agreeing} agrees" in results.summary(study) or not agreeing
+
+
+def test_the_committed_reports_are_what_their_numbers_give(tmp_path):
+    """To the byte, with the pictures that they have; `python docs/reports.py` writes them again."""
+    docs = ROOT / "docs"
+    copied = shutil.copytree(docs, tmp_path / "docs", ignore=shutil.ignore_patterns("*.nc", "site", "figures"))
+    spec = importlib.util.spec_from_file_location("reports", docs / "reports.py")
+    reports = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reports)
+    for results in sorted(copied.glob("*/results.json")):
+        study = results.parent
+        reports.written(study, study)
+        assert (study / "report.html").read_bytes() == (docs / study.name / "report.html").read_bytes(), study.name
 
 
 @pytest.fixture(scope="module")
