@@ -29,12 +29,7 @@ FIGURES = {
         "|dU - T dS| over |dU| on each step between records, median over seeds.",
         (*keys(CLAIMS, "first law as printed"), *keys(CLAIMS, "first law from"), "constant free energy"),
     ),
-    4: (
-        "Temperatures",
-        "β near 1.4 from the gap; T falls as learning goes on.",
-        "The three choices of β(t).",
-        (),
-    ),
+    4: ("Temperatures", "β near 1.4 from the gap; T falls as learning goes on.", "The three choices of β(t).", ()),
     5: (
         "Is the average loss stationary?",
         "It is, in equilibrium (6.2).",

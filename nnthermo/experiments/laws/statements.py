@@ -297,9 +297,7 @@ def _free_energy(histories: Histories, settings: Settings) -> Finding:
                 Number(f"its standard error, at most, {label}", None, error.sum(axis=-1).tolist()),
             ]
     return Finding(
-        numbers,
-        _graded(shares, 0.1, 0.5),
-        f"Between the last {last} records, at constant β = {settings.beta:g}.",
+        numbers, _graded(shares, 0.1, 0.5), f"Between the last {last} records, at constant β = {settings.beta:g}."
     )
 
 

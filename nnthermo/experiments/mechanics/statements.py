@@ -153,10 +153,7 @@ def _negligible(runs: Runs, _settings: Settings) -> Finding:
 
     end = _each(runs, "weights", share)
     start = _each(runs, "weights", lambda r: abs(r["measured_learning"][0]) / r["measured_production"][0])
-    numbers = [
-        Number("learning over production at the end", None, end),
-        Number("at the start", None, start),
-    ]
+    numbers = [Number("learning over production at the end", None, end), Number("at the start", None, start)]
     comment = (
         "At rest dS/dt = 0, and the two are equal for any network: the nearer equilibrium is, the less can one of "
         "them be dropped. On the way there learning is the larger one."

@@ -7,14 +7,7 @@ import numpy as np
 from nnthermo.experiments.claims import Claim
 from nnthermo.experiments.compare.runs import Histories
 from nnthermo.experiments.compare.settings import Settings
-from nnthermo.experiments.compare.statements.record import (
-    at_time,
-    by_network,
-    equal_time,
-    last,
-    pairwise,
-    values_of,
-)
+from nnthermo.experiments.compare.statements.record import at_time, by_network, equal_time, last, pairwise, values_of
 from nnthermo.experiments.histories import plateau
 from nnthermo.experiments.verdicts import Finding, judge
 

@@ -24,10 +24,7 @@ def _bulk_below_boundary(histories: Histories, _settings: Settings) -> Finding:
     smallest = [math.exp(-low) for low in per_seed(deep, lambda run: run.isel(epoch=-1).log_eigenvalues.min())]
     converged = f"at most {unrelaxed:.2%} of them had not converged in a record" if unrelaxed else "all converged"
     return Finding(
-        [
-            Number("log10 U_∂/U, averages", None, means),
-            Number("log10 U_∂/U, medians over samples", None, medians),
-        ],
+        [Number("log10 U_∂/U, averages", None, means), Number("log10 U_∂/U, medians over samples", None, medians)],
         "agrees" if min(means) >= 2 else "partly" if min(means) >= 1 else "disagrees",
         f"The average bulk loss is {_below(means)} the average boundary loss; for the losses of typical samples it is "
         f"{_below(medians)}. U is the clamped minimum (3.2) averaged over samples; {converged}. For a linearised "
