@@ -2,10 +2,12 @@
 
 import dataclasses
 import importlib
+import json
+from pathlib import Path
 
 import pytest
 
-from nnthermo.__main__ import STUDIES, described, main
+from nnthermo.__main__ import MINUTES, STUDIES, described, main
 
 SOME = {str: "mnist", int: "7", float: "0.25", int | None: "7", float | None: "0.25", str | None: "mnist"}
 
@@ -72,6 +74,30 @@ def main_returns(*arguments):
     with pytest.raises(SystemExit) as stop:
         main(list(arguments))
     return stop.value.code
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_what_it_takes_is_said_before_and_is_that_of_the_committed_run(name, called, tmp_path, capsys):
+    called(name)
+    folder = {"reproduce": "reproduction", "compare": "comparison"}.get(name, name)
+    measured = json.loads((Path(__file__).parent.parent / "docs" / folder / "results.json").read_text())
+    assert MINUTES[name] == round(measured["seconds"] / 60)
+    assert main_returns(name, "--output", str(tmp_path / "out")) == 0
+    assert f"{name}: about {MINUTES[name]} min" in capsys.readouterr().out
+    assert main_returns(name, "--quick", "--output", str(tmp_path / "out")) == 0
+    assert f"{name}: about a minute" in capsys.readouterr().out
+
+
+def test_an_interrupt_says_how_to_go_on_and_has_its_own_exit_code(monkeypatch, tmp_path, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nnthermo.experiments.laws.laws", interrupted)
+    monkeypatch.setattr("nnthermo.experiments.audit.audit", interrupted)
+    assert main_returns("laws", "--output", str(tmp_path / "out")) == 130
+    assert capsys.readouterr().err == "Interrupted; continue with --resume.\n"
+    assert main_returns("audit", "--output", str(tmp_path / "out")) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
 
 
 def test_one_budget_takes_the_place_of_the_other(called, tmp_path, capsys):

@@ -133,6 +133,12 @@ WRONG = {
     ],
     "architectures": [(["--betas", "x"], "`betas` must be numbers separated")],
     "mechanics": [(["--samples", "5001"], "`samples` must be at most the 5000 of digits")],
+    "audit": [
+        (["--equation", "9.12"], "`equation` must be one of the 100 from 2.1 to 12.14, but got '9.12'"),
+        (["--equation", "gap"], "`equation` must be one of the 100 from 2.1 to 12.14, but got 'gap'"),
+        (["--equation", "8.6", "--seed", "-1"], "`seed` must not be negative, but got -1"),
+        (["--seed", "-1"], "`seed` must not be negative, but got -1"),
+    ],
     "gravity": [
         (["--samples", "5001"], "`samples` must be at most the 5000 of digits"),
         (["--samples", "20"], "`points` must be at most the 20 samples"),

@@ -16,15 +16,7 @@ MARKS = {"none": "o", "hidden": "^", "all": "s"}
 
 
 def draw(correlations: Correlations, folder: Path) -> list[Path]:
-    """Draw figures 1-5.
-
-    Args:
-        correlations: of the study.
-        folder: where they go, made if need be.
-
-    Returns:
-        figure-1.png, figure-1.svg, ..., figure-5.svg.
-    """
+    """Figures 1-5, see `save_all`."""
     figures = (_forest, _scatter, _depth, _training, _skips)
     return save_all(folder, *(partial(figure, correlations) for figure in figures))
 

@@ -9,7 +9,7 @@ import numpy as np
 from nnthermo.experiments.architectures.correlations import Correlation
 from nnthermo.experiments.architectures.measures import BY_KEY, SCORES, Correlations, reached, values
 from nnthermo.experiments.claims import Claim, Evidence, judged
-from nnthermo.experiments.verdicts import Finding, Number, Statement
+from nnthermo.experiments.verdicts import Finding, Number, Statement, graded
 
 EVERY = (
     "In every activation the 95 % interval of ρ lies on the claimed side; partly if in some, and in none on the other."
@@ -17,12 +17,7 @@ EVERY = (
 
 
 def statements(correlations: Correlations, lost: int = 0) -> list[Statement]:
-    """A verdict on each of `CLAIMS`.
-
-    Args:
-        correlations: of the study.
-        lost: architectures that are left out because a number was not finite.
-    """
+    """A verdict on each of `CLAIMS`; `lost` are architectures with a number that is not finite."""
     note = f"{lost} architectures are left out, because a number of theirs is not finite." if lost else ""
     return judged(CLAIMS, lambda _claim: Evidence((correlations,), note))
 
@@ -32,7 +27,7 @@ def direction(found: list[Correlation], sign: int) -> str:
     if not found or not all(math.isfinite(c.low) and math.isfinite(c.high) for c in found):
         return "not tested"
     right, wrong = [has_sign(c, sign) for c in found], [has_sign(c, -sign) for c in found]
-    return "agrees" if all(right) else "partly" if any(right) and not any(wrong) else "disagrees"
+    return graded(all(right), any(right) and not any(wrong))
 
 
 def has_sign(found: Correlation, sign: int) -> bool:
@@ -180,12 +175,11 @@ def _beyond_parameters(c: Correlations) -> Finding:
     right = [s for s in clear if s.sign and has_sign(found[s], s.sign)]
     wrong = [s for s in clear if s.sign and has_sign(found[s], -s.sign)]
     numbers = [n for s, v in found.items() for n in _numbers(s.label, {"all activations": v})]
-    verdict = "agrees" if 2 * len(clear) > len(found) else "partly" if clear else "disagrees"
     comment = (
         f"{len(clear)} of {len(found)} do. Of those with a claimed sign it is right for "
         f"{', '.join(s.label for s in right) or 'none'}, and wrong for {', '.join(s.label for s in wrong) or 'none'}."
     )
-    return Finding(numbers, verdict, comment)
+    return Finding(numbers, graded(2 * len(clear) > len(found), clear), comment)
 
 
 def _grows_skewed(c: Correlations) -> Finding:
@@ -201,8 +195,8 @@ def _grows_skewed(c: Correlations) -> Finding:
                 numbers.append(Number(f"share whose {text} falls in training, {activation}", None, [shares[-1]]))
     if not shares:
         return Finding([], "not tested", "The family has no network of two hidden layers or more without skips.")
-    verdict = "agrees" if min(shares) > 0.9 else "partly" if max(shares) > 0.9 else "disagrees"
-    return Finding(numbers, verdict, "Networks of two or more hidden layers without skips, means over seeds.")
+    found = graded(min(shares) > 0.9, max(shares) > 0.9)
+    return Finding(numbers, found, "Networks of two or more hidden layers without skips, means over seeds.")
 
 
 def _skips_turn(c: Correlations) -> Finding:

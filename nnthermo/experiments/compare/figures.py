@@ -24,16 +24,7 @@ Panel = Callable[[Any, str], None]
 
 
 def draw(histories: Histories, settings: Settings, folder: Path) -> list[Path]:
-    """Draw figures 1-7.
-
-    Args:
-        histories: from `load_histories`.
-        settings: of the runs.
-        folder: where they go, made if need be.
-
-    Returns:
-        figure-1.png, figure-1.svg, ..., figure-7.svg.
-    """
+    """Figures 1-7, see `save_all`."""
     both = {key: h for key, h in histories.items() if key[1] in COLOURS}
     panels: tuple[tuple[Panel, str], ...] = (
         (lambda ax, n: _losses(ax, n, both), "log loss"),

@@ -8,7 +8,7 @@ import jax
 from nnthermo.experiments.compare.curvature import LOSSES
 from nnthermo.experiments.compare.figures import draw
 from nnthermo.experiments.compare.report import write_report
-from nnthermo.experiments.compare.runs import COUNTED, Histories, Job, load_histories, run
+from nnthermo.experiments.compare.runs import COUNTED, Histories, Job, load_runs, run
 from nnthermo.experiments.compare.settings import Settings
 from nnthermo.experiments.compare.statements import statements
 from nnthermo.experiments.compare.statements.record import at_time, equal_time
@@ -41,7 +41,7 @@ def compare(settings: Settings, output: str | os.PathLike[str], **options: Unpac
     study.run_all(f"Training {count} networks {task}", run, jobs)
 
     study.say("Numbers, figures, report")
-    histories = load_histories(jobs)
+    histories = load_runs(jobs)
     save_histories(study.folder, histories, settings)
     with jax.enable_x64(True):
         found = statements(histories, settings)

@@ -210,7 +210,7 @@ Histories = dict[tuple[str, str], Any]
 """By (network, training), xarray datasets with dimensions (seed, epoch, ...)."""
 
 
-def load_histories(jobs: list[Job]) -> Histories:
+def load_runs(jobs: list[Job]) -> Histories:
     """The histories of finished jobs."""
     runs = (run for job in jobs for run in job.trainings)
     return histories.load_histories(((run.network, run.training), run.seed, run.file) for run in runs)

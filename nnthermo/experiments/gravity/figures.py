@@ -16,17 +16,7 @@ COLOURS = {"entropy": DARK, "training": WARM, "temperature": COOL}
 
 
 def draw(runs: Runs, shown: Demonstrations, settings: Settings, folder: Path) -> list[Path]:
-    """Draw figures 1-6.
-
-    Args:
-        runs: from `load_runs`; maps are those of the first seed.
-        shown: the demonstrations.
-        settings: of the runs.
-        folder: where they go, made if need be.
-
-    Returns:
-        figure-1.png, figure-1.svg, ..., figure-6.svg.
-    """
+    """Figures 1-6, see `save_all`; maps are those of the first seed."""
     return save_all(
         folder,
         lambda: _known(shown),

@@ -23,13 +23,7 @@ Numbers = dict[str, float]
 
 
 def statements(runs: Runs, numbers: Numbers, settings: Settings) -> list[Statement]:
-    """A verdict on each of `CLAIMS`; runs with numbers that are not finite are left out.
-
-    Args:
-        runs: from `load_runs`.
-        numbers: of the demonstrations.
-        settings: of the runs.
-    """
+    """A verdict on each of `CLAIMS` from runs and demonstrations; runs that are not finite are left out."""
     kept = {name: [run for run in some if _finite(run)] for name, some in runs.items()}
     lost = sum(map(len, runs.values())) - sum(map(len, kept.values()))
     sound = {name: some for name, some in kept.items() if some}

@@ -26,16 +26,7 @@ Panel = Callable[[Any, Any, str], None]
 
 
 def draw(histories: Histories, settings: Settings, folder: Path) -> list[Path]:
-    """Draw figures 1-5.
-
-    Args:
-        histories: from `load_histories`.
-        settings: of the runs.
-        folder: where they go, made if need be.
-
-    Returns:
-        figure-1.png, figure-1.svg, ..., figure-5.svg; none if no run has two records.
-    """
+    """Figures 1-5, see `save_all`; none if no run has two records."""
     usable = {n: histories[n] for n in settings.networks if "law_heat" in histories[n]}
     if not usable:
         return []

@@ -8,7 +8,7 @@ import jax
 from nnthermo.experiments.histories import save_histories
 from nnthermo.experiments.laws.figures import draw
 from nnthermo.experiments.laws.report import write_report
-from nnthermo.experiments.laws.runs import Histories, Job, laws_data, load_histories, run
+from nnthermo.experiments.laws.runs import Histories, Job, load_runs, run, training_data
 from nnthermo.experiments.laws.settings import Settings
 from nnthermo.experiments.laws.statements import statements
 from nnthermo.experiments.study import Options, Study
@@ -28,7 +28,7 @@ def laws(settings: Settings, output: str | os.PathLike[str], **options: Unpack[O
     NetCDF file a network; the networks of all records are in `runs/`.
     """
     study = Study(settings, output, ("xarray", "h5netcdf", "jinja2", "matplotlib"), **options)
-    data, source = laws_data(settings, study.data_dir)  # what is wrong with it is said before the folder is made
+    data, source = training_data(settings, study.data_dir)  # what is wrong with it is said before the folder is made
     study.open()
 
     # turned round after the first seed: a process that has compiled for the smaller network, done first, gets it again
@@ -39,7 +39,7 @@ def laws(settings: Settings, output: str | os.PathLike[str], **options: Unpack[O
     study.run_all(f"Training {task}", run, jobs)
 
     study.say("Verdicts, figures, report")
-    histories = load_histories(jobs)
+    histories = load_runs(jobs)
     save_histories(study.folder, histories, settings)
     with jax.enable_x64(True):
         found = statements(histories, settings)

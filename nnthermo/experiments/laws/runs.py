@@ -31,7 +31,7 @@ class Job(processes.Job[Settings]):
     seed: int
 
 
-def laws_data(settings: Settings, data_dir: str | None = None) -> tuple[Data, str]:
+def training_data(settings: Settings, data_dir: str | None = None) -> tuple[Data, str]:
     """Training samples in the coding of the settings, float32, the first of which are measured, and their source.
 
     Raises:
@@ -49,7 +49,7 @@ def laws_data(settings: Settings, data_dir: str | None = None) -> tuple[Data, st
 @processes.once
 def run(job: Job, report: Report | None = None) -> None:
     """Train and measure; an interrupted run continues to the same numbers."""
-    data = laws_data(job.settings, job.data_dir)[0]
+    data = training_data(job.settings, job.data_dir)[0]
     nets, finite = _trained(job, data, report)
     kept = job.folder / job.name
     kept.mkdir(exist_ok=True)
@@ -131,6 +131,6 @@ Histories = dict[str, Any]
 """By network, xarray datasets with dimensions (seed, epoch or step, ...)."""
 
 
-def load_histories(jobs: list[Job]) -> Histories:
+def load_runs(jobs: list[Job]) -> Histories:
     """The measurements of finished runs."""
     return histories.load_histories((job.network, job.seed, job.file) for job in jobs)

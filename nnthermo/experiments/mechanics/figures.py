@@ -18,18 +18,7 @@ LEVELS = (0.9, 0.5, 0.1)
 
 
 def draw(runs: Runs, well: DoubleWell, pair: Vortices, settings: Settings, folder: Path) -> list[Path]:
-    """Draw figures 1-5.
-
-    Args:
-        runs: from `load_runs`; the first seed is shown where there is room for one.
-        well: the demonstration of the double well.
-        pair: that of the vortices.
-        settings: of the runs.
-        folder: where they go, made if need be.
-
-    Returns:
-        figure-1.png, figure-1.svg, ..., figure-5.svg.
-    """
+    """Figures 1-5, see `save_all`; the first seed is shown where there is room for one."""
     return save_all(
         folder,
         lambda: _plane(runs["plane"][0]),

@@ -8,7 +8,7 @@ import numpy as np
 from nnthermo.experiments.claims import NOTHING, Claim, Evidence, judged
 from nnthermo.experiments.mechanics import gaussian, measuring
 from nnthermo.experiments.mechanics.settings import SHOWN, Settings
-from nnthermo.experiments.verdicts import Finding, Number, Statement, judge
+from nnthermo.experiments.verdicts import Finding, Number, Statement, graded, judge
 
 Runs = dict[str, list[dict[str, np.ndarray]]]
 """What the jobs wrote, a list over seeds for each arm."""
@@ -21,12 +21,7 @@ FITS = 1.5
 
 
 def statements(runs: Runs, settings: Settings) -> list[Statement]:
-    """A verdict on each of `CLAIMS`; seeds with numbers that are not finite are left out.
-
-    Args:
-        runs: from `load_runs`.
-        settings: of the runs.
-    """
+    """A verdict on each of `CLAIMS`; seeds with numbers that are not finite are left out."""
 
     def evidence(claim: Claim) -> Evidence:
         (arm,) = claim.needs
@@ -129,8 +124,7 @@ def _balance(runs: Runs, _settings: Settings) -> Finding:
         "which the size of the steps adds up."
     )
     early, late = ([pair[k] <= CLOSE for pair in measured] for k in (0, 1))
-    verdict = "disagrees" if not all(early) else judge([True]) if all(late) else "partly"
-    return Finding(numbers, verdict, comment)
+    return Finding(numbers, graded(all(early) and all(late), all(early)), comment)
 
 
 def _signs(runs: Runs, _settings: Settings) -> Finding:

@@ -21,16 +21,7 @@ GAPS = dict(zip(MILESTONES, map(float, PAPER_GAPS), strict=True))
 
 
 def draw(histories: Histories, settings: Settings, folder: Path) -> list[Path]:
-    """Draw figures 1-7.
-
-    Args:
-        histories: from `load_histories`, "deep" and "shallow".
-        settings: of the runs.
-        folder: where they go, made if need be.
-
-    Returns:
-        figure-1.png, figure-1.svg, ..., figure-7.svg.
-    """
+    """Figures 1-7, see `save_all`."""
     deep, shallow = histories["deep"], histories["shallow"]
     complexities = _complexities(deep)
     return save_all(

@@ -12,7 +12,7 @@ from nnthermo.experiments.networks import NETWORKS
 from nnthermo.experiments.reproduce import sensitivity
 from nnthermo.experiments.reproduce.figures import draw
 from nnthermo.experiments.reproduce.report import write_report
-from nnthermo.experiments.reproduce.runs import Job, load_histories, run, training_data
+from nnthermo.experiments.reproduce.runs import Job, load_runs, run, training_data
 from nnthermo.experiments.reproduce.settings import Settings
 from nnthermo.experiments.reproduce.statements import statements
 from nnthermo.experiments.study import Options, Study
@@ -43,7 +43,7 @@ def reproduce(settings: Settings, output: str | os.PathLike[str], **options: Unp
         study.run_all(f"Sensitivity: {task}", run, short)
 
     study.say("Numbers, figures, report")
-    histories = load_histories(jobs)
+    histories = load_runs(jobs)
     save_histories(study.folder, histories, settings)
     with jax.enable_x64(True):
         found = statements(histories, settings)

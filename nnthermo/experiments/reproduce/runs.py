@@ -100,6 +100,6 @@ def save_history(file: Path, history: dict[str, np.ndarray], attributes: dict[st
     save_dataset(file, xarray.Dataset(variables, coords={"epoch": history["epoch"]}, attrs=attributes))
 
 
-def load_histories(jobs: Sequence[Job]) -> dict[str, Any]:
+def load_runs(jobs: Sequence[Job]) -> dict[str, Any]:
     """The histories of finished runs by network, as xarray datasets with dimensions (seed, epoch[, eigenvalue])."""
     return histories.load_histories((job.network, job.seed, job.file) for job in jobs)

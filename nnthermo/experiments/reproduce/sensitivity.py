@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nnthermo.experiments.networks import NETWORKS
-from nnthermo.experiments.reproduce.runs import Job, load_histories
+from nnthermo.experiments.reproduce.runs import Job, load_runs
 from nnthermo.experiments.reproduce.settings import Settings
 from nnthermo.experiments.reproduce.statements import statements
 from nnthermo.experiments.verdicts import or_none
@@ -74,9 +74,9 @@ def summary(by_variant: dict[str, list[Short]]) -> dict[str, Any]:
     base = next(iter(by_variant.values()))[0]
     rows = []
     for name, runs in by_variant.items():
-        found = statements(load_histories(runs), runs[0].settings)
+        found = statements(load_runs(runs), runs[0].settings)
         numbers = {n.label: n.to_json()["mean"] for s in found for n in s.numbers if n.label.startswith(KEY_NUMBERS)}
-        last = load_histories(runs)["deep"].isel(epoch=-1, seed=0)
+        last = load_runs(runs)["deep"].isel(epoch=-1, seed=0)
         numbers["accuracy on the training samples"] = or_none(float(last.accuracy))
         rows.append(
             {

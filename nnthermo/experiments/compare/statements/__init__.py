@@ -19,10 +19,6 @@ def statements(histories: Histories, settings: Settings) -> list[Statement]:
 
     Seeds of which a training that is needed did not reach its last epoch with finite numbers are left out; where none
     remains, or the training was not run, the verdict is "not tested".
-
-    Args:
-        histories: from `load_histories`.
-        settings: of the runs.
     """
 
     def evidence(claim: Claim) -> Evidence:

@@ -8,7 +8,7 @@ from nnthermo.experiments.compare.curvature import LOSSES
 from nnthermo.experiments.compare.runs import Histories
 from nnthermo.experiments.compare.settings import NETWORKS, Settings
 from nnthermo.experiments.compare.statements.record import flatness, values_of
-from nnthermo.experiments.verdicts import Finding, Number, judge
+from nnthermo.experiments.verdicts import Finding, Number, graded, judge
 
 FLAT = 1e-2
 SHOWN = {1e-2: "10^-2", 1e-3: "10^-3"}
@@ -102,10 +102,9 @@ def _fewer(histories: Histories, settings: Settings, of_bulk: str) -> Finding:
         fewer += [b[2] < a[1] for a, b in zip(boundary, bulk, strict=True)]
         total = parameters(network)
         gains += [(total - b[0]) / max(total - a[0], 1.0) for a, b in zip(boundary, bulk, strict=True)]
-    verdict = "agrees" if all(a_lot) else "partly" if any(a_lot) or all(fewer) else "disagrees"
     return Finding(
         numbers,
-        verdict,
+        graded(all(a_lot), any(a_lot) or all(fewer)),
         f"Of the few directions that are not flat the bulk loss has {min(gains):.2g} to {max(gains):.2g} times as many "
         f"as the boundary loss; it has fewer flat ones beyond the bounds in {sum(fewer)} of {len(fewer)} pairs, less "
         f"than half as many in {sum(a_lot)}.",

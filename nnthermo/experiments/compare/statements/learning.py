@@ -9,7 +9,7 @@ from nnthermo.experiments.compare.runs import Histories
 from nnthermo.experiments.compare.settings import Settings
 from nnthermo.experiments.compare.statements.record import at_time, by_network, equal_time, last, pairwise, values_of
 from nnthermo.experiments.histories import plateau
-from nnthermo.experiments.verdicts import Finding, judge
+from nnthermo.experiments.verdicts import Finding, graded, judge
 
 POINTS = 0.02
 FACTOR = 2.0
@@ -99,7 +99,7 @@ def _orders_below(histories: Histories, settings: Settings) -> Finding:
     lowest = min(values_of(numbers))
     return Finding(
         numbers,
-        "agrees" if lowest >= 2 else "partly" if lowest >= 1 else "disagrees",
+        graded(lowest >= 2, lowest >= 1),
         f"Means over the same samples at the end. The smallest ratio is {10**lowest:.3g}, the largest "
         f"{10 ** max(values_of(numbers)):.3g}.",
     )

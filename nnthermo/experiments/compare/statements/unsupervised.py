@@ -6,7 +6,7 @@ from nnthermo.experiments.claims import Claim
 from nnthermo.experiments.compare.runs import Histories
 from nnthermo.experiments.compare.settings import Settings
 from nnthermo.experiments.compare.statements.record import by_network, last, values_of
-from nnthermo.experiments.verdicts import Finding, Number, judge
+from nnthermo.experiments.verdicts import Finding, Number, graded, judge
 
 NOTHING = 1e-6
 
@@ -39,10 +39,10 @@ def _non_zero(histories: Histories, settings: Settings) -> Finding:
     ]
     worst = max(float(histories[n, t].objective_unrelaxed.max()) for n in settings.networks for t in settings.trainings)
     good = [np.isfinite(v) and abs(v) > NOTHING for v in values_of(numbers)]
-    verdict = judge([g and worst <= 0.01 for g in good]) if worst <= 0.01 else "partly" if all(good) else "disagrees"
+    found = judge(good) if worst <= 0.01 else graded(False, all(good))
     return Finding(
         numbers,
-        verdict,
+        found,
         f"At the end, mean over samples, without the constant of the clamped inputs; at worst {worst:.2%} of a "
         "record's relaxations had not converged. Negative: states near the ends of tanh are rewarded.",
     )

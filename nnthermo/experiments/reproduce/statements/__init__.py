@@ -20,10 +20,6 @@ def statements(histories: Histories, settings: Settings) -> list[Statement]:
 
     Seeds whose training did not reach its last epoch with finite numbers are left out of the statements that need
     them; where none remains the verdict is "not tested".
-
-    Args:
-        histories: "deep" and "shallow", from `load_histories`.
-        settings: of the runs.
     """
     sound = {name: _sound_seeds(history, settings) for name, history in histories.items()}
     first, _, last = (f"{epoch:,}" for epoch in settings.milestones())

@@ -9,7 +9,7 @@ from nnthermo.experiments.claims import Claim
 from nnthermo.experiments.histories import plateau
 from nnthermo.experiments.reproduce.settings import Settings
 from nnthermo.experiments.reproduce.statements.record import Histories
-from nnthermo.experiments.verdicts import Finding, Number, judge, per_seed
+from nnthermo.experiments.verdicts import Finding, Number, graded, judge, per_seed
 
 
 def _bulk_below_boundary(histories: Histories, _settings: Settings) -> Finding:
@@ -25,7 +25,7 @@ def _bulk_below_boundary(histories: Histories, _settings: Settings) -> Finding:
     converged = f"at most {unrelaxed:.2%} of them had not converged in a record" if unrelaxed else "all converged"
     return Finding(
         [Number("log10 U_∂/U, averages", None, means), Number("log10 U_∂/U, medians over samples", None, medians)],
-        "agrees" if min(means) >= 2 else "partly" if min(means) >= 1 else "disagrees",
+        graded(min(means) >= 2, min(means) >= 1),
         f"The average bulk loss is {_below(means)} the average boundary loss; for the losses of typical samples it is "
         f"{_below(medians)}. U is the clamped minimum (3.2) averaged over samples; {converged}. For a linearised "
         f"network H*/H_∂ cannot be below λ_min(Ĝ), at the mean state 1/{np.mean(smallest):.0f} at the end; where "
@@ -45,11 +45,11 @@ def _both_decrease(histories: Histories, _settings: Settings) -> Finding:
         )
         for name in ("bulk_loss", "boundary_loss")
     }
-    verdict = judge([u > 0 and b > 0 for u, b in zip(*falls.values(), strict=True)])
+    found = judge([u > 0 and b > 0 for u, b in zip(*falls.values(), strict=True)])
     return Finding(
         [Number("fall of log U", None, falls["bulk_loss"]), Number("fall of log U_∂", None, falls["boundary_loss"])],
-        verdict,
-        "The bulk loss is not what was trained on" + ("; it falls with it." if verdict == "agrees" else "."),
+        found,
+        "The bulk loss is not what was trained on" + ("; it falls with it." if found == "agrees" else "."),
     )
 
 

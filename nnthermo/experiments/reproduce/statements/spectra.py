@@ -8,7 +8,7 @@ from nnthermo.experiments.claims import Claim
 from nnthermo.experiments.histories import SIZE
 from nnthermo.experiments.reproduce.settings import Settings
 from nnthermo.experiments.reproduce.statements.record import Histories, at_epoch
-from nnthermo.experiments.verdicts import Finding, Number, judge, per_seed
+from nnthermo.experiments.verdicts import Finding, Number, graded, judge, per_seed
 from nnthermo.spectrum import LogSpectrum, beta_from_gap
 
 PAPER_GAPS = ("-2.3", "-2.5", "-3.0")
@@ -53,7 +53,7 @@ def _near_zero(histories: Histories, settings: Settings) -> Finding:
     all_most = all(s > 0.5 for s in (*numbers[1].ours, *numbers[3].ours))
     return Finding(
         numbers,
-        "agrees" if min(*of_dynamical[0], *of_dynamical[1]) > 0.5 else "partly" if all_most else "disagrees",
+        graded(min(*of_dynamical[0], *of_dynamical[1]) > 0.5, all_most),
         "Of all 854 most are exactly 1 by architecture: 744 in the deep network, 724 in the shallow. "
         f"Of the dynamical ones {np.mean(of_dynamical[0]):.0%} (deep) and {np.mean(of_dynamical[1]):.0%} (shallow) "
         "stay near 0.",
@@ -153,16 +153,16 @@ def _no_gap_in_shallow(histories: Histories, settings: Settings) -> Finding:
     deep, shallow = (per_seed(histories[name], lambda run: float(gap_at(run, epoch).width)) for name in BOTH)
     contrast = per_seed(histories["shallow"], lambda run: float(gap_at(run, epoch).contrast))
     narrower = [s < d for s, d in zip(shallow, deep, strict=True)]
-    verdict = "agrees" if max(contrast) <= CONTRAST else "partly" if any(narrower) else "disagrees"
+    found = graded(max(contrast) <= CONTRAST, any(narrower))
     return Finding(
         [
             Number(f"widest gap, deep, epoch {epoch:,}", None, deep),
             Number(f"widest gap, shallow, epoch {epoch:,}", None, shallow),
             Number("width over median spacing, shallow", None, contrast),
         ],
-        verdict,
+        found,
         f"Widths in log λ. By the measure that finds the deep network's gap the shallow one has "
-        f"{'none' if verdict == 'agrees' else 'one too'}, narrower than the deep network's in {sum(narrower)} of "
+        f"{'none' if found == 'agrees' else 'one too'}, narrower than the deep network's in {sum(narrower)} of "
         f"{len(narrower)} seed{'s' if len(narrower) > 1 else ''}.",
     )
 
