@@ -134,6 +134,9 @@ def test_the_committed_reports_are_what_their_numbers_give(tmp_path):
         study = results.parent
         reports.written(study, study)
         assert (study / "report.html").read_bytes() == (docs / study.name / "report.html").read_bytes(), study.name
+        leads_to = re.findall(r'href="(\.\.[^"]+)"', (study / "report.html").read_text(encoding="utf-8"))
+        assert len(leads_to) == len(list(docs.glob("*/report.html"))) - 1
+        assert all((study / link).is_file() for link in leads_to)
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +170,10 @@ def test_the_site_builds_and_its_links_lead_somewhere(site, generate):
             there = (path.parent / target).resolve() if target else path
             assert there.is_file(), f"{path.relative_to(site)}: {link}"
             assert not anchor or there not in ids or anchor in ids[there] | {"__codelineno-0-1"}, f"{path.name}: {link}"
+    for report in site.glob("studies/*/report.html"):
+        links = re.findall(r'href="(\.\.[^"]+)"', report.read_text(encoding="utf-8"))
+        assert links[0] == "../../studies.html"
+        assert all((report.parent / link).is_file() for link in links)
     reference = [path for path in pages if path.parent.name == "reference"]
     for name in generate["reference"].names():
         holders = [path for path in reference if name.path in ids[path]]

@@ -50,7 +50,10 @@ def on_files(files: Files, config: Any) -> Files:
     for path, source in COPIED.items():
         files.append(File.generated(config, path, abs_src_path=str(ROOT / source)))
     for path, source in _given():
-        files.append(File.generated(config, path, abs_src_path=str(source)))
+        if source.name == "report.html":
+            files.append(File.generated(config, path, content=_led_back(source.read_text(encoding="utf-8"))))
+        else:
+            files.append(File.generated(config, path, abs_src_path=str(source)))
     return files
 
 
@@ -75,6 +78,11 @@ def _given() -> list[tuple[str, Path]]:
     found += [(str(p.relative_to(docs)), p) for p in docs.glob("reproduction/figures/*.png")]
     found += [(f"benchmarks/{p.name}", p) for p in (ROOT / "benchmarks").glob("*.png")]
     return found + [(f"notebooks/{p.name}", p) for p in (ROOT / "notebooks").glob("*.ipynb")]
+
+
+def _led_back(report: str) -> str:
+    """A report as it is on the site, with a link to the page of studies at its top."""
+    return report.replace("<main>", '<main>\n<p class="kicker"><a href="../../studies.html">All studies</a></p>', 1)
 
 
 def _part(found: re.Match[str]) -> str:
