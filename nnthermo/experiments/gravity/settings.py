@@ -11,6 +11,12 @@ from nnthermo.experiments.settings import StoredSettings
 CLOCKS = ("entropy", "training", "temperature")
 """T = -S along training; T = training time; T = -S along log β, the weights being those of the end."""
 
+CLOCK_WORDS = {"entropy": "T = -S", "training": "T = training time", "temperature": "along log β"}
+"""The same for people."""
+
+ARMS = {"small": "small networks", "image": "hidden layer, images"}
+"""Kinds of networks, and what they are called."""
+
 LINEAR = 300
 """Part of the training after which its time becomes logarithmic: one in so many."""
 
