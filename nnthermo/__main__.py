@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -110,12 +109,13 @@ def study_command(typer: Any, name: str) -> Callable[..., None]:
     def command(
         output: Path, quick: bool, resume: bool, workers: int | None, data_dir: str | None, **chosen: Any
     ) -> None:
+        from nnthermo.experiments.folder import saved_run
+
         with _said_in_one_line("; continue with --resume"):
             given = {n: _values(fields[n], v) for n, v in chosen.items() if v is not None}
             settings = study.QUICK if quick else study.Settings()
-            saved = output / "settings.json"
-            if resume and saved.exists():  # what was not said again is as it was
-                settings = study.Settings.from_json(json.loads(saved.read_text())["settings"])
+            if resume and (saved := saved_run(output)):  # what was not said again is as it was
+                settings = study.Settings.from_json(saved["settings"])
             options = {"resume": resume, "workers": workers, "data_dir": data_dir}
             settings = settings.changed(**given)
             takes = "a minute" if settings == study.QUICK else f"{MINUTES[name]} min with its usual settings"

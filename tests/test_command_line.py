@@ -100,6 +100,15 @@ def test_an_interrupt_says_how_to_go_on_and_has_its_own_exit_code(monkeypatch, t
     assert capsys.readouterr().err == "Interrupted.\n"
 
 
+@pytest.mark.parametrize("text", ['{"settings": {', "{}", '{"settings": 3, "seconds": 1}'])
+def test_a_torn_record_is_said_in_one_line(text, tmp_path, capsys):
+    (tmp_path / "settings.json").write_text(text)
+    assert main_returns("laws", "--resume", "--output", str(tmp_path)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: `output` must hold a readable settings.json, but got ")
+    assert error.count("\n") == 1
+
+
 def test_one_budget_takes_the_place_of_the_other(called, tmp_path, capsys):
     calls = called("architectures")
     output = ["--output", str(tmp_path / "out")]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nnthermo._checks import extra
+from nnthermo.experiments.folder import whole
 
 VERDICTS = {"agrees": "✓", "partly": "◐", "disagrees": "✕", "not tested": "○"}
 """Verdicts in the order of the tally, with the sign that stands for each besides its colour."""
@@ -128,9 +129,8 @@ def render(
     if verdicts is not None:
         environment.filters.update(symbol=lambda v: verdicts[v][0], tone=lambda v: verdicts[v][1])
     page = environment.get_template(template).render(beside=beside(file), **content)
-    partial = file.with_suffix(".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(file)
+    with whole(file) as partial:
+        partial.write_text(page, encoding="utf-8")
     return file
 
 

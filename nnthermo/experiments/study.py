@@ -71,7 +71,7 @@ class Study:
     ) -> None:
         unknown = sorted(set(options) - set(Options.__annotations__))
         if unknown:
-            raise TypeError(f"options must be some of {', '.join(Options.__annotations__)}, but got {unknown[0]}")
+            raise TypeError(f"`options` must be some of {', '.join(Options.__annotations__)}, but got {unknown[0]}")
         workers = options.get("workers")
         check("workers", "be positive", workers is None or workers > 0, workers)
         for package in packages:
