@@ -49,6 +49,16 @@ def seen(text):
     return " ".join(Page(str(shared.indices(text))).text.split())
 
 
+def record(command, settings, statements, **changes):
+    """What `results.json` holds of any study."""
+    return {
+        "title": "What was found", "command": f"nnthermo {command} --output here", "quick": False,
+        "settings": settings.to_json(), "data_source": "5,000 digits", "workers": 2,
+        "versions": {"python": "3.11.0", "nnthermo": "0.1.0", "jax": "0.9.2"}, "machine": "x86_64, 2 cores",
+        "date": "2026-01-02", "seconds": 7384.0, "statements": [s.to_json() for s in statements], **changes,
+    }  # fmt: skip
+
+
 def shows_everything(report, claims, results, folder, *others):
     """The page of some results, which has every statement, number, figure and caveat, and loads nothing.
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import xarray
 from jax.flatten_util import ravel_pytree
-from pages import Page, shows_everything
+from pages import Page, record, shows_everything
 
 import nnthermo as nt
 from nnthermo.__main__ import main
@@ -333,14 +333,8 @@ def made_results(**changes):
         "readout_accuracy": 0.765,
     }  # fmt: skip
     at = {"epoch": 100.0, "test_accuracy": 0.7, "accuracy": 0.8, "boundary_loss": 1.5, "bulk_loss": None}
-    return {
-        "title": "The comparison", "command": "nnthermo compare --output here", "quick": False,
-        "settings": SEEN.to_json(), "samples": 4000, "data_source": "5,000 digits", "workers": 2,
-        "versions": {"python": "3.11.0", "nnthermo": "0.1.0"}, "machine": "x86_64, 2 cores", "date": "2026-01-02",
-        "seconds": 7384.0, "runs": [run], "statements": [s.to_json() for s in found],
-        "equal_time": [{"network": "deep", "seed": 0, "seconds": 10.0, "boundary": at, "bulk": at}],
-        **changes,
-    }  # fmt: skip
+    pair = {"network": "deep", "seed": 0, "seconds": 10.0, "boundary": at, "bulk": at}
+    return record("compare", SEEN, found, samples=4000, runs=[run], equal_time=[pair]) | changes
 
 
 def test_report_shows_every_statement_number_and_caveat_and_loads_nothing(tmp_path):

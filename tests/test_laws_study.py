@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray
-from pages import Page, shows_everything
+from pages import Page, record, shows_everything
 
 import nnthermo as nt
 from nnthermo.experiments.laws import Settings, laws, measuring, pipeline, report, runs
@@ -181,12 +181,7 @@ def made_results(**changes):
         "beta": {"constant": [1.4, 1.4], "gap": [1.5, 1.6], "loss": [200.0, 54321.0]},
         "entropy_change": {e: {"constant": -1.25, "gap": 3.5, "loss": -2345.0} for e in ENSEMBLES},
     }  # fmt: skip
-    return {
-        "title": "The laws", "command": "nnthermo laws --output here", "quick": False, "settings": SEEN.to_json(),
-        "samples": 5000, "data_source": "5,000 digits", "workers": 2, "versions": {"python": "3.11.0"},
-        "machine": "x86_64, 2 cores", "date": "2026-01-02", "seconds": 400.0, "runs": [run],
-        "statements": [s.to_json() for s in found], **changes,
-    }  # fmt: skip
+    return record("laws", SEEN, found, samples=5000, seconds=400.0, runs=[run]) | changes
 
 
 def test_report_shows_every_statement_number_and_caveat_and_loads_nothing(tmp_path):

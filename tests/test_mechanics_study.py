@@ -1,13 +1,12 @@
 """`nnthermo mechanics`: its ensembles against plain loops, its numbers against closed forms, its verdicts by value."""
 
 import dataclasses
-import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pages import Page
+from pages import Page, record
 
 from nnthermo.experiments.mechanics import Settings, gaussian, measuring, runs
 from nnthermo.experiments.mechanics.animations import FILMS, films
@@ -248,12 +247,15 @@ def test_a_tiny_run_from_networks_to_the_report(tmp_path):
     moving = films(found, well, pair, tmp_path / "films")
     assert set(moving) == set(FILMS)
     assert all(file.read_bytes()[:6] == b"GIF89a" for file in moving.values())
-    results = {
-        "title": "t", "command": "nnthermo mechanics", "quick": True, "settings": TINY.to_json(), "sizes": [4, 2, 10],
-        "parameters": 40, "data_source": "s", "versions": {"jax": "1"}, "machine": "m", "date": "2020-01-01",
-        "workers": 1, "seconds": 1.0, "demonstrations": {"a": 1e-9},
-        "statements": json.loads(json.dumps([s.to_json() for s in statements(found, TINY)])),
-    }  # fmt: skip
+    results = record(
+        "mechanics",
+        TINY,
+        statements(found, TINY),
+        quick=True,
+        sizes=[4, 2, 10],
+        parameters=40,
+        demonstrations={"a": 1e-9},
+    )
     text = Page(write_report(tmp_path, results, figures, moving).read_text(encoding="utf-8")).text
     assert "This is a short run" in text
     for title, *_ in FIGURES.values():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pages import HOSTILE, Page, seen
+from pages import HOSTILE, Page, record, seen
 
 from nnthermo import _checks
 from nnthermo.experiments import page as shared
@@ -46,18 +46,8 @@ def example(seeds=(0, 1, 2), **changes):
             "agrees", "So.",
         ),
     ]  # fmt: skip
-    settings = Settings(seeds=seeds)
-    return {
-        "title": "Section 10", "command": "nnthermo reproduce --output here", "quick": False,
-        "settings": settings.to_json(), "versions": {"python": "3.11.0", "nnthermo": "0.1.0", "jax": "0.9.2"},
-        "machine": "x86_64, 2 cores", "date": "2026-01-02", "seconds": 7384.0, "samples": 5000,
-        "data_source": "5,000 digits",
-        "runs": [
-            {"network": n, "seed": k, "seconds": 61.0, "finite": True} for k in seeds for n in ("deep", "shallow")
-        ],
-        "statements": [s.to_json() for s in found],
-        **changes,
-    }  # fmt: skip
+    runs = [{"network": n, "seed": k, "seconds": 61.0, "finite": True} for k in seeds for n in ("deep", "shallow")]
+    return record("reproduce", Settings(seeds=seeds), found, samples=5000, runs=runs) | changes
 
 
 def with_sensitivity():
@@ -157,6 +147,25 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path):
     assert "default-src 'none'" in policy
     assert len(page.ids) == len(set(page.ids))
     assert {a["href"][1:] for a in page.of("a")} <= set(page.ids)
+
+
+def test_other_reports_are_led_to_where_they_lie_beside(tmp_path):
+    results = example()
+    told = {"title": "Another & study", "versions": {"nnthermo": "0.1.0"}}
+    for name, content in {
+        "another": json.dumps(told), "foreign": '{"title": "x", "versions": {}}', "torn": "{", "list": "[1]",
+        "none": None,
+    }.items():  # fmt: skip
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.html").write_text("")
+        if content is not None:
+            (tmp_path / name / "results.json").write_text(content)
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "results.json").write_text(json.dumps(told))
+    (tmp_path / "out").mkdir()
+    page = written(tmp_path / "out", results)
+    assert [a["href"] for a in page.of("a") if not a["href"].startswith("#")] == ["../another/report.html"]
+    assert "Another & study another" in page.text
 
 
 def test_each_figure_is_inlined_from_its_smaller_file(tmp_path):
