@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,15 @@ EVERYTHING = 0.5 * SIZE * math.log(2 * math.pi)
 """C_N = (N/2) log 2π = 784.77 nats, which no network without cycles can change."""
 
 Key = TypeVar("Key", bound=str | tuple[str, ...])
+
+
+def save_run(
+    file: Path, variables: Mapping[str, Any], coordinates: Mapping[str, Any], settings: StoredSettings, **about: Any
+) -> None:
+    """Write what a run recorded (NetCDF): (dimensions, values) by name, with its settings and what is said about it."""
+    xarray = extra("xarray", "experiments")
+    told = {**about, "settings": json.dumps(settings.to_json())}
+    save_dataset(file, xarray.Dataset(variables, coords=coordinates, attrs=told))
 
 
 def load_histories(files: Iterable[tuple[Key, int, Path]]) -> dict[Key, Any]:

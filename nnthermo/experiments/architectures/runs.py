@@ -6,7 +6,6 @@ optimiser and scores; killed, the run goes on from the last one to the same bits
 """
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +23,8 @@ from nnthermo.experiments.architectures.family import ACTIVATIONS, Architecture,
 from nnthermo.experiments.architectures.scores import baselines, each, fixed_scores, thermodynamic_scores
 from nnthermo.experiments.architectures.settings import Settings
 from nnthermo.experiments.architectures.stack import Parameters, Wiring, boundary_losses, initial, responses, wirings
-from nnthermo.experiments.folder import save_arrays, save_dataset
+from nnthermo.experiments.folder import save_arrays
+from nnthermo.experiments.histories import save_run
 from nnthermo.experiments.processes import Report
 from nnthermo.experiments.samples import Data, held_out
 
@@ -224,7 +224,6 @@ def _restored(file: Path, like: State, count: int) -> tuple[State, int, list[dic
 
 def _write(job: Job, architectures: list[Architecture], rows: list[dict[str, np.ndarray]], data: Data) -> None:
     """A run as NetCDF: dimensions (seed, architecture, epoch, beta), and what is fixed by the drawing."""
-    xarray = extra("xarray", "experiments")
     settings = job.settings
     variables: dict[str, Any] = {}
     for name in rows[0]:
@@ -242,9 +241,7 @@ def _write(job: Job, architectures: list[Architecture], rows: list[dict[str, np.
     }
     for name in ("shape", "skip", "activation", "wiring"):
         coordinates[name] = (("architecture",), [getattr(a, name) for a in architectures])
-    dataset = xarray.Dataset(variables, coords=coordinates)
-    dataset.attrs["settings"] = json.dumps(settings.to_json())
-    save_dataset(job.file, dataset)
+    save_run(job.file, variables, coordinates, settings)
 
 
 def load_runs(jobs: list[Job]) -> Any:

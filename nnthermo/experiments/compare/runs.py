@@ -6,25 +6,22 @@ compiled before the clock starts, and what a call of `train` takes without any e
 """
 
 import dataclasses
-import json
 import statistics
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import optax
 
-from nnthermo._checks import extra
 from nnthermo._typing import Array
 from nnthermo.experiments import histories, processes
 from nnthermo.experiments.compare.curvature import LOSSES, THRESHOLDS, Curvatures, curvatures, reached_span
 from nnthermo.experiments.compare.observing import recorder
 from nnthermo.experiments.compare.readout import principal_components, readout_accuracy
 from nnthermo.experiments.compare.settings import NETWORKS, Settings
-from nnthermo.experiments.folder import arrays_of, network_of, save_arrays, save_dataset
+from nnthermo.experiments.folder import arrays_of, network_of, save_arrays
 from nnthermo.experiments.networks import initial
 from nnthermo.experiments.processes import Report
 from nnthermo.experiments.samples import Data, held_out
@@ -110,9 +107,10 @@ def _run(job: Training, report: Report | None = None) -> None:
     if report and done < total:
         report(name, total, total)
     save_arrays(job.file.with_suffix(".npz"), arrays_of(net))
-    attributes = {"network": job.network, "training": training, "seed": job.seed, "finite": int(done == total)}
-    attributes |= {"pca_readout_accuracy": _pca_readout(data, sum(NETWORKS[job.network][1:-1]))}
-    _save_history(job.file, rows, attributes | {"settings": json.dumps(settings.to_json())})
+    about: dict[str, Any] = {"network": job.network, "training": training, "seed": job.seed}
+    about["finite"] = int(done == total)
+    pca = _pca_readout(data, sum(NETWORKS[job.network][1:-1]))
+    histories.save_run(job.file, *_arrays(rows), settings, **about, pca_readout_accuracy=pca)
     for saved in records.iterdir():
         saved.unlink()
     records.rmdir()
@@ -184,9 +182,8 @@ def _curvature_numbers(found: Curvatures | None) -> dict[str, Any]:
     return numbers | dict(zip(COUNTED, (*found.flat, *found.falling), strict=True))
 
 
-def _save_history(file: Path, rows: list[dict[str, Any]], attributes: dict[str, Any]) -> None:
-    """NetCDF, dimensions (epoch[, eigenvalue]) and (curvature_epoch[, hessian[, threshold]]), whole or not at all."""
-    xarray = extra("xarray", "experiments")
+def _arrays(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Variables (epoch[, eigenvalue]) and (curvature_epoch[, hessian[, threshold]]), and the values of these."""
     curved = [row for row in rows if "flat" in row]
     variables: dict[str, Any] = {}
     for name in rows[0]:
@@ -202,8 +199,7 @@ def _save_history(file: Path, rows: list[dict[str, Any]], attributes: dict[str, 
     if curved:
         coordinates |= {"curvature_epoch": [int(row["epoch"]) for row in curved]}
         coordinates |= {"hessian": list(LOSSES), "threshold": list(THRESHOLDS)}
-    dataset = xarray.Dataset(variables, coords=coordinates, attrs=attributes)
-    save_dataset(file, dataset)
+    return variables, coordinates
 
 
 Histories = dict[tuple[str, str], Any]

@@ -1,19 +1,17 @@
 """One run: a training whose networks are kept, and the measurements on them, resumable at every record."""
 
 import dataclasses
-import json
 import shutil
 from typing import Any
 
 import numpy as np
 import optax
 
-from nnthermo._checks import extra
 from nnthermo._typing import Array
 from nnthermo.checkpoint import Checkpoint
 from nnthermo.data import load
 from nnthermo.experiments import histories, processes
-from nnthermo.experiments.folder import network_of, save_arrays, save_dataset
+from nnthermo.experiments.folder import network_of, save_arrays
 from nnthermo.experiments.laws.measuring import DIMENSIONS, Data, measure_path, measure_record
 from nnthermo.experiments.laws.settings import ENSEMBLES, PATHS, TEMPERATURES, WINDOW, Settings
 from nnthermo.experiments.networks import NETWORKS, initial
@@ -114,17 +112,14 @@ COORDINATES = {
 
 def _write(job: Job, epochs: list[int], rows: list[dict], law: dict[str, np.ndarray], finite: bool) -> None:
     """A run as NetCDF: records along `epoch`, steps between them along `step`, the epoch at which each ends."""
-    xarray = extra("xarray", "experiments")
     variables: dict[str, Any] = {
         name: (("epoch", *DIMENSIONS.get(name, ())), np.stack([row[name] for row in rows])) for name in rows[0]
     }
     for name, values in law.items():
         variables[f"law_{name}"] = (("path_ensemble", "temperature", "step")[: values.ndim], values)
     coordinates = {**COORDINATES, "epoch": epochs, "step": epochs[1:]}
-    attributes = {"network": job.network, "seed": job.seed, "finite": int(finite)}
-    attributes["settings"] = json.dumps(job.settings.to_json())
-    dataset = xarray.Dataset(variables, coords=coordinates, attrs=attributes)
-    save_dataset(job.file, dataset)
+    about = {"network": job.network, "seed": job.seed, "finite": int(finite)}
+    histories.save_run(job.file, variables, coordinates, job.settings, **about)
 
 
 Histories = dict[str, Any]

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 import jax
 
 from nnthermo.experiments.mechanics.animations import films
-from nnthermo.experiments.mechanics.demonstrations import double_well, vortices
+from nnthermo.experiments.mechanics.demonstrations import conserved, double_well, vortices
 from nnthermo.experiments.mechanics.figures import draw
 from nnthermo.experiments.mechanics.report import write_report
 from nnthermo.experiments.mechanics.runs import Job, load_runs, planck_estimates, run
@@ -52,15 +52,7 @@ def mechanics(settings: Settings, output: str | os.PathLike[str], **options: Unp
         source,
         sizes=list(settings.sizes),
         parameters=settings.parameters,
-        demonstrations={
-            "packet: largest error of the norm": well.norm_error,
-            "packet: largest relative change of the energy": well.energy_error,
-            "packet: √R times the largest distance of Nelson's particles from |Ψ|², over all frames": well.sampling,
-            "vortices: largest error of the norm": pair.norm_error,
-            "vortices: least winding around both": float(pair.winding.min()),
-            "vortices: largest winding around both": float(pair.winding.max()),
-            "vortices: largest change of ⟨L⟩/ħ": float(abs(pair.momentum - pair.momentum[0]).max()),
-        },
+        demonstrations=conserved(well, pair),
         statements=[s.to_json() for s in statements(runs, settings)],
     )
     write_report(study.folder, results, figures, moving)

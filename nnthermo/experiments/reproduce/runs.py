@@ -1,11 +1,9 @@
 """Training runs of Section 10: one process each, resumable, histories in NetCDF."""
 
 import dataclasses
-import json
 import shutil
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,13 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nnthermo._checks import extra
 from nnthermo._typing import Array
 from nnthermo.checkpoint import Checkpoint
 from nnthermo.data import load
 from nnthermo.ensemble import bulk_hessian, mean_slopes
 from nnthermo.experiments import histories, processes
-from nnthermo.experiments.folder import arrays_of, save_arrays, save_dataset
+from nnthermo.experiments.folder import arrays_of, save_arrays
 from nnthermo.experiments.networks import NETWORKS, initial
 from nnthermo.experiments.processes import Report
 from nnthermo.experiments.reproduce.settings import Settings
@@ -84,20 +81,12 @@ def run(job: Job, report: Report | None = None) -> None:
         progress=(lambda done, total: report(job.name, done, total)) if report else False,
     )
     seconds = time.perf_counter() - started
-    attributes = {"network": job.network, "seed": job.seed, "samples": len(inputs), "seconds_of_last_process": seconds}
-    attributes |= {"finite": int(result.finite), "settings": json.dumps(settings.to_json())}
     save_arrays(job.file.with_suffix(".npz"), arrays_of(result.network))
-    save_history(job.file, result.history, attributes)
+    epochs = result.history.pop("epoch")
+    variables = {name: (("epoch", "eigenvalue")[: values.ndim], values) for name, values in result.history.items()}
+    about = {"network": job.network, "seed": job.seed, "samples": len(inputs), "seconds_of_last_process": seconds}
+    histories.save_run(job.file, variables, {"epoch": epochs}, settings, **about, finite=int(result.finite))
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def save_history(file: Path, history: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
-    """Write a history as NetCDF with dimensions (epoch[, eigenvalue]); the file appears only when it is complete."""
-    xarray = extra("xarray", "experiments")
-    variables = {
-        name: (("epoch", "eigenvalue")[: values.ndim], values) for name, values in history.items() if name != "epoch"
-    }
-    save_dataset(file, xarray.Dataset(variables, coords={"epoch": history["epoch"]}, attrs=attributes))
 
 
 def load_runs(jobs: Sequence[Job]) -> dict[str, Any]:
