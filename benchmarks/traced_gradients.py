@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 from _timing import machine

@@ -16,6 +16,7 @@ from nnthermo.loss import boundary_loss
 from nnthermo.network import Network, TracedNetwork
 from nnthermo.objective import FindState, fixed_state
 from nnthermo.relaxation import relax
+from nnthermo.spectral_estimates import StochasticSpectrum, stochastic_spectrum
 from nnthermo.spectrum import (
     complexity,
     decompose,
@@ -23,7 +24,6 @@ from nnthermo.spectrum import (
     log_eigenvalues,
     thermodynamic_entropy,
 )
-from nnthermo.stochastic_spectrum import StochasticSpectrum, stochastic_spectrum
 from nnthermo.thermodynamics import thermodynamic_functions
 
 

@@ -3,7 +3,9 @@
 import ast
 import importlib
 import importlib.metadata
+import inspect
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -24,7 +26,7 @@ LEVELS = (
     {"linalg", "devices"},
     {"network"},
     {"loss", "ensemble", "spectrum", "mechanics", "gravity"},
-    {"relaxation", "canonical", "thermodynamics", "laplacians", "skewness", "stochastic_spectrum"},
+    {"relaxation", "canonical", "thermodynamics", "laplacians", "skewness", "spectral_estimates"},
     {"equilibrium", "laws", "entropy_dynamics"},
     {"objective", "approximation"},
     {"architecture", "neuron_number", "emergent_spacetime"},
@@ -137,20 +139,33 @@ def in_a_process(code):
     return done.stdout.split()
 
 
-def test_importing_loads_jax_and_little_else():
+def first_example():
+    """The public names of the README's first example."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return sorted(set(re.findall(r"\bnt\.(\w+)", text.split("```python\n")[1].split("```")[0])))
+
+
+def test_importing_loads_little():
+    """`import nnthermo` brings none of its modules; the README's first example, jax and nothing heavy.
+
+    No module makes an array when it is imported, which may happen while a function is traced: it would stay a tracer.
+    """
     code = f"""
-import sys, jax
+import sys
 before = set(sys.modules)
-settings = dict(jax.config.values)
 import nnthermo
-dir(nnthermo)
-for name in {HEAVY!r}:
-    if name in sys.modules and name not in before:
-        print(name)
+assert "jax" not in sys.modules
+assert [name for name in sys.modules if name.startswith("nnthermo")] == ["nnthermo"]
+import jax
+settings = dict(jax.config.values)
+[getattr(nnthermo, name) for name in {first_example()!r}]
+print(*(name for name in {HEAVY!r} if name in sys.modules and name not in before))
+[getattr(nnthermo, name) for name in dir(nnthermo)]
 assert dict(jax.config.values) == settings, "global settings changed"
 import jax._src.xla_bridge as bridge
-print("backend") if bridge.backends_are_initialized() else None
+assert not bridge.backends_are_initialized()
 """
+    assert "FeedForward" in first_example()
     assert in_a_process(code) == []
 
 
@@ -196,10 +211,11 @@ def test_unknown_names_are_refused_as_python_does():
     assert len(set(nt.__dir__())) == len(nt.__dir__())
 
 
-def test_lazy_modules_are_modules():
-    for name in ("data", "mechanics", "plotting"):
-        if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file():
-            assert getattr(nt, name) is importlib.import_module(f"nnthermo.{name}")
+def test_no_function_has_the_name_of_a_module():
+    """Importing a module sets its name on the package, which would hide a function of that name."""
+    for name in public_names():
+        is_a_module = (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+        assert inspect.ismodule(getattr(nt, name)) == is_a_module, name
 
 
 def test_version_and_marker_of_types():
@@ -211,3 +227,13 @@ def test_version_and_marker_of_types():
     except importlib.metadata.PackageNotFoundError:
         return
     assert installed == nt.__version__
+
+
+@pytest.mark.parametrize(
+    "command", ["mypy --no-incremental", "ruff check --no-cache .", "ruff format --no-cache --check ."]
+)
+def test_types_and_style_are_clean(command):
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -134,8 +134,8 @@ WRONG = {
     "architectures": [(["--betas", "x"], "`betas` must be numbers separated")],
     "mechanics": [(["--samples", "5001"], "`samples` must be at most the 5000 of digits")],
     "audit": [
-        (["--equation", "9.12"], "`equation` must be one of the 100 from 2.1 to 12.14, but got '9.12'"),
-        (["--equation", "gap"], "`equation` must be one of the 100 from 2.1 to 12.14, but got 'gap'"),
+        (["--equation", "9.12"], "`equation` must be one of the 109 from 2.1 to 12.14, but got '9.12'"),
+        (["--equation", "gap"], "`equation` must be one of the 109 from 2.1 to 12.14, but got 'gap'"),
         (["--equation", "8.6", "--seed", "-1"], "`seed` must not be negative, but got -1"),
         (["--seed", "-1"], "`seed` must not be negative, but got -1"),
     ],

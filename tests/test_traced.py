@@ -4,6 +4,7 @@ from collections import OrderedDict
 from functools import partial
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest

@@ -26,21 +26,6 @@ PAGES = {
 }
 """Theory pages by section."""
 
-BEYOND = {
-    "11.1": ("dA = dU - T dS₀ = T dC", "nt.decompose"),
-    "11.2": ("dQ_k/dβ = α ∂F/∂Q_k ~ 0", "nt.liouville_flow"),
-    "11.3": ("Θ_k̃(Q) = 0", ""),
-    "11.4": ("∫ dᴷQ p(t, Q) Θ_k̃(Q) = 0", ""),
-    "11.5": ("∂p/∂t = (D/2) Σ_k ∂²p/∂Q_k²", "mechanics.fokker_planck_generator"),
-    "11.6": ("S(p, Φ) = -∫dt d/dt ∫dᴷQ p log p + ∫dt ∫dᴷQ Σ_k̃ (dΦ_k̃/dt) Θ_k̃ p", ""),
-    "11.7": ("S = -4 ∫dt ∫dᴷQ Ψ* ((D/2) Δ + i d/dt) Ψ", ""),
-    "11.8": ("Ψ = √p exp((i/4) Σ_k̃ Θ_k̃ Φ_k̃)", "mechanics.wavefunction_from_phase"),
-    "11.9": ("-i dΨ/dt = (D/2) ΔΨ", "mechanics.schrodinger_evolve"),
-}
-"""Section 11, which the audit does not evaluate: as printed, and the function that is closest."""
-
-UNAUDITED = "not audited"
-
 OBJECTS = {"net": "nnthermo.network.septuple.Septuple", "spectrum": "nnthermo.spectrum.LogSpectrum"}
 """What the audit calls objects of the package whose methods it names."""
 
@@ -80,9 +65,7 @@ def rows() -> dict[str, Row]:
         Row(e["number"], e["printed"], e["code"], e["verdict"], e["right"] or "", e["condition"], e["comment"])
         for e in audit()["equations"]
     )
-    beyond = (Row(number, printed, code, UNAUDITED) for number, (printed, code) in BEYOND.items())
-    ordered = sorted((*judged, *beyond), key=lambda row: [int(part) for part in row.number.split(".")])
-    return {row.number: row for row in ordered}
+    return {row.number: row for row in judged}
 
 
 @cache
@@ -132,7 +115,7 @@ def overview() -> str:
 
 def _tally(chosen: list[Row]) -> str:
     verdicts = [row.verdict for row in chosen]
-    order = sorted(set(verdicts), key=[*audit()["tally"], UNAUDITED].index)
+    order = sorted(set(verdicts), key=list(audit()["tally"]).index)
     shown = " ".join(f"{_badge(verdict)} {verdicts.count(verdict)}" for verdict in order)
     return f'<p class="tally">{shown}</p>'
 

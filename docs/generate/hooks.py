@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import equations
+import nbconvert
 import reference
 import results
+import trust
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.utils import get_relative_url
@@ -22,6 +24,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "listing": results.listing,
     "totals": results.totals,
     "audited": results.audited,
+    "coverage": trust.coverage,
 }
 """What can stand in a page as a comment of its own line."""
 
@@ -54,6 +57,18 @@ def on_files(files: Files, config: Any) -> Files:
             files.append(File.generated(config, path, content=_led_back(source.read_text(encoding="utf-8"))))
         else:
             files.append(File.generated(config, path, abs_src_path=str(source)))
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        text, pictures = nbconvert.MarkdownExporter().from_filename(str(notebook))
+        text += f"\n[Download this notebook]({notebook.name})\n"
+        files.append(
+            File.generated(
+                config, f"notebooks/{notebook.stem}.md", content=text.replace("](output_", f"]({notebook.stem}_")
+            )
+        )
+        for name, picture in pictures["outputs"].items():
+            files.append(
+                File.generated(config, f"notebooks/{name.replace('output_', f'{notebook.stem}_')}", content=picture)
+            )
     return files
 
 

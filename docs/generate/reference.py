@@ -18,7 +18,7 @@ CHAPTERS = {
     "Ensembles and Ĝ": ("ensemble", "approximation"),
     "Canonical ensembles": ("canonical",),
     "Thermodynamics": ("thermodynamics", "equilibrium", "laws"),
-    "Spectrum": ("spectrum", "stochastic_spectrum", "skewness"),
+    "Spectrum": ("spectrum", "spectral_estimates", "skewness"),
     "Architecture": ("laplacians", "architecture", "entropy_dynamics", "neuron_number"),
     "Measuring and watching": ("observables", "observers", "recording", "history", "plotting"),
     "Training": ("training", "run", "stopping", "sparsity", "checkpoint", "devices", "data"),
@@ -57,6 +57,8 @@ def _tree(dotted: str) -> ast.Module:
 
 def _file(dotted: str) -> Path:
     path = ROOT / Path(*dotted.split("."))
+    if path == PACKAGE:
+        return path / "__init__.pyi"  # where its public names are listed
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
@@ -64,11 +66,8 @@ def _exports(dotted: str) -> dict[str, str]:
     """Names that a package's `__init__` brings in, with the module each is taken from."""
     found = {}
     for statement in _tree(dotted).body:
-        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("nnthermo"):
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("nnthermo."):
             found |= {a.asname or a.name: statement.module for a in statement.names if not a.name.startswith("_")}
-        elif isinstance(statement, ast.Assign) and getattr(statement.targets[0], "id", "") == "_LATER":
-            later = ast.literal_eval(statement.value)
-            found |= {name: module for name, module in later.items() if module != f"{dotted}.{name}"}
     return found
 
 

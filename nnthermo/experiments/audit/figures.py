@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnthermo.experiments.audit import flow, forms, grids
+from nnthermo.experiments.audit import flow, forms, grids, paths
 from nnthermo.experiments.audit.section_5 import errors
 from nnthermo.experiments.audit.section_9 import gap_of_two_levels
 from nnthermo.experiments.audit.systems import Systems
@@ -156,6 +156,18 @@ def _spectra(ax: Any, s: Systems) -> None:
     ax.set(xlabel="log λ; below each spectrum its mirror image", yticks=[], ylim=(-0.7, 1.6))
 
 
+def _wave(ax: Any, s: Systems) -> None:
+    p, t = paths.balanced(s), 6.0
+    psi, _ = paths.wave(np.sqrt(p) * np.exp(0.25j * paths.multiplier(0.0)[0] * paths.constraint()), t)
+    for label, density, colour, dashes in (
+        ("p at the start, ∫pΘ = 0", p, FAINT, "-"),
+        ("(11.5), t = 6", paths.diffused(p, t), INK, "--"),
+        ("|Ψ|² by (11.9), t = 6", np.abs(psi) ** 2, WARM, "-."),
+    ):
+        ax.plot(flow.Q, density, color=colour, ls=dashes, label=label)
+    ax.set(xlabel="Q", ylabel="p")
+
+
 FIGURES = {
     "5.8": Figure("Errors of log Z a neuron, two tanh neurons. Dotted: the limits of (5.8).", _window),
     "5.9": Figure("Error of (5.9), two tanh neurons, about ⟨x⟩ and about x̄.", _gaussian),
@@ -166,5 +178,6 @@ FIGURES = {
     "9.3": Figure("Fig. 1 again. Dots: the stationary points; crosses: where (9.4) puts them.", _figure_1),
     "9.4": Figure("(9.4) and the stationary point that it stands for.", _roots),
     "9.10": Figure("Spectra of log Ĝ of two layers and of four.", _spectra),
+    "11.9": Figure("One ensemble, moved by diffusion and by Schrödinger's equation.", _wave),
 }
 """By the number of the equation that it is shown with."""

@@ -20,6 +20,7 @@ from nnthermo.experiments.audit import (
     section_8,
     section_9,
     section_10,
+    section_11,
     section_12,
 )
 from nnthermo.experiments.audit.entry import VERDICTS, Entry, Equation
@@ -38,11 +39,12 @@ SECTIONS = (
     section_8,
     section_9,
     section_10,
+    section_11,
     section_12,
 )
 
 EQUATIONS: dict[str, Equation] = {e.number: e for section in SECTIONS for e in section.EQUATIONS}
-"""Every numbered equation of Sections 2 to 10 and 12, by number, in the paper's order."""
+"""Every numbered equation, Sections 2 to 12, by number, in the paper's order."""
 
 Told = Callable[[Entry], None]
 

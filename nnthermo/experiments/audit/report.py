@@ -30,6 +30,7 @@ TITLES = {
     8: "Optimal architecture",
     9: "Deep vs. shallow",
     10: "Numerical experiments",
+    11: "Entropic mechanics",
     12: "Emergent gravity",
 }
 
@@ -120,10 +121,9 @@ def _summary(results: dict[str, Any]) -> str:
     tally = results["tally"]
     faults = tally.get("misprint", 0) + tally.get("wrong", 0)
     return (
-        f"Each of the {results['count']} numbered equations of Sections 2 to 10 and 12 of {PAPER}, evaluated on small "
-        "networks in double precision: what is printed, "
-        f"what is right, and by how much they differ. {faults} do not hold as printed; each is shown to fail by a "
-        "number, beside the form that holds."
+        f"Each of the {results['count']} numbered equations of {PAPER}, evaluated on small networks in double "
+        f"precision: what is printed, what is right, and by how much they differ. {faults} do not hold as printed; "
+        "each is shown to fail by a number, beside the form that holds."
     )
 
 
@@ -162,9 +162,13 @@ def _short(value: float) -> str:
     return number(value, 1 if float(f"{value:.0e}") == value else 4)
 
 
+_OWNERS = "(?:nt|net|spectrum|mechanics|gravity)"
+"""What names of functions begin with."""
+
+
 def typeset(text: str) -> Any:
     """Text with the indices and powers of formulas lowered and raised, names of functions left alone."""
-    parts = re.split(r"(\b(?:nt|net|spectrum)\.\w+)", text)
+    parts = re.split(rf"(\b{_OWNERS}\.\w+)", text)
     return type(indices(""))("").join(
         part if k % 2 == 0 else indices(part) for k, part in enumerate(map(_lower, parts))
     )
@@ -172,11 +176,11 @@ def typeset(text: str) -> Any:
 
 def _lower(part: str) -> Any:
     """One stretch of text without names of functions."""
-    if re.match(r"(?:nt|net|spectrum)\.\w", part):
+    if re.match(rf"{_OWNERS}\.\w", part):
         return part
     safe = indices(part)
     group = r"\(((?:[^()]|\([^()]*\))*)\)"
     out = re.sub(r"(?<=[^\s(])_" + group, r"<sub>\1</sub>", str(safe))
-    out = re.sub(r"(?<=[\w;̄∂])_([0-9A-Za-zα-ω]{1,3}(?![0-9A-Za-zα-ω])|∂|&gt;|&lt;)", r"<sub>\1</sub>", out)
+    out = re.sub(r"(?<=[\w;̄∂])_([0-9A-Za-zα-ω]{1,3}\u0303?(?![0-9A-Za-zα-ω])|∂|&gt;|&lt;)", r"<sub>\1</sub>", out)
     out = re.sub(r"\^" + group, r"<sup>\1</sup>", out)
     return type(safe)(out)
