@@ -57,7 +57,7 @@ def held_out(settings: Any, data_dir: str | None = None) -> Data:
     return Data(*coded(chosen, settings), *coded(held, settings), everything.source)
 
 
-def whole(settings: Any, data_dir: str | None = None) -> Dataset:
+def training_set(settings: Any, data_dir: str | None = None) -> Dataset:
     """The whole training set, which must have the samples of the settings.
 
     Raises:

@@ -24,6 +24,7 @@ from nnthermo.experiments import processes
 from nnthermo.experiments.folder import Clock, circumstances, open_folder, write_json
 from nnthermo.experiments.processes import Report, Run
 from nnthermo.experiments.settings import StoredSettings
+from nnthermo.experiments.verdicts import Statement
 
 J = TypeVar("J")
 
@@ -116,13 +117,16 @@ class Study:
         self.say(text)
         processes.run_all(run, jobs, workers=self.workers, report=self._clock.keeping(self._options.get("report")))
 
-    def record(self, title: str, quick: StoredSettings, data_source: str, **found: Any) -> dict[str, Any]:
+    def record(
+        self, title: str, quick: StoredSettings, data_source: str, statements: Iterable[Statement], **found: Any
+    ) -> dict[str, Any]:
         """Write `results.json`: how it was done, and what was found.
 
         Args:
             title: of the report.
             quick: settings of the short run; with another data set and other seeds it is still the short run.
             data_source: where the data come from.
+            statements: with their verdicts.
             found: the rest, as JSON types.
 
         Returns:
@@ -139,6 +143,7 @@ class Study:
             "seconds": self._clock.seconds,
             "workers": self.workers,
             **found,
+            "statements": [statement.to_json() for statement in statements],
         }
         write_json(self.folder / "results.json", results)
         self._clock.keep()

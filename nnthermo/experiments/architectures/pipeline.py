@@ -32,7 +32,7 @@ def architectures(settings: Settings, output: str | os.PathLike[str], **options:
     `scores.nc` (NetCDF): every score of every network at every record.
     """
     study = Study(settings, output, ("xarray", "h5netcdf", "jinja2", "matplotlib", "scipy"), **options)
-    data = held_out(settings, study.data_dir)  # what is wrong with the data is said before the folder is made
+    data = held_out(settings, study.data_dir)
     some = max(settings.spectrum_samples, settings.kernel_samples)
     _checks.check("samples", f"leave the {some} samples that are scored", some <= len(data.inputs), len(data.inputs))
     everyone = members(settings, data.inputs.shape[1], data.targets.shape[1])
@@ -47,7 +47,7 @@ def architectures(settings: Settings, output: str | os.PathLike[str], **options:
     task = f"{networks:,} networks, for {settings.epochs} epochs on {len(data.inputs):,} samples"
     study.run_all(f"Training {len(everyone)} architectures, {task}", run, jobs)
 
-    study.say("Correlations, verdicts, figures, report")
+    study.say("Verdicts, figures, report")
     order = [a.name for a in everyone]
     results = load_runs(jobs).sel(architecture=order)
     results.attrs["settings"] = json.dumps(settings.to_json())
@@ -59,6 +59,7 @@ def architectures(settings: Settings, output: str | os.PathLike[str], **options:
         "Which architectures learn well? Asking the free energy",
         QUICK,
         data.source,
+        statements(correlations, lost),
         samples=len(data.inputs),
         test_samples=len(data.test_inputs),
         architectures=len(everyone),
@@ -66,7 +67,6 @@ def architectures(settings: Settings, output: str | os.PathLike[str], **options:
         not_finite=lost,
         best=_best(correlations),
         correlations=[_plain(row) for row in table(correlations)],
-        statements=[s.to_json() for s in statements(correlations, lost)],
     )
     write_report(study.folder, content, figures)
     return content

@@ -32,7 +32,7 @@ def compare(settings: Settings, output: str | os.PathLike[str], **options: Unpac
     NetCDF file a network and loss such as `deep-bulk.nc`; what is read off at equal seconds is not the same twice.
     """
     study = Study(settings, output, ("xarray", "h5netcdf", "jinja2", "matplotlib"), **options)
-    data = held_out(settings, study.data_dir)  # what is wrong with the data is said before the folder is made
+    data = held_out(settings, study.data_dir)
     study.open()
 
     jobs = study.jobs(Job, ((n, s) for s in settings.seeds for n in settings.networks))
@@ -40,7 +40,7 @@ def compare(settings: Settings, output: str | os.PathLike[str], **options: Unpac
     task = f"for {settings.epochs:,} epochs on {len(data.inputs):,} samples of {settings.dataset}"
     study.run_all(f"Training {count} networks {task}", run, jobs)
 
-    study.say("Numbers, figures, report")
+    study.say("Verdicts, figures, report")
     histories = load_runs(jobs)
     save_histories(study.folder, histories, settings)
     with jax.enable_x64(True):
@@ -50,11 +50,11 @@ def compare(settings: Settings, output: str | os.PathLike[str], **options: Unpac
         "Boundary loss or bulk loss: the comparison that “Towards a theory of machine learning” leaves undone",
         QUICK,
         data.source,
+        found,
         samples=len(data.inputs),
         runs=[_about(histories, settings, job, training) for job in jobs for training in settings.trainings],
         equal_time=[_in_equal_time(histories, job) for job in jobs],
         curvatures=[_curvatures(histories, job, t) for job in jobs for t in settings.trainings[:2]],
-        statements=[s.to_json() for s in found],
     )
     write_report(study.folder, results, figures)
     return results

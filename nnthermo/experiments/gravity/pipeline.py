@@ -7,7 +7,7 @@ import jax
 
 from nnthermo.experiments.gravity.demonstrations import demonstrate
 from nnthermo.experiments.gravity.figures import draw
-from nnthermo.experiments.gravity.problem import data_of
+from nnthermo.experiments.gravity.problem import training_data
 from nnthermo.experiments.gravity.report import write_report
 from nnthermo.experiments.gravity.runs import TRAINED, Job, load_runs, networks, run
 from nnthermo.experiments.gravity.settings import Settings
@@ -27,7 +27,7 @@ def gravity(settings: Settings, output: str | os.PathLike[str], **options: Unpac
     Arguments, result, folder and errors are those of every study, see `nnthermo.experiments.study`.
     """
     study = Study(settings, output, ("jinja2", "matplotlib", "diffrax"), **options)
-    source = data_of(settings, study.data_dir).source  # what is wrong with the data is said before the folder is made
+    source = training_data(settings, study.data_dir).source
     study.open()
 
     jobs = study.jobs(Job, networks(settings))
@@ -44,6 +44,7 @@ def gravity(settings: Settings, output: str | os.PathLike[str], **options: Unpac
         "Space-time in a learning system: the gravity of its states, measured",
         QUICK,
         source,
+        statements(runs, shown.numbers, settings),
         runs=[
             {
                 "network": name,
@@ -58,7 +59,6 @@ def gravity(settings: Settings, output: str | os.PathLike[str], **options: Unpac
             for seed, found in zip(settings.seeds, some, strict=True)
         ],
         demonstrations={name: or_none(value) for name, value in shown.numbers.items()},
-        statements=[s.to_json() for s in statements(runs, shown.numbers, settings)],
     )
     write_report(study.folder, results, figures)
     return results

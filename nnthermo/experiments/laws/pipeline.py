@@ -28,7 +28,7 @@ def laws(settings: Settings, output: str | os.PathLike[str], **options: Unpack[O
     NetCDF file a network; the networks of all records are in `runs/`.
     """
     study = Study(settings, output, ("xarray", "h5netcdf", "jinja2", "matplotlib"), **options)
-    data, source = training_data(settings, study.data_dir)  # what is wrong with it is said before the folder is made
+    data, source = training_data(settings, study.data_dir)
     study.open()
 
     # turned round after the first seed: a process that has compiled for the smaller network, done first, gets it again
@@ -48,9 +48,9 @@ def laws(settings: Settings, output: str | os.PathLike[str], **options: Unpack[O
         "The laws of learning along real training runs",
         QUICK,
         source,
+        found,
         samples=len(data.inputs),
         runs=[_about(histories, settings, job) for job in jobs],
-        statements=[s.to_json() for s in found],
     )
     write_report(study.folder, results, figures)
     return results

@@ -12,7 +12,7 @@ from nnthermo.experiments.mechanics.report import write_report
 from nnthermo.experiments.mechanics.runs import Job, load_runs, planck_estimates, run
 from nnthermo.experiments.mechanics.settings import ARMS, Settings
 from nnthermo.experiments.mechanics.statements import statements
-from nnthermo.experiments.samples import whole
+from nnthermo.experiments.samples import training_set
 from nnthermo.experiments.study import Options, Study
 
 QUICK = Settings(
@@ -29,7 +29,7 @@ def mechanics(settings: Settings, output: str | os.PathLike[str], **options: Unp
     `films/` (GIF).
     """
     study = Study(settings, output, ("scipy", "jinja2", "matplotlib", "PIL"), **options)
-    source = whole(settings, study.data_dir).source  # what is wrong with the data is said before the folder is made
+    source = training_set(settings, study.data_dir).source
     study.open()
 
     jobs = study.jobs(Job, ((arm, seed) for seed in settings.seeds for arm in ARMS))
@@ -50,10 +50,10 @@ def mechanics(settings: Settings, output: str | os.PathLike[str], **options: Unp
         "Weights that diffuse: the mechanics of trainable variables, measured",
         QUICK,
         source,
+        statements(runs, settings),
         sizes=list(settings.sizes),
         parameters=settings.parameters,
         demonstrations=conserved(well, pair),
-        statements=[s.to_json() for s in statements(runs, settings)],
     )
     write_report(study.folder, results, figures, moving)
     return results

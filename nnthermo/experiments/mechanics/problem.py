@@ -12,7 +12,7 @@ from nnthermo import FeedForward, boundary_loss
 from nnthermo._checks import extra
 from nnthermo._typing import Array
 from nnthermo.experiments.mechanics.settings import Settings
-from nnthermo.experiments.samples import whole
+from nnthermo.experiments.samples import training_set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def make_problem(settings: Settings, seed: int, data_dir: str | None = None) -> 
         ImportError: SciPy is missing, with the command that installs it.
     """
     optimize = extra("scipy.optimize", "experiments")
-    everything = whole(settings, data_dir)
+    everything = training_set(settings, data_dir)
     data = everything.take(settings.samples, seed=0)
     side = 28 // settings.pool
     pixels = data.inputs().reshape(-1, side, settings.pool, side, settings.pool).mean((2, 4))

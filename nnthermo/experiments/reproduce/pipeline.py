@@ -29,7 +29,7 @@ def reproduce(settings: Settings, output: str | os.PathLike[str], **options: Unp
     `deep.nc` and `shallow.nc` (histories, NetCDF); weights are in `runs/`.
     """
     study = Study(settings, output, ("xarray", "h5netcdf", "jinja2", "matplotlib"), **options)
-    inputs, _ = training_data(settings, study.data_dir)  # what is wrong with it is said before the folder is made
+    inputs, _ = training_data(settings, study.data_dir)
     study.open()
 
     jobs = study.jobs(Job, ((n, s) for s in settings.seeds for n in NETWORKS))
@@ -42,7 +42,7 @@ def reproduce(settings: Settings, output: str | os.PathLike[str], **options: Unp
         task = f"{len(short)} networks for {settings.sensitivity_epochs:,} epochs, one setting changed at a time"
         study.run_all(f"Sensitivity: {task}", run, short)
 
-    study.say("Numbers, figures, report")
+    study.say("Verdicts, figures, report")
     histories = load_runs(jobs)
     save_histories(study.folder, histories, settings)
     with jax.enable_x64(True):
@@ -53,9 +53,9 @@ def reproduce(settings: Settings, output: str | os.PathLike[str], **options: Unp
         "Towards a theory of machine learning, Section 10: reproduced",
         QUICK,
         load(settings.dataset, data_dir=study.data_dir).source,
+        found,
         samples=len(inputs),
         runs=[_about(job) for job in jobs],
-        statements=[s.to_json() for s in found],
         **shorter,
     )
     write_report(study.folder, results, figures)
