@@ -4,8 +4,11 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
+import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -42,7 +45,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     with _said_in_one_line():
         try:
-            app = build(given)
+            with _interrupts_end_at_once():
+                app = build(given)
         except ImportError as error:
             sys.exit(str(error))
         app(given)
@@ -80,6 +84,9 @@ def build(given: list[str]) -> "typer.Typer":
         whole = f"{text} About {MINUTES[name]} min on two cores; --quick takes a minute."
         command = study_command(typer, name) if given[:1] == [name] else lambda: None
         app.command(name, help=whole, short_help=text)(command)
+    for name, needed in {"audit": "nnthermo.experiments.audit.terminal", "data": "nnthermo.data"}.items():
+        if given[:1] == [name]:
+            importlib.import_module(needed)
     app.command("audit", help=AUDIT, short_help=AUDIT)(audit_command(typer))
     app.command("data", help=DATA, short_help=DATA)(data_command(typer))
     return app
@@ -109,9 +116,9 @@ def study_command(typer: Any, name: str) -> Callable[..., None]:
     def command(
         output: Path, quick: bool, resume: bool, workers: int | None, data_dir: str | None, **chosen: Any
     ) -> None:
-        from nnthermo.experiments.folder import saved_run
-
         with _said_in_one_line("; continue with --resume"):
+            from nnthermo.experiments.folder import saved_run
+
             given = {n: _values(fields[n], v) for n, v in chosen.items() if v is not None}
             settings = study.QUICK if quick else study.Settings()
             if resume and (saved := saved_run(output)):  # what was not said again is as it was
@@ -256,6 +263,24 @@ def data_command(typer: Any) -> Any:
             typer.echo(f"Prepared in {prepare(name, data_dir=data_dir, source=source, download=download)}")
 
     return data
+
+
+@contextlib.contextmanager
+def _interrupts_end_at_once() -> Iterator[None]:
+    """While modules are imported: a KeyboardInterrupt can be lost there, in a callback that ignores exceptions."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals come to the main thread alone
+        return
+
+    def end(*_: Any) -> None:
+        print("Interrupted.", file=sys.stderr, flush=True)
+        os._exit(130)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

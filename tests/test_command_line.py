@@ -3,6 +3,8 @@
 import dataclasses
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,23 @@ def test_a_torn_record_is_said_in_one_line(text, tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith("error: `output` must hold a readable settings.json, but got ")
     assert error.count("\n") == 1
+
+
+def test_an_interrupt_while_modules_are_imported_is_not_lost():
+    code = """
+import os, signal
+import nnthermo.__main__ as line
+def build(given):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        pass  # as a callback of the garbage collector does
+    raise SystemExit(7)
+line.build = build
+line.main([])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
 
 
 def test_one_budget_takes_the_place_of_the_other(called, tmp_path, capsys):

@@ -93,8 +93,9 @@ def run_all(run: Run, jobs: Sequence[Any], *, workers: int, report: Report | Non
         Whatever a run raised; KeyboardInterrupt after the workers have stopped.
     """
     context = multiprocessing.get_context("spawn")
-    with _one_blas_thread_each(), context.Manager() as manager:
-        queue = manager.Queue()
+    with _one_blas_thread_each(), contextlib.ExitStack() as managed:
+        with _interrupts_later():
+            queue = managed.enter_context(context.Manager()).Queue()
         pool = ProcessPoolExecutor(
             max_workers=max(1, min(workers, len(jobs))),
             mp_context=context,
@@ -102,7 +103,8 @@ def run_all(run: Run, jobs: Sequence[Any], *, workers: int, report: Report | Non
             initargs=(os.getpid(),),
         )
         try:
-            futures = [pool.submit(_run_and_tell, run, job, queue) for job in jobs]
+            with _interrupts_later():
+                futures = [pool.submit(_run_and_tell, run, job, queue) for job in jobs]
             pending = set(futures)
             while pending:
                 done, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
@@ -118,6 +120,19 @@ def run_all(run: Run, jobs: Sequence[Any], *, workers: int, report: Report | Non
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         pool.shutdown()
+
+
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Processes that are started meanwhile never see a Ctrl-C, which is ours; ours comes when they are started."""
+    if not hasattr(signal, "pthread_sigmask"):  # not on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
