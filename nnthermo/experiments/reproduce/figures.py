@@ -133,8 +133,10 @@ def _figure_7(deep: Any, settings: Settings, complexities: dict[int, np.ndarray]
 
 def _as_logarithmic(ax: Any, dataset: Any) -> None:
     """Turn a second panel into the same picture over log epoch, which shows the beginning."""
-    ax.set_xscale("log")
-    ax.set_xlim(max(1, int(dataset.epoch.values[0])), int(dataset.epoch.values[-1]))
     ax.set_title("", loc="left")
-    ax.set_xlabel("epoch, logarithmic")
+    first, last = max(1, int(dataset.epoch.values[0])), int(dataset.epoch.values[-1])
+    if last > first:  # else training stopped where it began
+        ax.set_xscale("log")
+        ax.set_xlim(first, last)
+        ax.set_xlabel("epoch, logarithmic")
     ax.get_legend().remove()
