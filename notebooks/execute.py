@@ -32,9 +32,8 @@ def execute(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     style = f"%config InlineBackend.rc = {{'figure.dpi': {DOTS}}}"
     notebook.cells.insert(0, nbformat.v4.new_code_cell(style))
-    NotebookClient(notebook, timeout=1800, kernel_name="python3", record_timing=False, coalesce_streams=True).execute(
-        cwd=str(HERE)
-    )
+    client = NotebookClient(notebook, timeout=1800, kernel_name="python3", record_timing=False, coalesce_streams=True)
+    client.execute(cwd=str(HERE))
     del notebook.cells[0]
     for count, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
         cell.execution_count = count

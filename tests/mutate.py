@@ -71,13 +71,16 @@ def prepare(name: str) -> Path:
     from cosmic_ray.work_item import WorkerOutcome, WorkResult
 
     session = WORK / f"{name}.sqlite"
+    source = Path(MODULES[name][0]).read_text(encoding="utf-8").splitlines()
     if not session.exists():
         with use_db(str(session)) as db:
             init([Path(MODULES[name][0])], db, {})
             for item in db.work_items:
                 mutation = item.mutations[0]
                 number = mutation.operator_name == "core/NumberReplacer"
-                if not KEPT.match(mutation.operator_name) or (number and mutation.occurrence % 2):
+                line, column = mutation.start_pos
+                star = re.match(r"\*+(,|\w+:)", source[line - 1][column:])  # of a signature, which is no operator
+                if not KEPT.match(mutation.operator_name) or (number and mutation.occurrence % 2) or star:
                     db.set_result(item.job_id, WorkResult(worker_outcome=WorkerOutcome.SKIPPED))
     return session
 

@@ -57,7 +57,9 @@ def generate():
     """The modules that make pages, which import each other by their names."""
     sys.path.insert(0, str(ROOT / "docs" / "generate"))
     try:
-        yield {name: importlib.import_module(name) for name in ("reference", "equations", "results")}
+        yield {
+            name: importlib.import_module(name) for name in ("reference", "equations", "results", "tables", "formulas")
+        }
     finally:
         sys.path.pop(0)
 
@@ -115,11 +117,53 @@ def test_the_tables_of_results_are_those_of_the_files(generate):
     for study in results.studies():
         told = json.loads((ROOT / "docs" / study / ("audit.json" if study == "audit" else "results.json")).read_text())
         assert told["command"] in results.listing()
-        if study in results.tables().TABLES:
-            table = results.table(study)
-            assert all(statement["claim"] in table for statement in told["statements"]), study
-            agreeing = sum(statement["verdict"] == "agrees" for statement in told["statements"])
-            assert f"{agreeing} agrees" in results.summary(study) or not agreeing
+        if study == "audit":
+            assert all(f"{n} {verdict}" in results.outcome() for verdict, n in told["tally"].items() if n)
+            continue
+        table = results.table(study)
+        assert all(statement["claim"] in table for statement in told["statements"]), study
+        agreeing = sum(statement["verdict"] == "agrees" for statement in told["statements"])
+        assert f"{agreeing} agrees" in results.summary(study) or not agreeing
+    five = results.five_data().splitlines()[2:]
+    for study, column in zip(
+        generate["tables"].FIVE, zip(*(row.split(" | ")[1:] for row in five), strict=True), strict=True
+    ):
+        told = results.results(study)["statements"]
+        assert [verdict.removesuffix(" |") for verdict in column] == [statement["verdict"] for statement in told]
+
+
+def test_every_study_has_a_finding_and_every_finding_a_page_with_its_tables(generate):
+    results = generate["results"]
+    of = {study for finding in results.FINDINGS for study in finding.studies}
+    assert of | set(generate["tables"].FIVE) == set(results.studies())
+    for finding in results.FINDINGS:
+        page = (ROOT / "docs" / "site" / finding.page).read_text(encoding="utf-8")
+        shown = re.findall(r"^<!-- table (\w+) -->$", page, flags=re.MULTILINE)
+        assert shown == [study for study in finding.studies if study != "audit"], finding.page
+
+
+FORMULAS = {
+    "g_ab": "g<sub>ab</sub>",
+    "Γ^a_bc": "Γ<sup>a</sup><sub>bc</sub>",
+    "∫_0^β": "∫<sub>0</sub><sup>β</sup>",
+    "g_cd,n": "g<sub>cd,n</sub>",
+    "R_ab, which": "R<sub>ab</sub>, which",
+    "⟨∂_θH⟩dθ": "⟨∂<sub>θ</sub>H⟩dθ",
+    "N_&gt;/2β": "N<sub>&gt;</sub>/2β",
+    "Σ_(k≥2) |A^k|²": "Σ<sub>k≥2</sub> |A<sup>k</sup>|²",
+    "λ^((2-k)/3)": "λ<sup>(2-k)/3</sup>",
+    "x̄_k, Ĝ_ij, v_kv_l": "x̄<sub>k</sub>, Ĝ<sub>ij</sub>, v<sub>k</sub>v<sub>l</sub>",
+    "sinh^{2/3} x": "sinh<sup>2/3</sup> x",
+    "N^-1.09, 10^-3.": "N<sup>-1.09</sup>, 10<sup>-3</sup>.",
+}
+"""As written, and as the site sets it."""
+
+
+def test_indices_are_set_and_names_are_left_alone(generate):
+    for written, shown in FORMULAS.items():
+        assert generate["formulas"].indices(written) == shown
+    for name in ("log_det", "nt.on_data", "check_one_state", "gravity.de_sitter", "x86_64", "one_network", "two_level"):
+        assert generate["formulas"].indices(name) == name
 
 
 def test_the_committed_reports_are_what_their_numbers_give(tmp_path):
@@ -181,6 +225,10 @@ def test_the_site_builds_and_its_links_lead_somewhere(site, generate):
     for row in generate["equations"].rows().values():
         page = site / "theory" / f"{generate['equations'].PAGES[row.section]}.html"
         assert row.anchor in ids[page], row.number
+    report = (site / "studies" / "audit" / "report.html").read_text(encoding="utf-8")
+    judged = set(re.findall(r'href="\.\./studies/audit/report\.html#([^"]+)"', "".join(pages.values())))
+    assert judged <= set(re.findall(r'\sid="([^"]+)"', report))
+    assert len(judged) == generate["equations"].audit()["count"]
 
 
 @pytest.mark.slow
@@ -190,5 +238,6 @@ def test_the_site_loads_nothing_from_elsewhere(site):
         tags = re.findall(r"<(?:script|img|iframe|source|video|link)\s[^>]*>", text)
         loaded = [link for tag in tags for link in re.findall(r'\s(?:src|href)="?([^\s">]+)', tag)]
         assert [link for link in loaded if link.startswith(("http", "//"))] == [], path.name
-    for sheet in site.rglob("*.css"):
-        assert not re.search(r"url\(\s*['\"]?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
+    for sheet in (path for kind in ("*.css", "*.html") for path in site.rglob(kind)):
+        text = sheet.read_text(encoding="utf-8")
+        assert not re.search(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//", text), sheet.name

@@ -120,6 +120,12 @@ def _tally(chosen: list[Row]) -> str:
     return f'<p class="tally">{shown}</p>'
 
 
+def _judged(row: Row) -> str:
+    """The verdict, which leads to its numbers in the report of the audit."""
+    place = f"../studies/audit/report.html#{row.anchor.replace('eq', 'statement')}"
+    return f'[{row.verdict}]({place}){{ .verdict .{_slug(row.verdict)} title="its numbers" }}'
+
+
 def _badge(verdict: str) -> str:
     return f'<span class="verdict {_slug(verdict)}">{verdict}</span>'
 
@@ -128,7 +134,7 @@ def _block(row: Row) -> str:
     lines = [
         f'<div class="equation" id="{row.anchor}" markdown>',
         "",
-        f"**({row.number})** {_formula(row.printed)} {_badge(row.verdict)}",
+        f"**({row.number})** {_formula(row.printed)} {_judged(row)}",
         "",
     ]
     told = [f"Right: {_formula(row.right)}" if row.right else ""]

@@ -1,4 +1,4 @@
-"""What MkDocs calls: files that are made or copied, `<!-- name argument -->` filled in, equation numbers linked."""
+"""What MkDocs calls: pages are made or copied, `<!-- name argument -->` filled in, formulas set, equations linked."""
 
 import re
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import equations
+import formulas
 import nbconvert
 import reference
 import results
@@ -19,16 +20,20 @@ ROOT = Path(__file__).parent.parent.parent
 PARTS: dict[str, Callable[..., str]] = {
     "equations": equations.section,
     "overview": equations.overview,
+    "outcome": results.outcome,
     "table": results.table,
-    "summary": results.summary,
+    "five_data": results.five_data,
     "listing": results.listing,
     "totals": results.totals,
     "audited": results.audited,
+    "verdict": results.verdict,
     "coverage": trust.coverage,
 }
-"""What can stand in a page as a comment of its own line."""
+"""What a comment in a page can name, with arguments: `<!-- table laws -->`, `<!-- verdict gravity Λ and N -->`. Links
+of `results` start at the root of the site."""
 
 COPIED = {
+    "index.md": "README.md",
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
     "derivations.md": "tests/README.md",
@@ -72,25 +77,35 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Comments that name a part are replaced by it; links to public names lead to where these are defined."""
-    markdown = re.sub(r"^<!-- (\w+)(?: (\S+))? -->$", _part, markdown, flags=re.MULTILINE)
+    root = "../" * page.file.src_uri.count("/")
+    part = r"<!-- (\w+)(?: (\S+))?(?: (.+?))? -->"
+    markdown = re.sub(part, lambda found: _part(found).replace("](/", f"]({root}"), markdown)
+    if page.file.src_uri == "index.md":
+        page.meta["hide"] = ["navigation"]
+        markdown = markdown.replace("```python\n>>>", "```pycon\n>>>")
+        markdown = re.sub(r"(?<=\]\()[^):]+(?=\))", lambda found: _in_the_site(found[0]), markdown)
     return re.sub(r"\]\[(nnthermo\.[\w.]+)\]", lambda found: f"][{reference.where(found[1])}]", markdown)
 
 
 def on_page_content(content: str, page: Any, **_: Any) -> str:
-    """Each number of an equation leads to its verdict."""
+    """Indices are set, verdicts in tables get their colour, and each number of an equation leads to its verdict."""
     parts = re.split(r"(<a .*?</a>|<code.*?</code>|<pre.*?</pre>|<[^>]+>)", content, flags=re.DOTALL)
-    parts[::2] = (re.sub(r"\((\d+\.\d+)\)", lambda found: _link(found, page.file.url), text) for text in parts[::2])
-    return "".join(parts)
+    shown = map(formulas.indices, parts[::2])
+    number = r"\((\d+\.\d+)\)"
+    if page.file.src_uri.startswith("benchmarks/"):  # where 2.4 (2.2) are times
+        number = rf"(?<!\d ){number}"
+    parts[::2] = (re.sub(number, lambda found: _link(found, page.file.url), text) for text in shown)
+    return re.sub(r"(?<=<td>)(agrees|partly|disagrees)(?=</td>)", r'<span class="verdict \1">\1</span>', "".join(parts))
 
 
 def _given() -> list[tuple[str, Path]]:
     """Paths in the site and in the repository of reports, their numbers and films, pictures and notebooks."""
     docs = ROOT / "docs"
     found = [(f"studies/{p.relative_to(docs)}", p) for p in docs.glob("*/*") if p.suffix in {".html", ".json"}]
-    found += [(f"studies/{p.relative_to(docs)}", p) for p in docs.glob("*/films/*.gif")]
-    found += [(str(p.relative_to(docs)), p) for p in docs.glob("reproduction/figures/*.png")]
+    pictures = [p for where in ("*/*.png", "*/figures/*.png", "*/films/*.gif") for p in docs.glob(where)]
+    found += [(f"studies/{p.relative_to(docs)}", p) for p in pictures]
     found += [(f"benchmarks/{p.name}", p) for p in (ROOT / "benchmarks").glob("*.png")]
     return found + [(f"notebooks/{p.name}", p) for p in (ROOT / "notebooks").glob("*.ipynb")]
 
@@ -100,11 +115,17 @@ def _led_back(report: str) -> str:
     return report.replace("<main>", '<main>\n<p class="kicker"><a href="../../studies.html">All studies</a></p>', 1)
 
 
+def _in_the_site(path: str) -> str:
+    """Where a file of the repository is in the site, both from their roots."""
+    pages = {source: page for page, source in COPIED.items()}
+    return pages.get(path) or path.removeprefix("docs/site/").replace("docs/", "studies/").replace(".ipynb", ".md")
+
+
 def _part(found: re.Match[str]) -> str:
-    name, argument = found.groups()
+    name, *arguments = found.groups()
     if name not in PARTS:
         raise PluginError(f"no part of a page is called {name!r}")
-    return PARTS[name](*([argument] if argument else []))
+    return PARTS[name](*(argument for argument in arguments if argument))
 
 
 def _link(found: re.Match[str], here: str) -> str:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import textwrap
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -167,7 +168,7 @@ def _page(title: str, modules: tuple[str, ...]) -> str:
     for part in modules:
         package = f"nnthermo.{part}"
         if _file(package).name == "__init__.py":
-            lines += [ast.get_docstring(_tree(package)) or "", ""]
+            lines += [_tables(ast.get_docstring(_tree(package)) or ""), ""]
         for module, inside in _of((part,)).items():
             lines += [f"## {module.removeprefix('nnthermo.')}", ""]
             if module != package or _file(package).name != "__init__.py":
@@ -177,6 +178,23 @@ def _page(title: str, modules: tuple[str, ...]) -> str:
                 lines += [f'<span id="{name.public}"></span>', ""] if name.public != name.path else []
                 lines += [f"::: {name.path}", "    options:", f'      heading: "{name.shown}"', ""]
     return "\n".join(lines)
+
+
+def _tables(text: str) -> str:
+    """A docstring whose tables, two columns between rulers, are those of Markdown."""
+
+    def table(found: re.Match[str]) -> str:
+        width = found[1].index(" =") + 1
+        rows: list[list[str]] = []
+        for line in textwrap.dedent(found[0]).splitlines()[1:-1]:
+            first, second = line[:width].strip(), line[width:].strip()
+            if first:
+                rows.append([first, second])
+            else:
+                rows[-1][1] += f" {second}"
+        return "\n".join(["| | |", "|---|---|", *(f"| {first} | {second} |" for first, second in rows)])
+
+    return re.sub(r"^ *(=+ +=+)\n(?:.*\n)*? *\1$", table, text, flags=re.MULTILINE)
 
 
 def _sentence(module: str) -> str:
