@@ -17,6 +17,16 @@ def is_concrete(*values: Any) -> bool:
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
 
 
+def known(name: str, value: Any, why: str = "") -> None:
+    """Refuse tracers, where a number decides what is computed.
+
+    Raises:
+        TypeError: "`name` must be known`why`, but got a traced value".
+    """
+    if not is_concrete(value):
+        raise TypeError(f"`{name}` must be known{why}, but got a traced value")
+
+
 def refuse(name: str, requirement: str, got: Any) -> NoReturn:
     """Raise the ValueError "`name` must `requirement`, but got `got`"."""
     raise ValueError(f"`{name}` must {requirement}, but got {got}")
@@ -54,6 +64,13 @@ def real_array(name: str, value: Any, *, ndim: int | None = None, shape: tuple[i
     return array
 
 
+def real_matrix(name: str, value: Any, n: int) -> Array:
+    """A number for a multiple of the identity, a diagonal (n,), or a matrix, as (n, n)."""
+    array = real_array(name, value)
+    check(name, f"have shape (), ({n},) or ({n}, {n})", array.shape in ((), (n,), (n, n)), f"shape {array.shape}")
+    return array if array.ndim == 2 else jnp.diag(jnp.broadcast_to(array, (n,)))
+
+
 def finite(name: str, value: Any) -> None:
     """Refuse NaN and infinity where the value is known."""
     if is_concrete(value):
@@ -73,36 +90,61 @@ def positive(name: str, value: Any) -> None:
         refuse(name, "be positive", float(array.min()) if array.ndim else float(array))
 
 
-def integer(name: str, value: Any) -> int:
+def nonzero(name: str, value: Any) -> None:
+    """Refuse zeros where the value is known."""
+    if is_concrete(value):
+        check(name, "not be 0", bool((np.asarray(value) != 0).all()), value)
+
+
+def increasing(name: str, value: Any, *, or_decreasing: bool = False) -> None:
+    """Refuse a vector of numbers that are not finite or do not go up (or down) throughout, where they are known."""
+    if is_concrete(value):
+        finite(name, value)
+        steps = np.diff(np.asarray(value))
+        fits = (steps > 0).all() or (or_decreasing and (steps < 0).all())
+        check(name, "increase or decrease" if or_decreasing else "increase", fits, value)
+
+
+def integer(name: str, value: Any, *, least: int | None = None) -> int:
     """`value` as an int, from whatever is one: NumPy's integers too, but no booleans and no floats such as 3.0.
 
     Raises:
         TypeError: anything else.
+        ValueError: an integer below `least`.
     """
     try:
-        if not isinstance(value, bool | np.bool_):
-            return operator.index(value)
+        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
     except TypeError:
-        pass
-    raise TypeError(f"`{name}` must be an integer, but got {value!r}")
+        number = None
+    if number is None:
+        raise TypeError(f"`{name}` must be an integer, but got {value!r}")
+    check(name, "be positive" if least == 1 else f"be at least {least}", least is None or number >= least, number)
+    return number
 
 
-def natural(name: str, value: Any, least: int = 1) -> int:
-    """`value` as an int of `least` or more.
+def integers(name: str, value: Any) -> Array:
+    """`value` as an array of integers.
 
     Raises:
-        TypeError: as `integer`.
-        ValueError: fewer.
+        TypeError: another dtype.
     """
-    number = integer(name, value)
-    check(name, "be positive" if least == 1 else f"be at least {least}", number >= least, number)
-    return number
+    dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise TypeError(f"`{name}` must be whole numbers, but got dtype {dtype}")
+    return jnp.asarray(value)
 
 
 def real_numbers(**values: Any) -> None:
     """Refuse what is not one real number each, `name=value`; also arrays of one."""
     for name, value in values.items():
         real_array(name, value, shape=())
+
+
+def positive_numbers(**values: Any) -> None:
+    """Refuse what is not one real number each, `name=value`, and where it is known positive."""
+    real_numbers(**values)
+    for name, value in values.items():
+        positive(name, value)
 
 
 def instance(name: str, value: Any, kind: Any, described: str) -> None:
@@ -115,13 +157,14 @@ def instance(name: str, value: Any, kind: Any, described: str) -> None:
         raise TypeError(f"`{name}` must be {described}, but got {type(value).__name__}")
 
 
-def function(name: str, value: Any, described: str = "a function") -> None:
-    """Refuse what cannot be called.
+def function(name: str, value: Any, of: str = "") -> None:
+    """Refuse what cannot be called; `of` says of what it is a function.
 
     Raises:
-        TypeError: "`name` must be `described`, but got" a text, a number or None as it is, of all else the type.
+        TypeError: "`name` must be a function of `of`, but got" a text, a number or None as it is, of all else the type.
     """
     if not callable(value):
+        described = f"a function of {of}" if of else "a function"
         plain = value is None or isinstance(value, str | bool | int | float)
         raise TypeError(f"`{name}` must be {described}, but got {repr(value) if plain else type(value).__name__}")
 

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nnthermo._checks import extra, instance, is_key, natural, refuse
+from nnthermo._checks import extra, instance, integer, is_key, refuse
 
 ITEMS = ("state", "about")
 
@@ -35,7 +35,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | Path, *, every: int = 1000, keep: int = 2) -> None:
-        every, keep = natural("every", every), natural("keep", keep)
+        every, keep = integer("every", every, least=1), integer("keep", keep, least=1)
         instance("folder", folder, str | Path, "a path")
         self.folder, self.every = Path(folder).absolute(), every
         orbax = extra("orbax.checkpoint", "checkpoint")

@@ -15,7 +15,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
-from nnthermo._checks import check, instance, is_concrete, is_key, natural
+from nnthermo._checks import check, instance, integer, is_concrete, is_key
 from nnthermo._checks import function as check_function
 from nnthermo._typing import Array
 
@@ -167,7 +167,7 @@ def map_over(function: Callable, mesh: Mesh, *, chunk: int | None = None) -> Cal
     """
     check_function("function", function)
     mesh = as_data_mesh(mesh)
-    chunk = None if chunk is None else natural("chunk", chunk)
+    chunk = None if chunk is None else integer("chunk", chunk, least=1)
     specs: dict[str, Any] = {"in_specs": PartitionSpec(AXIS), "out_specs": PartitionSpec(AXIS)}
 
     def in_turn(rows: tuple) -> Any:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh
 
-from nnthermo._checks import check, is_concrete, natural, positive, random_key, real_array, refuse
+from nnthermo._checks import check, integer, is_concrete, positive, random_key, real_array, refuse
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.devices import map_over
 from nnthermo.ensemble import DenseHessian, LayeredHessian, bulk_hessian, log_partition
@@ -201,7 +201,7 @@ def laplacian(
     if key is None:
         refuse("key", "be given for the stochastic method", None)
     random_key("key", key)
-    probes = natural("probes", probes, least=2)
+    probes = integer("probes", probes, least=2)
     curvature, size, dtype, _ = _curvature(F, q, "exact")
 
     def probe(k: Array) -> Array:
@@ -231,7 +231,7 @@ def _diagonal(F: Callable, q: Any, method: str, chunk: int, mesh: Mesh | None) -
 
 
 def _map(function: Callable, rows: Array, chunk: int, mesh: Mesh | None) -> Array:
-    chunk = natural("chunk", chunk)
+    chunk = integer("chunk", chunk, least=1)
     if mesh is None:
         return jax.lax.map(function, rows, batch_size=chunk)
     # what `function` holds was computed on the caller's mesh, of which the inside of `map_over` knows nothing

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nnthermo._checks import check, finite, function, integer, is_key, natural, real_array, refuse
+from nnthermo._checks import check, finite, function, integer, is_key, real_array, refuse
 from nnthermo._typing import Array
 from nnthermo.descent import one_update
 from nnthermo.network import Network, Septuple, TracedNetwork
@@ -76,7 +76,7 @@ def log_spaced_epochs(epochs: int, count: int = 100) -> tuple[int, ...]:
         ValueError: negative epochs, or a count below 2.
         TypeError: numbers that are not integers.
     """
-    epochs, count = integer("epochs", epochs), natural("count", count, least=2)
+    epochs, count = integer("epochs", epochs), integer("count", count, least=2)
     check("epochs", "not be negative", epochs >= 0, epochs)
     if epochs == 0:
         return (0,)
@@ -185,9 +185,9 @@ def _check_loss(
     loss: Any, state: FindState | None, net: Network, inputs: Array, targets: Array | None
 ) -> tuple[Loss, tuple[str, ...]]:
     """The loss, hashable, and the names under which its further terms are recorded."""
-    function("loss", loss, "a function of (network, state, target)")
+    function("loss", loss, "(network, state, target)")
     if state is not None:
-        function("state", state, "a function of (network, inputs)")
+        function("state", state, "(network, inputs)")
     try:
         hash(loss)
     except TypeError:  # it cannot name a compiled program that others share

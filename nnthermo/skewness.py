@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, instance, integer, natural
+from nnthermo._checks import check, instance, integer
 from nnthermo._typing import Array
 from nnthermo.ensemble import DenseHessian, LayeredHessian
 from nnthermo.linalg.dense import matmul
@@ -77,7 +77,7 @@ def moment_series(G: Any, k: int, *, order: int = 6) -> Array:
         ValueError: k below 1, order below k, or the Hessian of many states.
     """
     _check_hessian(G)
-    k, order = natural("k", k), integer("order", order)
+    k, order = integer("k", k, least=1), integer("order", order)
     check("order", f"be at least k = {k}", order >= k, order)
     return _layered_series(G, k, order) if isinstance(G, LayeredHessian) else _dense_series(G, k, order)
 

@@ -37,7 +37,7 @@ def stationarity(times, p, F, keep, **changed):
 
 @partial(jax.jit, static_argnames="keep")
 def gradient(p, F, times, keep, **numbers):
-    return mechanics.action_gradient(p, F, RING, times, potential=V, keep=keep, **numbers)
+    return mechanics.action_gradient(p, F, times, RING, potential=V, keep=keep, **numbers)
 
 
 @pytest.mark.parametrize("keep", ["stochastic", "learning", "all"])
@@ -46,8 +46,8 @@ def test_the_stationary_points_are_fluids_with_the_planck_constant_of_the_kept_t
     errors = []
     for steps in (12, 24):
         times, p, shifted = fluid(planck_squared, steps)
-        F = mechanics.unshifted_phase(shifted, p, keep=keep, **NUMBERS)
-        np.testing.assert_allclose(mechanics.shifted_phase(F, p, keep=keep, **NUMBERS), shifted, atol=1e-14)
+        F = mechanics.unshifted_phase(p, shifted, keep=keep, **NUMBERS)
+        np.testing.assert_allclose(mechanics.shifted_phase(p, F, keep=keep, **NUMBERS), shifted, atol=1e-14)
         errors.append(stationarity(times, p, F, keep))
     small, smaller = errors
     assert max(smaller) < 2e-3
@@ -75,7 +75,7 @@ def test_a_wave_function_is_stationary_with_its_winding():
     @jax.jit
     def largest(multiplier):
         gradient = mechanics.action_gradient(
-            p, periodic, RING, run.times, potential=V, diffusion=D, gamma=GAMMA, multiplier=multiplier,
+            p, periodic, run.times, RING, potential=V, diffusion=D, gamma=GAMMA, multiplier=multiplier,
             mean_gradient=[hbar],
         )  # fmt: skip
         return jnp.maximum(*(jnp.max(jnp.abs(g)) for g in gradient))
@@ -103,7 +103,7 @@ def test_the_value_of_the_action():
     expected = np.mean(D * (0.5 * np.sin(fine)) ** 2 / p + LAMBDA * p * potential) * 2 * np.pi
     records = np.broadcast_to(1 + 0.5 * np.cos(RING.axes[0]), (3, 32))
     found = mechanics.stationary_entropy_production_action(
-        records, jnp.zeros((3, 32)), RING, times, potential=V, keep="learning", **NUMBERS
+        records, jnp.zeros((3, 32)), times, RING, potential=V, keep="learning", **NUMBERS
     )
     assert float(found) == pytest.approx(expected, rel=1e-12)
 
@@ -112,8 +112,8 @@ def test_refuses_by_name():
     p, t = jnp.ones((3, 32)), jnp.arange(3.0)
     act = mechanics.stationary_entropy_production_action
     for call, message in (
-        (lambda: act(p, p[:2], RING, t, potential=V, **NUMBERS), "`F` must have shape"),
-        (lambda: act(p, p, RING, t, potential=V, keep="none", **NUMBERS), "`keep` must be"),
+        (lambda: act(p, p[:2], t, RING, potential=V, **NUMBERS), "`F` must have shape"),
+        (lambda: act(p, p, t, RING, potential=V, keep="none", **NUMBERS), "`keep` must be"),
         (lambda: mechanics.effective_planck_squared(D, -1.0, LAMBDA), "`gamma` must be positive"),
     ):
         with pytest.raises(ValueError, match=message):

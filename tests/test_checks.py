@@ -16,13 +16,18 @@ from nnthermo._checks import (
     extra,
     finite,
     function,
+    increasing,
     instance,
     integer,
+    integers,
     is_concrete,
     is_key,
-    natural,
+    known,
+    nonzero,
     positive,
+    positive_numbers,
     real_array,
+    real_matrix,
     refuse,
 )
 from nnthermo._pytree import pytree
@@ -98,6 +103,45 @@ def test_real_array_of_traced_values():
     assert jax.grad(lambda a: jnp.sum(real_array("a", [a, 2 * a])))(0.5) == 3.0
 
 
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda: known("a", [1.0]), None, ""),
+        (lambda: jax.jit(lambda a: known("a", a, " here"))(1.0), TypeError, "`a` must be known here, but got a traced"),
+        (lambda: nonzero("a", [1.0, -1.0]), None, ""),
+        (lambda: nonzero("a", [1.0, 0.0]), ValueError, "`a` must not be 0"),
+        (lambda: increasing("t", [0.0, 1.0, 1.5]), None, ""),
+        (lambda: increasing("t", [0.0, 1.0, 1.0]), ValueError, "`t` must increase"),
+        (lambda: increasing("t", [0.0, np.inf]), ValueError, "`t` must be finite"),
+        (lambda: jax.jit(lambda t: increasing("t", t))(jnp.zeros(2)), None, ""),
+        (lambda: increasing("t", [1.0, 0.0], or_decreasing=True), None, ""),
+        (lambda: increasing("t", [0.0, 1.0, 0.5], or_decreasing=True), ValueError, "`t` must increase or decrease"),
+        (lambda: integer("n", 3, least=3), None, ""),
+        (lambda: integer("n", 2, least=3), ValueError, "`n` must be at least 3, but got 2"),
+        (lambda: integers("n", [0, -1]), None, ""),
+        (lambda: integers("n", [0.0]), TypeError, "`n` must be whole numbers, but got dtype float64"),
+        (lambda: positive_numbers(a=1.0, b=2), None, ""),
+        (lambda: positive_numbers(a=1.0, b=-2), ValueError, "`b` must be positive, but got -2"),
+        (lambda: positive_numbers(a=[1.0]), ValueError, "`a` must have shape"),
+        (lambda: real_matrix("D", [[1.0], [2.0]], 2), ValueError, r"`D` must have shape \(\), \(2,\) or \(2, 2\)"),
+        (lambda: function("f", linear, "one point"), None, ""),
+        (lambda: function("f", 1.0), TypeError, "`f` must be a function, but got float"),
+        (lambda: function("f", 1.0, "one point"), TypeError, "`f` must be a function of one point, but got float"),
+    ],
+)
+def test_what_numbers_and_functions_must_be(call, error, sentence):
+    if error is None:
+        call()
+    else:
+        with pytest.raises(error, match=sentence):
+            call()
+
+
+@pytest.mark.parametrize("value", [2.0, [2.0, 2.0], [[2.0, 0.0], [0.0, 2.0]]])
+def test_a_number_a_diagonal_and_a_matrix_are_matrices(value):
+    np.testing.assert_array_equal(real_matrix("D", value, 2), 2 * np.eye(2))
+
+
 def test_finite():
     finite("a", [1.0, -2.0])
     finite("a", ())
@@ -145,15 +189,15 @@ def test_what_is_no_integer(value):
         integer("a", value)
 
 
-def test_natural_numbers():
-    assert natural("a", np.int64(1)) == 1
-    assert natural("a", 4, least=4) == 4
+def test_integers_of_at_least():
+    assert integer("a", np.int64(1), least=1) == 1
+    assert integer("a", 4, least=4) == 4
     with pytest.raises(ValueError, match="^`a` must be positive, but got 0$"):
-        natural("a", 0)
+        integer("a", 0, least=1)
     with pytest.raises(ValueError, match="^`a` must be at least 4, but got 3$"):
-        natural("a", 3, least=4)
+        integer("a", 3, least=4)
     with pytest.raises(TypeError, match="^`a` must be an integer, but got 4.0$"):
-        natural("a", 4.0)
+        integer("a", 4.0, least=1)
 
 
 def test_kinds():
@@ -163,7 +207,7 @@ def test_kinds():
     function("a", jnp.tanh)
     for value, shown in {"tanh": "'tanh'", None: "None", 3.5: "3.5"}.items():
         with pytest.raises(TypeError, match=f"^`a` must be a function of x, but got {shown}$"):
-            function("a", value, "a function of x")
+            function("a", value, "x")
     with pytest.raises(TypeError, match="^`a` must be a function, but got ndarray$"):
         function("a", np.ones(1000))
 

@@ -319,7 +319,7 @@ def test_bad_input_is_refused_by_name(trained):
     nets, _ = trained
     net = nets[0]
     layers = nt.FeedForward.init(jax.random.key(5), (2, 1), activation=jnp.tanh)
-    make = nt.gaussian_state_ensemble
+    make, key = nt.gaussian_state_ensemble, jax.random.key(0)
     cases = (
         (TypeError, "`network` must be a network or a function", lambda: make(3, PLANE)),
         (TypeError, "`network` must return a network", lambda: make(lambda y: y, PLANE).mean(Y)),
@@ -335,13 +335,10 @@ def test_bad_input_is_refused_by_name(trained):
         (ValueError, "`directions` must have shape", lambda: nt.boundary_plane(ORIGIN, jnp.eye(3))),
         (ValueError, "`networks` must be two", lambda: nt.weight_path(nets[:1], jnp.zeros(1))),
         (ValueError, "`networks` must be of one", lambda: nt.weight_path([net, layers], jnp.arange(2.0))),
-        (ValueError, "`times` must be finite and inc", lambda: nt.weight_path(nets, jnp.zeros(6))),
+        (ValueError, "`times` must increase", lambda: nt.weight_path(nets, jnp.zeros(6))),
         (ValueError, "`kind` must be", lambda: nt.weight_path(nets, jnp.arange(6.0), kind="quintic")),
-        (
-            ValueError,
-            "`replicas and steps` must be",
-            lambda: nt.noisy_states(net, PLANE, 1.0, None, replicas=0, steps=1),
-        ),
+        (ValueError, "`key` must be", lambda: nt.noisy_states(net, PLANE, 1.0, None, replicas=1, steps=1)),
+        (ValueError, "`replicas` must be", lambda: nt.noisy_states(net, PLANE, 1.0, key, replicas=0, steps=1)),
         (TypeError, "`times` must be known", lambda: jax.jit(lambda t: nt.weight_path(nets, t)(t))(jnp.arange(6.0))),
     )
     for kind, words, call in cases:

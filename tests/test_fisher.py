@@ -119,12 +119,12 @@ def test_balance_is_the_derivative_of_the_entropy():
     S = covariance(-Y)
     rate = A @ S + S @ A.T + 2 * D
     slope = jax.grad(lambda t: 0.5 * jnp.linalg.slogdet(S + t * rate)[1])(0.0)
-    balance = gravity.entropy_balance(A, D, S)
+    balance = gravity.gaussian_entropy_balance(A, D, S)
     np.testing.assert_allclose(balance.production - balance.destruction, slope, rtol=1e-13)
     assert balance.production > 0
     assert balance.destruction == 3.5
     settled = scipy.linalg.solve_continuous_lyapunov(np.asarray(A), -2 * np.asarray(D))
-    np.testing.assert_allclose(*gravity.entropy_balance(A, D, settled), rtol=1e-12)
+    np.testing.assert_allclose(*gravity.gaussian_entropy_balance(A, D, settled), rtol=1e-12)
 
 
 def test_stationary_covariance_solves_its_equation():
@@ -182,7 +182,7 @@ def test_float32_stays():
 
         information = gravity.gaussian_information(lambda y: jnp.stack([y[0] * y[1], y[1]]), covariance)
         S = gravity.stationary_state_covariance(covariance(y) / 3, 0.5)
-        return information(y), S, gravity.entropy_balance(-S, 0.5, 2.0)
+        return information(y), S, gravity.gaussian_entropy_balance(-S, 0.5, 2.0)
 
     found = jax.tree.leaves(jax.eval_shape(everything, y))
     assert {a.dtype for a in found} == {jnp.dtype(jnp.float32)}
@@ -205,8 +205,8 @@ def test_bad_input_is_refused_by_name():
         (ValueError, "`scores` must hold two", lambda: gravity.fisher_information_from_scores(jnp.ones((1, 2)))),
         (ValueError, "`samples` must be more than", lambda: gravity.fisher_information_from_samples(lambda _: MIX)(Y)),
         (TypeError, "`samples` must be a function", lambda: gravity.fisher_information_from_samples(MIX)),
-        (ValueError, "`drift` must be square", lambda: gravity.entropy_balance(jnp.ones((2, 3)), 1.0, 1.0)),
-        (ValueError, "`covariance` must be positive def", lambda: gravity.entropy_balance(-MIX, 1.0, -1.0)),
+        (ValueError, "`drift` must be square", lambda: gravity.gaussian_entropy_balance(jnp.ones((2, 3)), 1.0, 1.0)),
+        (ValueError, "`covariance` must be positive def", lambda: gravity.gaussian_entropy_balance(-MIX, 1.0, -1.0)),
         (ValueError, "`noise` must not be negative", lambda: gravity.stationary_state_covariance(MIX / 9, -0.1)),
         (ValueError, "`noise` must have shape", lambda: gravity.stationary_state_covariance(MIX / 9, jnp.ones(2))),
         (TypeError, "`jacobian` must be real", lambda: gravity.stationary_state_covariance(np.eye(2) * 1j, 1.0)),

@@ -257,6 +257,8 @@ def test_wrong_input_is_refused_by_name():
         (ValueError, "parameters", lambda: gravity.parallel_transport(flat, lambda s: x * s, v)),
         (ValueError, "vectors", lambda: gravity.parallel_transport(flat, lambda s: x * s, jnp.ones(2), t)),
         (ValueError, "close", lambda: gravity.holonomy(lambda x: jnp.diag(1 + x**2), lambda s: x * s, t)),
+        (ValueError, "apart", lambda: gravity.holonomy(flat, lambda s: x * s, t, periods=jnp.array([jnp.inf, 1, 0]))),
+        (ValueError, "periods", lambda: gravity.holonomy(flat, lambda s: x * s, t, periods=jnp.ones(2))),
         (ValueError, "rates", lambda: gravity.geodesic_deviation(flat, x, v, v, jnp.ones((2, 3)), t)),
         (ValueError, "separations", lambda: gravity.geodesic_deviation(flat, x, v, jnp.ones(2), jnp.ones(2), t)),
         (ValueError, "end", lambda: gravity.geodesic_between(flat, x, jnp.ones(2))),

@@ -11,6 +11,7 @@ import pytest
 
 from nnthermo import gravity
 from nnthermo._checks import extra
+from nnthermo.gravity.geodesics import acceleration, orientation
 
 SHARES = np.linspace(0, 1, 7)
 
@@ -188,6 +189,35 @@ def test_holonomy_is_a_rotation_by_the_curvature_inside(K, r):
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         np.testing.assert_allclose(frame, turn, atol=1e-11)  # so norms and angles are kept
     np.testing.assert_allclose(np.trace(frames[-1]), 2 * np.cos(inside), atol=1e-11)
+
+
+def test_loops_close_up_to_periods():
+    """A ring around a sphere and a time that runs on, (t, θ, φ): φ has a period, t is not looked at."""
+
+    def metric(x):
+        return jnp.diag(jnp.stack([-jnp.ones_like(x[0]), jnp.ones_like(x[0]), jnp.sin(x[1]) ** 2]))
+
+    loop, ends = lambda s: jnp.stack([s, 1.1 + 0 * s, s]), np.array([0.0, 2 * np.pi])
+    periods = np.array([np.inf, 0.0, 2 * np.pi])
+    H = gravity.holonomy(metric, loop, ends, periods=periods)
+    assert np.trace(H) == pytest.approx(1 + 2 * np.cos(2 * np.pi * np.cos(1.1)), abs=1e-11)
+    with pytest.raises(ValueError, match=r"`loop` must close, but got ends \[0.0, 0.0, 3.14"):
+        gravity.holonomy(metric, loop, ends / 2, periods=periods)
+
+
+@pytest.mark.parametrize("n", [4, 5])
+def test_the_side_of_a_horizon_is_known_where_its_determinant_underflows(n):
+    """diag(x¹, 1, ...) in units of 1e-12, whose determinant float32 does not hold: the path stops where it turns."""
+
+    def metric(x):
+        return 1e-12 * jnp.diag(jnp.ones(n, jnp.float32).at[0].set(x[1]))
+
+    x, v = jnp.ones(n, jnp.float32), jnp.ones(n, jnp.float32)
+    assert float(gravity.inverse_and_determinant(metric(x))[1]) == 0
+    assert float(orientation(metric(x))) == 1
+    assert float(orientation(metric(-x))) == -1
+    assert np.isfinite(acceleration(metric, x, v, orientation(metric(x)))).all()
+    assert np.isnan(acceleration(metric, -x, v, orientation(metric(x)))).all()
 
 
 def conformal(K, x):

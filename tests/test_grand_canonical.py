@@ -156,7 +156,7 @@ def test_chemical_potential_on_a_staircase_at_the_ends_and_where_there_is_none()
     value = 0.1 + math.log(3) * np.array([-1, 0, 1])
     np.testing.assert_allclose(none.value, [np.nan, value[0], np.nan, value[1], np.nan, value[2]], rtol=1e-14)
     assert np.isnan(inverse(jnp.asarray(gone).at[1].set(jnp.nan), 1.0, jnp.full(6, 1.25)).value).all()
-    single = mechanics.chemical_potential(np.float32(stairs), np.float32(1), np.float32(17.25), steps=2)
+    single = mechanics.chemical_potential(np.float32(stairs), np.float32(1), np.float32(17.25), iterations=2)
     assert single.value.dtype == jnp.float32
     assert not bool(single.converged)
 

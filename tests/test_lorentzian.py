@@ -406,7 +406,7 @@ def test_bad_input_is_refused_by_name():
         (ValueError, "`covariance` .* symmetric", lambda: gravity.covariance_interval(g + lopsided, g, g)),
         (ValueError, "`metric` .* invertible", lambda: gravity.adm_decomposition(lambda _: jnp.ones((3, 3)), y)),
         (ValueError, "`metric` .* symmetric", lambda: gravity.adm_decomposition(lambda _: g + lopsided, y)),
-        (TypeError, "`dimension` must be an int", lambda: gravity.gaussian_cosmological_constant(2.5, 3)),
+        (TypeError, "`space_dimension` must be an int", lambda: gravity.gaussian_cosmological_constant(2.5, 3)),
         (ValueError, "`length` must be pos", lambda: gravity.telegraph_solution(y, y, 0.0, 0.1, 1.0)),
         (ValueError, "`rate_of_switching` must not", lambda: gravity.telegraph_solution(y, y, 1.0, -0.1, 1.0)),
         (ValueError, "`direction` must not be zero", lambda: gravity.light_cone(g, jnp.zeros(2))),

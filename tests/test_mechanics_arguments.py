@@ -24,13 +24,13 @@ def _(*_):
 
 
 VALID = {
-    "action_gradient": {"p": SERIES, "F": SERIES, "grid": GRID, "times": TIMES},
+    "action_gradient": {"p": SERIES, "F": SERIES, "times": TIMES, "grid": GRID},
     "addition_energy": SUMS,
     "adiabatic_drift_diffusion": {"key": KEY, "energy": _, "q": ONE, "x0": U, "beta": 1.0, "dt": 1.0, "steps": 2,
                                   "burn_in": 0, "gamma": 1.0, "mobility": 1.0, "sign": 1, "lags": 1, "window": 1.0},
     "angular_momentum": {"psi": np.ones((3, 3)), "grid": PLANE, "hbar": 1.0, "center": 0.0, "flux": 0.0},
     "born_samples": {"key": KEY, "psi": ONE, "grid": GRID, "count": 1},
-    "chemical_potential": SUMS | {"mean_number": 1.0, "steps": 1},
+    "chemical_potential": SUMS | {"mean_number": 1.0, "iterations": 1},
     "chemical_potential_from_planck_constant": {"hbar": 1.0},
     "circulation": {"velocity": U, "loop": LOOP, "mass": 1.0, "grid": GRID},
     "coherent_state": {"grid": GRID, "center": 0.0, "momentum": 0.0, "frequency": 1.0} | WAVES,
@@ -77,7 +77,7 @@ VALID = {
     "modified_loss": {"loss": _, "learning_rate": 1.0},
     "nelson_drift": {"log_psi": _} | WAVES,
     "nelson_drift_on_grid": {"psi": SERIES, "times": TIMES, "grid": GRID} | WAVES,
-    "nelson_ensemble": {"key": KEY, "drift": _, "q0": U, "times": TIMES, "substeps": 1} | WAVES,
+    "nelson_ensemble": {"key": KEY, "drift": _, "q0": U, "times": TIMES, "steps": 1} | WAVES,
     "neuron_number_distribution": SUMS | {"mu": 0.0},
     "neuron_number_variance": SUMS | {"mu": 0.0},
     "norm": {"psi": ONE, "grid": GRID},
@@ -93,14 +93,14 @@ VALID = {
     "probability_current": {"psi": ONE, "grid": GRID, "flux": 0.0} | WAVES,
     "quantum_potential": {"p": ONE, "grid": GRID} | FLOW,
     "schrodinger_bridge": {"p0": ONE, "p1": ONE, "grid": GRID, "planck_squared": -1.0, "mass": 1.0, "duration": 1.0,
-                           "records": 2, "potential": ONE, "iterations": 1, "tolerance": 1.0, "substeps": 1},
+                           "records": 2, "potential": ONE, "iterations": 1, "tolerance": 1.0, "steps": 1},
     "schrodinger_eigenstates": {"potential": ONE, "grid": GRID, "states": 1, "flux": 0.0, "iterations": 1} | WAVES,
     "schrodinger_energy": {"psi": ONE, "potential": ONE, "grid": GRID, "flux": 0.0} | WAVES,
     "schrodinger_evolve": {"psi": ONE, "potential": ONE, "grid": GRID, "dt": 1.0, "steps": 1, "order": 2,
                            "save_every": 1, "flux": 0.0, "start": 0.0} | WAVES,
     "sgd_diffusion_matrix": {"per_sample_gradients": SERIES, "learning_rate": 1.0, "batch_size": 1},
     "shannon_entropy": {"p": ONE, "grid": GRID},
-    "shifted_phase": {"F": ONE, "p": ONE} | ACTION,
+    "shifted_phase": {"p": ONE, "F": ONE} | ACTION,
     "single_valuedness_defect": {"mu": 1.0, "hbar": 1.0},
     "spectral_derivative": FIELD | {"axis": 0, "order": 1, "odd": ()},
     "spectral_divergence": {"vectors": U, "grid": GRID},
@@ -108,11 +108,11 @@ VALID = {
     "spectral_interpolate": FIELD | {"places": LOOP, "odd": ()},
     "spectral_laplacian": FIELD | {"odd": ()},
     "stationary_density": {"grid": GRID, "free_energy": ONE, "gamma": 1.0, "diffusion": 1.0, "sign": 1},
-    "stationary_entropy_production_action": {"p": SERIES, "F": SERIES, "grid": GRID, "times": TIMES, "potential": ONE,
+    "stationary_entropy_production_action": {"p": SERIES, "F": SERIES, "times": TIMES, "grid": GRID, "potential": ONE,
                                              "mean_gradient": np.zeros(1)} | ACTION,
     "time_derivative": {"values": SERIES, "times": TIMES},
     "two_thirds_filter": FIELD | {"odd": ()},
-    "unshifted_phase": {"F": ONE, "p": ONE} | ACTION,
+    "unshifted_phase": {"p": ONE, "F": ONE} | ACTION,
     "unwrap_free_energy": {"free_energy": ONE, "mu": 1.0},
     "velocity_from_densities": {"densities": SERIES, "times": TIMES, "grid": GRID, "iterations": 1},
     "wave_velocity": {"psi": ONE, "grid": GRID, "flux": 0.0} | WAVES,
@@ -146,7 +146,7 @@ def test_wrong_objects_are_refused_by_name(name):
     for argument in VALID[name]:
         kind, values = WRONG.get(argument, ("", ()))
         for wrong in (object(), "a word", *values):
-            sentence = f"`-?{argument}` must {'be ' if kind else ''}{kind}"
+            sentence = f"`{argument}` must {'be ' if kind else ''}{kind}"
             if name == "circulation" and wrong is None:
                 continue  # a velocity that is a function needs no grid
             with pytest.raises((TypeError, ValueError), match=sentence):

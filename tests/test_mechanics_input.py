@@ -143,7 +143,7 @@ KEY = jax.random.key(0)
         (lambda: mechanics.nelson_ensemble(KEY, lambda q, _: q[0], np.ones((2, 2)), TIMES[:2], **PHYSICS),
          "`drift` must return"),
         (lambda: mechanics.nelson_drift_on_grid(jnp.ones((3, 64)), np.array([0.0, 2.0, 1.0]), RING, **PHYSICS),
-         "`times` must increase, or"),
+         "`times` must increase or"),
         (lambda: mechanics.born_samples(KEY, jnp.zeros(64), RING, 2), "`psi` must be finite and not zero"),
         (lambda: mechanics.schrodinger_evolve(
             BELL, BELL, WALLS, hbar=[1.0, 2.0], mass=1.0, dt=1.0, steps=1), "`hbar` must have shape"),
@@ -155,11 +155,11 @@ KEY = jax.random.key(0)
         (lambda: mechanics.quantum_potential(BELL, WALLS, planck_squared=1.0, mass=-1.0), "`mass` must be positive"),
         (lambda: mechanics.madelung_energy(BELL, BELL, BELL, WALLS, planck_squared=1.0, mass=1.0), "`velocity` must"),
         (lambda: mechanics.schrodinger_bridge(
-            BELL, BELL, WALLS, planck_squared=-1.0, mass=1.0, duration=1.0, substeps=0, potential=BELL), "substeps"),
+            BELL, BELL, WALLS, planck_squared=-1.0, mass=1.0, duration=1.0, steps=0, potential=BELL), "`steps` must"),
         (lambda: mechanics.velocity_from_densities(jnp.stack([BELL] * 3), TIMES, WALLS), "`times` must increase"),
         (lambda: mechanics.unwrap_free_energy(TIMES, 0.0), "`mu` must not be 0"),
         (lambda: mechanics.exchanged_neurons(TIMES * jnp.nan, 1.0), "`free_energy` must be finite"),
-        (lambda: mechanics.spectral_derivative(BELL, WALLS, 0, order=-1), "`order` must be at least 1"),
+        (lambda: mechanics.spectral_derivative(BELL, WALLS, 0, order=-1), "`order` must be positive"),
         (lambda: mechanics.spectral_gradient(BELL, WALLS, odd=(1,)), "`odd` must be a variable of the grid, 0 to 0"),
         (lambda: mechanics.gaussian_wave_packet(WALLS, [0.0, 1.0], 1.0, hbar=1.0), "`center` must be a number or have"),
         (lambda: mechanics.coherent_state(WALLS, 0.0, frequency=[1.0, 2.0], **PHYSICS), "`frequency` must be a number"),

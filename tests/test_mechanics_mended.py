@@ -109,19 +109,19 @@ def test_nelson_drift_of_uneven_and_of_backward_times():
     np.testing.assert_allclose(back, [*records[:2], middle[0, 0], records[3], records[3]], atol=1e-6)
     wrong = np.array([0.0, 2.0, 1.0, 3.0])
     assert np.isnan(run(wrong, psi, uneven)).all()
-    with pytest.raises(ValueError, match="`times` must increase, or decrease"):
+    with pytest.raises(ValueError, match="`times` must increase or decrease"):
         drift(wrong, psi, 0.5)
 
 
 def test_refuses_by_name():
     one = np.ones(4)
     for call, message in (
-        (lambda: mechanics.matched_learning_rate(1.0, 10.0, 1.0, 0.0), "`|mu|` must be positive"),
+        (lambda: mechanics.matched_learning_rate(1.0, 10.0, 1.0, 0.0), "`mu` must not be 0"),
         (lambda: mechanics.effective_planck_squared(0.1, 1.0, 0.0), "`multiplier` must not be 0"),
         (lambda: mechanics.planck_constant(0.1, 1.0, np.array([1.0, 0.0])), "`multiplier` must not be 0"),
         (lambda: mechanics.shifted_phase(one, one, diffusion=0.1, gamma=1.0, multiplier=0.0, keep="all"), "`multi"),
-        (lambda: mechanics.heat_pair(one, one, planck_squared=0.5), "`-planck_squared` must be positive"),
-        (lambda: mechanics.density_and_phase(one, one, planck_squared=0.5), "`-planck_squared` must be positive"),
+        (lambda: mechanics.heat_pair(one, one, planck_squared=0.5), "`planck_squared` must be negative"),
+        (lambda: mechanics.density_and_phase(one, one, planck_squared=0.5), "`planck_squared` must be negative"),
         (lambda: mechanics.density_and_phase(one, one[1:], planck_squared=-0.5), "`minus` must have shape"),
         (lambda: mechanics.gradient_noise(np.ones((1, 5))), "`per_sample_gradients` must have two samples"),
     ):

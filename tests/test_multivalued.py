@@ -146,7 +146,7 @@ def test_the_noise_of_gradients_is_that_of_their_covariance():
     ("call", "error", "message"),
     [
         (lambda: mechanics.matched_batch_size(jnp.ones(3), 0.1, 1.0, 1.0), ValueError, "a number or a square matrix"),
-        (lambda: mechanics.matched_batch_size(1.0, 0.1, 1.0, 0.0), ValueError, "|mu|"),
+        (lambda: mechanics.matched_batch_size(1.0, 0.1, 1.0, 0.0), ValueError, "`mu` must not be 0"),
         (lambda: mechanics.matched_batch_size(1.0, -0.1, 1.0, 1.0), ValueError, "`learning_rate` must be positive"),
         (lambda: mechanics.free_energy_branches(1.0, 2.0, [0.5]), TypeError, "`exchanged` must be whole"),
         (lambda: mechanics.unwrap_free_energy(1.0, 2.0), ValueError, "`free_energy` must have a last axis"),
@@ -154,5 +154,5 @@ def test_the_noise_of_gradients_is_that_of_their_covariance():
     ],
 )
 def test_refuses_by_name(call, error, message):
-    with pytest.raises(error, match=message.replace("|", r"\|")):
+    with pytest.raises(error, match=message):
         call()

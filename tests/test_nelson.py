@@ -25,7 +25,7 @@ def test_a_spreading_packet_has_the_variance_of_the_closed_form():
     @jax.jit
     def run(key):
         q0 = WIDTH * jax.random.normal(jax.random.key(0), (R, 1))
-        return mechanics.nelson_ensemble(key, drift, q0, times, hbar=HBAR, mass=MASS, substeps=20)
+        return mechanics.nelson_ensemble(key, drift, q0, times, hbar=HBAR, mass=MASS, steps=20)
 
     found = np.asarray(run(jax.random.key(1)))[..., 0]
     exact = WIDTH**2 * (1 + (HBAR * times / (2 * MASS * WIDTH**2)) ** 2)
@@ -46,7 +46,7 @@ def test_a_recorded_run_drives_the_ensemble_in_an_anharmonic_well():
         drift = mechanics.nelson_drift_on_grid(run.psi, run.times, grid, hbar=HBAR, mass=MASS)
         q0 = mechanics.born_samples(jax.random.key(2), psi, grid, R)
         key, ends = jax.random.key(3), run.times[np.array([0, 30, 60])]
-        return mechanics.nelson_ensemble(key, drift, q0, ends, hbar=HBAR, mass=MASS, substeps=40)
+        return mechanics.nelson_ensemble(key, drift, q0, ends, hbar=HBAR, mass=MASS, steps=40)
 
     q = np.asarray(ensemble(run))
     for index, record in ((0, 0), (1, 30), (2, 60)):
@@ -70,7 +70,7 @@ def test_a_packet_that_swings_in_two_variables():
         drift = mechanics.nelson_drift_on_grid(run.psi, run.times, grid, hbar=HBAR, mass=MASS)
         q0 = mechanics.born_samples(jax.random.key(4), psi, grid, R)
         return mechanics.nelson_ensemble(
-            jax.random.key(5), drift, q0, run.times[np.array([0, 12])], hbar=HBAR, mass=MASS, substeps=60
+            jax.random.key(5), drift, q0, run.times[np.array([0, 12])], hbar=HBAR, mass=MASS, steps=60
         )[-1]
 
     drift = mechanics.nelson_drift_on_grid(run.psi, run.times, grid, hbar=HBAR, mass=MASS)

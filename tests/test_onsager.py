@@ -40,9 +40,9 @@ def everything(n, times, waves, points):
         slopes = gravity.metric_slopes(metric, x)
         terms = [
             here.scalar / 2,
-            gravity.onsager_contraction(*slopes, 1.0),
-            gravity.onsager_contraction(*slopes, 1.0, "printed"),
-            gravity.gamma_gamma_lagrangian(metric, x, 1.0),
+            gravity.onsager_contraction(*slopes, kappa=1.0),
+            gravity.onsager_contraction(*slopes, kappa=1.0, variant="printed"),
+            gravity.gamma_gamma_lagrangian(metric, x, kappa=1.0),
         ]
         root = jnp.sqrt(jnp.abs(here.determinant))
         return (*(root * term for term in terms), gravity.total_derivative_term(metric, x) / 2), slopes
@@ -108,8 +108,9 @@ def test_the_fit_over_all_five_invariants_is_unique():
 @partial(jax.jit, static_argnames="variant")
 def forms(g, dg, kappa, variant):
     """L before and after it is symmetrised, fluxes, contraction."""
-    raw, L = (gravity.onsager_tensor(g, kappa, variant, symmetrise=choice) for choice in (False, True))
-    return raw, L, gravity.onsager_fluxes(g, dg, kappa, variant), gravity.onsager_contraction(g, dg, kappa, variant)
+    choices = {"kappa": kappa, "variant": variant}
+    raw, L = (gravity.onsager_tensor(g, **choices, symmetrise=choice) for choice in (False, True))
+    return raw, L, gravity.onsager_fluxes(g, dg, **choices), gravity.onsager_contraction(g, dg, **choices)
 
 
 @pytest.mark.parametrize("variant", ["corrected", "printed"])
@@ -137,9 +138,9 @@ def test_reciprocity_holds_as_stated_and_not_as_printed():
         raw, L, _, _ = forms(g, dg, 1.0, variant)
         assert violation(L) == 0
     assert violation(raw) < 1e-14  # (12.9) obeys it before it is symmetrised
-    assert violation(raw, "printed") > 0.1
+    assert violation(raw, relation="printed") > 0.1
     flat, _, _, _ = forms(np.eye(4), dg, 1.0, "printed")
-    assert violation(flat, "printed") == pytest.approx(0.5, abs=1e-14)
+    assert violation(flat, relation="printed") == pytest.approx(0.5, abs=1e-14)
     gap = np.abs(flat - np.swapaxes(flat, 2, 3)).max() / np.abs(flat).max()
     assert gap > 0.1  # (12.8) needs the symmetrisation
 
@@ -161,7 +162,7 @@ def test_the_quadratic_form_has_no_sign(times, inertia):
     assert gravity.onsager_inertia(g) == inertia
     units = np.diag([1e-3, 1.0, 1e2, 1.0])
     assert gravity.onsager_inertia(units @ g @ units) == inertia
-    assert gravity.onsager_inertia(g, "printed").zero == 4
+    assert gravity.onsager_inertia(g, variant="printed").zero == 4
     assert jax.jit(lambda x: x * gravity.onsager_inertia(g).negative)(1.0) == inertia[0]  # g is known there too
     flat = np.diag([-1, 1, 1, 1])  # whole numbers are converted there
     assert jax.jit(lambda x: x * gravity.signature(flat)[0] * gravity.onsager_inertia(flat).negative)(1.0) == 18
@@ -192,7 +193,7 @@ def test_dtype_is_kept_and_transformations_work():
     @jax.jit
     @jax.value_and_grad
     def value(dg, g):
-        return gravity.onsager_contraction(g, dg, 2.0)
+        return gravity.onsager_contraction(g, dg, kappa=2.0)
 
     single, slope = value(jnp.asarray(dg, jnp.float32), jnp.asarray(g, jnp.float32))
     _, _, J, contraction = forms(g, dg, 2.0, "corrected")
@@ -205,9 +206,9 @@ def test_dtype_is_kept_and_transformations_work():
 def test_bad_input_by_name():
     g, dg = np.eye(2), np.zeros((2, 2, 2))
     with pytest.raises(ValueError, match="`variant` must be 'corrected' or 'printed', but got 'wrong'"):
-        gravity.onsager_tensor(g, 1.0, "wrong")
+        gravity.onsager_tensor(g, kappa=1.0, variant="wrong")
     with pytest.raises(ValueError, match="`kappa` must be positive"):
-        gravity.onsager_tensor(g, 0.0)
+        gravity.onsager_tensor(g, kappa=0.0)
     with pytest.raises(ValueError, match="`g` must be square"):
         gravity.onsager_tensor(np.ones((2, 3)))
     with pytest.raises(ValueError, match="`g` must be invertible"):
@@ -221,7 +222,7 @@ def test_bad_input_by_name():
     with pytest.raises(ValueError, match="`L` must have six equal axes"):
         gravity.onsager_reciprocity_violation(np.zeros((2, 2, 2, 2, 2, 3)))
     with pytest.raises(ValueError, match="`relation` must be"):
-        gravity.onsager_reciprocity_violation(np.zeros((2,) * 6), "other")
+        gravity.onsager_reciprocity_violation(np.zeros((2,) * 6), relation="other")
     with pytest.raises(TypeError, match="`g` must be known"):
         jax.jit(gravity.onsager_inertia)(g)
     with pytest.raises(ValueError, match="`g` must be positive definite"):

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, instance, is_concrete, natural, random_key, refuse
+from nnthermo._checks import check, instance, integer, is_concrete, random_key, refuse
 from nnthermo._typing import Array
 from nnthermo.canonical.ensemble import CanonicalEnsemble, CanonicalEstimate, Estimate
 from nnthermo.canonical.measure import Box
@@ -105,7 +105,7 @@ def log_partition_difference(
 def _checked(ensemble: CanonicalEnsemble, key: Any, samples: Any) -> tuple[int, int]:
     """Samples, and neurons on the longest path of a graph (0 for layers)."""
     random_key("key", key)
-    count = natural("samples", samples, least=2)
+    count = integer("samples", samples, least=2)
     net = ensemble.net
     if isinstance(net, Septuple) and not is_concrete(net.weight):
         refuse("weight", "be known (not traced): the order of its neurons is read from it", "a tracer")

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, extra, is_concrete, natural, random_key, real_array
+from nnthermo._checks import check, extra, integer, is_concrete, random_key, real_array
 from nnthermo._typing import Array
 from nnthermo.canonical.ancestral import draw, levels_of
 from nnthermo.canonical.coordinates import Coordinates, activations, coordinates_of, curvature, density, reach
@@ -96,8 +96,8 @@ def annealed(
             [0, 1].
     """
     random_key("key", key)
-    particles, moves = natural("particles", particles, 32), natural("moves", moves)
-    integration_steps = natural("integration_steps", integration_steps)
+    particles, moves = integer("particles", particles, least=32), integer("moves", moves, least=1)
+    integration_steps = integer("integration_steps", integration_steps, least=1)
     check("resample", "be in [0, 1]", 0 <= resample <= 1, resample)
     extra("blackjax", "sampling")
     grid, spaced = _grid(temperatures, ensemble.dtype)
@@ -120,7 +120,7 @@ class _Plan(NamedTuple):
 def _grid(temperatures: Any, dtype: Any) -> tuple[Array, bool]:
     """t_0 ... t_K to begin with, and whether the pilot run is to space them."""
     if np.ndim(temperatures) == 0:
-        count = natural("temperatures", temperatures, 2)
+        count = integer("temperatures", temperatures, least=2)
         return jnp.asarray(np.linspace(0, 1, count + 1) ** 4, dtype), True
     grid = real_array("temperatures", temperatures, ndim=1).astype(dtype)
     if is_concrete(grid):

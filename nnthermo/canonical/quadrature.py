@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from nnthermo._checks import check, is_concrete, natural, refuse
+from nnthermo._checks import check, integer, is_concrete, refuse
 from nnthermo._typing import Array
 from nnthermo.canonical.ensemble import CanonicalEnsemble, CanonicalEstimate, Estimate
 from nnthermo.linalg.dense import matmul
@@ -47,7 +47,7 @@ def quadrature(
     check("tolerance", "be positive", bound > 0, bound)
     low, high = _interval(ensemble)
     if points is not None:
-        points = natural("points", points)
+        points = integer("points", points, least=1)
         found = _integrate(ensemble, low, high, points)
         return _estimate(ensemble, found, found, points**n)
     count = 32

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, extra, is_concrete, natural, random_key, real_array
+from nnthermo._checks import check, extra, integer, is_concrete, random_key, real_array
 from nnthermo._typing import Array
 from nnthermo.canonical.coordinates import Coordinates, coordinates_of, curvature, density, reach
 from nnthermo.canonical.ensemble import CanonicalEnsemble, Estimate
@@ -110,8 +110,12 @@ def sample(
         ValueError: no random key, too few draws or chains, another method, a start of another shape or outside the box.
     """
     random_key("key", key)
-    draws, warmup, chains = natural("draws", draws, 4), natural("warmup", warmup, 20), natural("chains", chains, 2)
-    integration_steps = natural("integration_steps", integration_steps)
+    draws, warmup, chains = (
+        integer("draws", draws, least=4),
+        integer("warmup", warmup, least=20),
+        integer("chains", chains, least=2),
+    )
+    integration_steps = integer("integration_steps", integration_steps, least=1)
     check("method", "be 'nuts' or 'hmc'", method in ("nuts", "hmc"), repr(method))
     extra("blackjax", "sampling")
     if start is not None:

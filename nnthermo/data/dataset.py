@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from nnthermo._checks import check, finite, integer, natural, refuse
+from nnthermo._checks import check, finite, integer, refuse
 
 
 def permutation(n: int, seed: int) -> np.ndarray:
@@ -40,7 +40,7 @@ def one_hot(
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.integer):
         raise TypeError(f"`labels` must be integers, but got dtype {labels.dtype}")
-    classes = natural("classes", classes)
+    classes = integer("classes", classes, least=1)
     outside = labels[(labels < 0) | (labels >= classes)]
     if outside.size:
         refuse("labels", f"lie in 0..{classes - 1}", f"{outside.size} outside, the first {outside[0]}")

@@ -1,5 +1,8 @@
 """Ensembles of states of actual networks as functions of labels: their Fisher metrics, and space-times made of them.
 
+`labels` are what the data and the weights depend on, `states` the fixed states there, `ensembles` the normal
+distributions around them, `samples` the states of networks with noise.
+
 Labels y = (y⁰, y¹, ..., y^d): y⁰ goes with learning, the training step of a `weight_path` or log β; the others move the
 data of the inputs. The ensembles are those of Sections 4-5 of arXiv:2004.09280, normal around the fixed state; the
 space-time is own design (`nnthermo.gravity.lorentzian`), as of arXiv:2111.00903 only the abstract was read.

@@ -34,7 +34,8 @@ class StateEnsemble:
 
     def information(self, point: Any) -> GaussianInformation:
         """Fisher metric, entropy and its slopes at y."""
-        return information_from_moments(self.moments, self._name)(point)
+        name = "precision" if self.gives_precision else "covariance"
+        return information_from_moments(self.moments, name)(point)
 
     def fisher(self, point: Any) -> Array:
         """F_ab at y, (n, n)."""
@@ -60,10 +61,6 @@ class StateEnsemble:
             time: T(y); -S, the entropy destroyed, if None. `lambda y: y[0]` makes slices of equal learning time.
         """
         return entropic_metric_of(self.information) if time is None else lorentzian_metric(self.fisher, time)
-
-    @property
-    def _name(self) -> str:
-        return "precision" if self.gives_precision else "covariance"
 
 
 def gaussian_state_ensemble(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, real_array
+from nnthermo._checks import check, finite, increasing, known, real_array
 from nnthermo._typing import Array
 from nnthermo.linalg.dense import matmul
 from nnthermo.network import Network
@@ -62,11 +62,10 @@ def weight_path(networks: Sequence[Network], times: Any, *, kind: str = "cubic")
     for net in networks[1:]:
         same = (jax.tree.structure(net), [jnp.shape(a) for a in jax.tree.leaves(net)]) == form
         check("networks", "be of one structure", same, "another")
-    if not is_concrete(times):
-        raise TypeError("`times` must be known, but got a traced value")
+    known("times", times)
     with jax.ensure_compile_time_eval():
         knots = np.asarray(real_array("times", times, shape=(len(networks),)))
-    check("times", "be finite and increase", bool((np.diff(knots) > 0).all() and np.isfinite(knots).all()), knots)
+    increasing("times", knots)
     curvatures = _spline_curvatures(knots) if kind == "cubic" else np.zeros((len(knots), len(knots)))
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
 

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, integer, real_array
+from nnthermo._checks import integer, random_key, real_array
 from nnthermo._typing import Array
 from nnthermo.emergent_spacetime.labels import Labels
 from nnthermo.emergent_spacetime.states import FixedStates
@@ -37,8 +37,8 @@ def noisy_states(
     Returns:
         A function of y: (R, n), all neurons but the inputs.
     """
-    replicas, steps = integer("replicas", replicas), integer("steps", steps)
-    check("replicas and steps", "be positive", min(replicas, steps) > 0, (replicas, steps))
+    random_key("key", key)
+    replicas, steps = integer("replicas", replicas, least=1), integer("steps", steps, least=1)
     states = FixedStates(network, boundary, "driven", 2, solving)
 
     def samples(y: Array) -> Array:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_key, natural, real_array
+from nnthermo._checks import check, integer, is_key, real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar
 from nnthermo.ensemble.hessian import shift_and_scale
@@ -81,10 +81,10 @@ class MatrixFreeHessian:
     @staticmethod
     def counts(net: TracedNetwork, probes: int = 8, steps: int = 32, chunk: int | None = None) -> tuple[int, int, int]:
         """Probes, steps and probes side by side, checked and no more than there can be."""
-        probes, steps = natural("probes", probes), min(natural("steps", steps), net.size)
+        probes, steps = integer("probes", probes, least=1), min(integer("steps", steps, least=1), net.size)
         if chunk is None:
             chunk = max(1, AT_ONCE // (net.size * (steps + 1)))
-        return probes, steps, min(natural("chunk", chunk), probes)
+        return probes, steps, min(integer("chunk", chunk, least=1), probes)
 
     @property
     def size(self) -> int:

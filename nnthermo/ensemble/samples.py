@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, instance, is_key, natural
+from nnthermo._checks import check, instance, integer, is_key
 from nnthermo._typing import Array, State
 from nnthermo.ensemble.bulk import bulk_hessian
 from nnthermo.ensemble.traced import choose
@@ -59,7 +59,7 @@ def sample_mean(function: Callable[..., Array], rows: Any, options: Options, chu
         TypeError: chunk not an integer.
     """
     if chunk is not None:
-        chunk = natural("chunk_samples", chunk)
+        chunk = integer("chunk_samples", chunk, least=1)
     elif options.get("method") == "stochastic":
         chunk = 1
     samples = jax.tree.leaves(rows)[0].shape[0]

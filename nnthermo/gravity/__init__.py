@@ -5,6 +5,18 @@ networks*, arXiv:2111.00903. Of the latter the abstract and the list of its sect
 built here for it is our own design, and each docstring says so. Everything here takes functions or arrays of
 coordinates and knows nothing of networks.
 
+Contents, in the order of the theory:
+
+    ======================  ===========================================================================================
+    metrics                 `derivatives`, `inverse`; `spacetimes`, the known ones
+    curvature               `curvature`, `covariant`, `frames`
+    paths                   `geodesics` (by `flow`), `transport`, `deviation`, `connecting`; `paths`, recorded ones
+    field equations         `onsager`, `gamma_gamma`, `action`; `einstein_hilbert`, `field_equations`,
+                            `energy_conditions`
+    metrics of ensembles    `stationary`, `fisher`, `lorentzian`; `gaussian_space_time`, one in closed form
+    lattices                `lattice`, relativity without a metric
+    ======================  ===========================================================================================
+
 Conventions: signature (-, +, ..., +) for space-times; R^a_bcd = ∂_c Γ^a_db - ∂_d Γ^a_cb + ..., R_bd = R^a_bad, so that
 spheres have positive R; G + Λg = κT. Units with c = G = 1.
 
@@ -15,6 +27,8 @@ spheres have positive R; G + Λg = κT. Units with c = G = 1.
     g                  the array g_ab (n, n) of one point, first argument of what needs no derivatives, T_ab before it
     indices            all lower unless said otherwise; Γ^a_bc has the upper index first; derivatives come first
     indices="^_"       where those of a tensor field stand: T^a_b, one sign an index; "" for a scalar
+    errors             by the name of the argument: TypeError for another kind of object and for complex numbers,
+                       ValueError for shapes, and for values where they are known; inside transformations NaN
     =================  ================================================================================================
 """
 
@@ -134,7 +148,7 @@ from nnthermo.gravity.spacetimes import schwarzschild_de_sitter as schwarzschild
 from nnthermo.gravity.spacetimes import sphere as sphere
 from nnthermo.gravity.spacetimes import torus as torus
 from nnthermo.gravity.stationary import EntropyBalance as EntropyBalance
-from nnthermo.gravity.stationary import entropy_balance as entropy_balance
+from nnthermo.gravity.stationary import gaussian_entropy_balance as gaussian_entropy_balance
 from nnthermo.gravity.stationary import stationary_state_covariance as stationary_state_covariance
 from nnthermo.gravity.transport import holonomy as holonomy
 from nnthermo.gravity.transport import parallel_transport as parallel_transport

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, integer, positive, real_array, refuse
+from nnthermo._checks import check, function, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
-from nnthermo.gravity.einstein_hilbert import _constants
-from nnthermo.gravity.inverse import inverse_and_determinant
-from nnthermo.gravity.onsager import EINSTEIN_KAPPA, Variant, onsager_contraction
+from nnthermo.gravity._arguments import EINSTEIN_KAPPA, Variant, coupling, known_variant, one_number
+from nnthermo.gravity.inverse import volume_density
+from nnthermo.gravity.onsager import onsager_contraction
 
 Derivative = Callable[[Array, int, Array], Array]
 """∂ along one axis of a periodic array: (values, axis, spacing) -> an array of the same shape; linear in the values."""
@@ -25,7 +25,7 @@ Derivative = Callable[[Array, int, Array], Array]
 def spectral_derivative(values: Array, axis: int, spacing: Array) -> Array:
     """∂ by Fourier series: exact for the waves that the lattice resolves, without the fastest one if the count is even.
 
-    The error of a smooth field falls faster than any power of the spacing.
+    The error of a smooth field falls faster than any power of the spacing. Arguments as in `central_derivative`.
     """
     count = values.shape[axis]
     waves = np.fft.rfftfreq(count, 1 / count) * 2 * np.pi / count
@@ -42,7 +42,14 @@ _STENCILS = {2: (1 / 2,), 4: (2 / 3, -1 / 12), 6: (3 / 4, -3 / 20, 1 / 60)}
 
 
 def central_derivative(values: Array, axis: int, spacing: Array, *, order: int = 2) -> Array:
-    """∂ by central differences of order 2, 4 or 6 in the spacing; `functools.partial` to choose the order."""
+    """∂ by central differences of order 2, 4 or 6 in the spacing; `functools.partial` to choose the order.
+
+    Args:
+        values: periodic along the axis.
+        axis: along which.
+        spacing: between its points, ().
+        order: 2, 4 or 6.
+    """
     if order not in _STENCILS:
         refuse("order", "be 2, 4 or 6", order)
     quotients = [
@@ -82,19 +89,13 @@ def gamma_gamma_action(
         ValueError: shapes that do not fit, unknown `variant`. A singular g gives NaN or infinity.
     """
     g, spacing = _lattice(g, lengths)
-    k, constant = _constants(kappa, cosmological_constant, g)
-    if variant not in ("corrected", "printed"):
-        refuse("variant", "be 'corrected' or 'printed'", repr(variant))
-    if not callable(derivative):
-        raise TypeError(f"`derivative` must be a function as `spectral_derivative` is, but got {derivative!r}")
+    k, constant = coupling(kappa, g), one_number("cosmological_constant", cosmological_constant, g)
+    known_variant(variant)
+    function("derivative", derivative, "values, axis and spacing")
     given = tuple(real_array("fields", field) for field in fields)
     for field in given:
-        check(
-            "fields",
-            f"begin with shape {g.shape[:-2]}, that of the lattice",
-            field.shape[: g.ndim - 2] == g.shape[:-2],
-            field.shape,
-        )
+        fits = field.shape[: g.ndim - 2] == g.shape[:-2]
+        check("fields", f"begin with shape {g.shape[:-2]}, that of the lattice", fits, f"shape {field.shape}")
     return _action(g, spacing, k, constant, given, matter, derivative, variant)
 
 
@@ -115,10 +116,9 @@ def _action(
     dg = jnp.stack([*slopes, *[jnp.zeros_like(g)] * (n - axes)], axis=-3)
 
     def density(g: Array, dg: Array, *fields: Array) -> Array:
-        curvature = onsager_contraction(g, dg, kappa)
+        curvature = onsager_contraction(g, dg, kappa=kappa)
         vacuum = curvature - constant / kappa if variant == "corrected" else constant - curvature
-        root = jnp.sqrt(jnp.abs(inverse_and_determinant(g)[1]))
-        return root * (vacuum if matter is None else vacuum + matter(g, *fields))
+        return volume_density(g) * (vacuum if matter is None else vacuum + matter(g, *fields))
 
     for _ in range(axes):
         density = jax.vmap(density)
@@ -141,8 +141,8 @@ def _lattice(g: Any, lengths: Any) -> tuple[Array, Array]:
     g = real_array("g", g)
     check("g", "have lattice axes and two of a metric", g.ndim >= 3, f"shape {g.shape}")
     axes, n = g.ndim - 2, g.shape[-1]
-    check("g", "end in a square metric with no fewer dimensions than lattice axes", g.shape[-2] == n >= axes, g.shape)
+    fits = g.shape[-2] == n >= axes
+    check("g", "end in a square metric with no fewer dimensions than lattice axes", fits, f"shape {g.shape}")
     sizes = real_array("lengths", lengths, shape=(axes,)).astype(g.dtype)
     positive("lengths", sizes)
-    counts = np.asarray([integer("g", count) for count in g.shape[:-2]])
-    return g, sizes / jnp.asarray(counts, g.dtype)
+    return g, sizes / jnp.asarray(g.shape[:-2], g.dtype)

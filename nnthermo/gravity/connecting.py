@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
-from nnthermo._checks import check, finite, integer, real_array
+from nnthermo._checks import finite, integer, real_array
 from nnthermo._typing import Array
-from nnthermo.gravity._algebra import contract
-from nnthermo.gravity.curvature import christoffel
+from nnthermo.gravity._algebra import contract, quadratic
 from nnthermo.gravity.derivatives import Metric, metric_slopes
 from nnthermo.gravity.deviation import geodesic_deviation
 from nnthermo.gravity.flow import relative_tolerance
 from nnthermo.gravity.geodesics import Geodesic, geodesic
 from nnthermo.gravity.inverse import inverse_and_determinant
+from nnthermo.gravity.transport import connection_along
 from nnthermo.linalg.dense import matmul
 
 
@@ -82,8 +82,7 @@ def geodesic_between(
     dtype, n = x.dtype, x.shape[0]
     target = real_array("end", end, shape=(n,)).astype(dtype)
     finite("end", target)
-    most = integer("max_solutions", max_solutions)
-    check("max_solutions", "be positive", most > 0, most)
+    most = integer("max_solutions", max_solutions, least=1)
     t = real_array("parameters", jnp.linspace(0, 1, 17, dtype=dtype) if parameters is None else parameters, ndim=1)
     t = t.astype(dtype)
     bound = relative_tolerance(tolerance, dtype)
@@ -96,7 +95,7 @@ def geodesic_between(
     options = {"tolerance": bound, "absolute": absolute, "domain": domain, "max_steps": max_steps}
 
     def size(v: Array) -> Array:
-        return jnp.sqrt(jnp.sum(jnp.abs(stop_gradient(g).astype(dtype)) * jnp.abs(v)[:, None] * jnp.abs(v)[None, :]))
+        return jnp.sqrt(quadratic(jnp.abs(stop_gradient(g).astype(dtype)), jnp.abs(v)))
 
     x0, x1, span = stop_gradient(x), stop_gradient(target), stop_gradient(t[-1] - t[0])
     apart = size(x1 - x0)
@@ -136,13 +135,11 @@ def geodesic_between(
     line = geodesic(metric, x, found.velocity, t, **options)
     step = -_solve(found.fields[-1].T, line.points[-1] - target)
     points = line.points + contract("tba,b->ta", found.fields, step)
-    turn = jax.vmap(lambda x, v: jnp.sum(christoffel(metric, x).astype(dtype) * v[None, :, None], axis=1))
-    turns = stop_gradient(turn(line.points, line.velocities))
+    turns = stop_gradient(jax.vmap(lambda x, v: connection_along(metric, x, v))(line.points, line.velocities))
     slopes = found.rates - contract("tac,tbc->tba", turns, found.fields)
     velocities = line.velocities + contract("tba,b->ta", slopes, step)
     converged = (found.error <= enough) & line.converged
-    v = velocities[0]
-    norm = jnp.sum(metric(x).astype(dtype) * v[:, None] * v[None, :])
+    norm = quadratic(metric(x).astype(dtype), velocities[0])
     points, velocities, norm = (jnp.where(converged, a, jnp.nan) for a in (points, velocities, norm))
     path = Geodesic(t, points, velocities, jnp.broadcast_to(norm, t.shape), converged, line.cause)
     interval = norm * (t[-1] - t[0]) ** 2
@@ -152,6 +149,8 @@ def geodesic_between(
 
 
 class _Search(NamedTuple):
+    """The best velocity so far with its Jacobi fields, and the one to try next."""
+
     trial: Array
     velocity: Array
     miss: Array
@@ -164,7 +163,6 @@ class _Search(NamedTuple):
 
 def _solve(matrix: Array, right: Array) -> Array:
     """By normal equations, refined once: no LAPACK up to n = 4."""
-
     inverse = inverse_and_determinant(matmul(matrix.T, matrix))[0]
     first = matmul(inverse, matmul(matrix.T, right))
     return first + matmul(inverse, matmul(matrix.T, right - matmul(matrix, first)))

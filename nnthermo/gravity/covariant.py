@@ -7,12 +7,13 @@ their order, "^" upper and "_" lower: "" a scalar, "^" a vector, "_" a covector,
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax.lax import Precision
 
-from nnthermo._checks import check, finite, is_concrete, real_array, refuse
+from nnthermo._checks import check, finite, function, instance, is_concrete, real_array
 from nnthermo._typing import Array
+from nnthermo.gravity._algebra import value_and_slopes
+from nnthermo.gravity._arguments import returns, square_matrix
 from nnthermo.gravity.curvature import christoffel
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.gravity.inverse import inverse_and_determinant, regular
@@ -84,14 +85,14 @@ def lie_derivative(vector_field: TensorField, field: TensorField, point: Any, in
 
 
 def killing_residual(metric: Metric, vector_field: TensorField, point: Any) -> Array:
-    """∇_a ξ_b + ∇_b ξ_a = (L_ξ g)_ab, (n, n): zero where ξ^a generates an isometry; errors as in `lie_derivative`."""
+    """∇_a ξ_b + ∇_b ξ_a = (L_ξ g)_ab, (n, n): 0 where ξ^a generates an isometry; arguments as in `lie_derivative`."""
     return lie_derivative(vector_field, metric, point, "__")
 
 
 def laplace_beltrami(metric: Metric, scalar_field: TensorField, point: Any) -> Array:
     """∇^a ∇_a φ = g^ab (∂_a ∂_b φ - Γ^c_ab ∂_c φ), (): the wave operator where the signature is (-, +, ..., +).
 
-    Errors as in `covariant_derivative`.
+    Arguments and errors as in `covariant_derivative`, φ a scalar of one point.
     """
 
     def slope(y: Array) -> Array:
@@ -101,46 +102,37 @@ def laplace_beltrami(metric: Metric, scalar_field: TensorField, point: Any) -> A
 
 
 def raise_index(g: Any, tensor: Any, axis: int = 0) -> Array:
-    """The index of a tensor on one axis made upper by g^ab, of one g_ab (n, n)."""
+    """The index of a tensor (..., n, ...) on one axis made upper by g^ab, of one g_ab (n, n)."""
     return _moved(inverse_and_determinant(_regular(g))[0], tensor, axis)
 
 
 def lower_index(g: Any, tensor: Any, axis: int = 0) -> Array:
-    """The index of a tensor on one axis made lower by g_ab, (n, n)."""
+    """The index of a tensor (..., n, ...) on one axis made lower by g_ab, (n, n)."""
     return _moved(_regular(g), tensor, axis)
 
 
 def _regular(g: Any) -> Array:
-    g = real_array("g", g, ndim=2)
-    check("g", "be square", g.shape[0] == g.shape[1], f"shape {g.shape}")
+    g = square_matrix("g", g)
     regular("g", g)
     return g
 
 
 def _moved(matrix: Array, tensor: Any, axis: int) -> Array:
     T, n = real_array("tensor", tensor), matrix.shape[0]
-    check("tensor", f"have an axis {axis} of length {n}", -T.ndim <= axis < T.ndim and T.shape[axis] == n, T.shape)
+    fits = -T.ndim <= axis < T.ndim and T.shape[axis] == n
+    check("tensor", f"have an axis {axis} of length {n}", fits, f"shape {T.shape}")
     turned = jnp.tensordot(matrix, T, axes=((1,), (axis,)), precision=Precision.HIGHEST)
     return jnp.moveaxis(turned, 0, axis)
 
 
 def _slopes(field: TensorField, point: Any, indices: str, name: str = "field") -> tuple[Array, Array]:
     """T and ∂_c T, derivatives first, after all checks."""
-    if not isinstance(indices, str):
-        raise TypeError(f"`indices` must be text of ^ and _, but got {type(indices).__name__}")
+    instance("indices", indices, str, "text of ^ and _")
     check("indices", "have ^ or _ for each index", set(indices) <= set("^_"), repr(indices))
-    if not callable(field):
-        raise TypeError(f"`{name}` must be a function of one point, but got {type(field).__name__}")
+    function(name, field, "one point")
     x = real_array("point", point, ndim=1)
-    shape = x.shape * len(indices)
-    out = jax.eval_shape(field, x)
-    if not hasattr(out, "shape"):
-        refuse(name, "return one array", type(out).__name__)
-    check(name, f"return shape {shape}, as indices {indices!r} say", out.shape == shape, out.shape)
-    if not jnp.issubdtype(out.dtype, jnp.floating):
-        raise TypeError(f"`{name}` must return real numbers, but got dtype {out.dtype}")
-    unit = jnp.eye(x.shape[0], dtype=x.dtype)
-    value, slopes = jax.vmap(lambda u: jax.jvp(field, (x,), (u,)), out_axes=(None, 0))(unit)
+    returns(name, field, x, x.shape * len(indices), f", as indices {indices!r} say")
+    value, slopes = value_and_slopes(field, x)
     if is_concrete(value):
         finite(name, value)
     return value, slopes

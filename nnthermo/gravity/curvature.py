@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nnthermo._checks import check
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar
 from nnthermo.gravity._algebra import contract
@@ -63,8 +64,7 @@ class Geometry:
             ValueError: fewer than three dimensions.
         """
         n = self.metric.shape[-1]
-        if n < 3:
-            raise ValueError(f"`metric` must have three or more dimensions for a Weyl tensor, but got {n}")
+        check("metric", "have three or more dimensions for a Weyl tensor", n >= 3, n)
         g, ricci = self.metric, self.ricci
         schouten = (ricci - _trace(self.inverse, ricci) * g / (2 * (n - 1))) / (n - 2)
         return self.riemann - kulkarni_nomizu(schouten, g)
@@ -115,7 +115,7 @@ def _assembled(g: Array, dg: Array, ddg: Array) -> Geometry:
     lower = _first_kind(dg)
     upper = contract("ad,dp->ap", inverse, lower)
     # a loop, so that V is kept and not evaluated anew for each component of R that reads it
-    v, _ = jax.lax.scan(lambda v, rows: (v + _outer(*rows), None), (ddg + ddg.T) / 2, (lower, upper))
+    v, _ = jax.lax.scan(lambda v, rows: (v + rows[0][:, None] * rows[1][None], None), (ddg + ddg.T) / 2, (lower, upper))
     plus, minus = _readings(n)
     v = v.reshape(-1)
     riemann = (v[plus] - v[minus]).reshape((n,) * 4)
@@ -133,10 +133,6 @@ def _first_kind(dg: Array) -> Array:
     """Γ_d,p = ½(∂_b g_dc + ∂_c g_db - ∂_d g_bc), p the pair b ≤ c: (n, P) from ∂_c g_p, (n, P)."""
     b, c, position = pairs(dg.shape[0])
     return (dg[b, position[:, c]] + dg[c, position[:, b]] - dg) / 2
-
-
-def _outer(a: Array, b: Array) -> Array:
-    return a[:, None] * b[None, :]
 
 
 def _readings(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -166,7 +162,7 @@ def ricci_scalar(metric: Metric, point: Any) -> Array:
 
 
 def einstein_tensor(metric: Metric, point: Any, cosmological_constant: Scalar = 0.0) -> Array:
-    """G_ab + Λ g_ab, the left side of (12.12), (n, n); see `geometry`."""
+    """G_ab + Λ g_ab, the left side of (12.12), (n, n); arguments as in `geometry`, and Λ."""
     at = geometry(metric, point)
     return at.einstein + jnp.asarray(cosmological_constant, at.metric.dtype) * at.metric
 

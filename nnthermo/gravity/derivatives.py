@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, real_array
+from nnthermo._checks import check, finite, function, is_concrete, real_array
 from nnthermo._typing import Array
+from nnthermo.gravity._algebra import value_and_slopes
+from nnthermo.gravity._arguments import returns
 from nnthermo.gravity.inverse import regular
 
 Metric = Callable[[Array], Array]
@@ -72,36 +74,22 @@ def pair_derivatives(metric: Metric, point: Any) -> tuple[Array, Array, Array]:
 
 def _slopes(metric: Metric, x: Array) -> tuple[Array, Array]:
     first, second, _ = pairs(x.shape[0])
-    unit = jnp.eye(x.shape[0], dtype=x.dtype)
-    g, dg = jax.vmap(lambda u: jax.jvp(metric, (x,), (u,)), out_axes=(None, 0))(unit)
-    return _symmetric(g, x), dg[:, first, second]
+    g, dg = value_and_slopes(metric, x)
+    if is_concrete(g, x):
+        regular("metric", g, f" at {np.asarray(x)}")
+    return symmetric(g), dg[:, first, second]
 
 
 def _point(metric: Metric, point: Any) -> Array:
-    if not callable(metric):
-        raise TypeError(f"`metric` must be a function of one point, but got {type(metric).__name__}")
+    function("metric", metric, "one point")
     x = real_array("point", point, ndim=1)
     check("point", "have a coordinate", x.shape[0] > 0, "none")
     finite("point", x)
-    out = jax.eval_shape(metric, x)
-    check("metric", "return one array", hasattr(out, "shape"), type(out).__name__)
-    check("metric", f"return shape {(x.shape[0],) * 2} at a point of {x.shape[0]}", out.shape == x.shape * 2, out.shape)
-    if not jnp.issubdtype(out.dtype, jnp.floating):
-        raise TypeError(f"`metric` must return real numbers, but got dtype {out.dtype}")
+    returns("metric", metric, x, x.shape * 2)
     return x
-
-
-def _symmetric(g: Array, point: Array) -> Array:
-    if is_concrete(g, point):
-        regular("metric", g, f" at {np.asarray(point)}")
-    return symmetric(g)
 
 
 def symmetric(g: Array) -> Array:
     """(g + gᵀ)/2, all NaN where the two differ by more than rounding."""
     bound = 64 * jnp.finfo(g.dtype).eps * jnp.max(jnp.abs(g))
-    return jnp.where(jnp.max(jnp.abs(g - g.T)) <= bound, _halves(g), jnp.nan)
-
-
-def _halves(array: Array) -> Array:
-    return (array + jnp.swapaxes(array, -1, -2)) / 2
+    return jnp.where(jnp.max(jnp.abs(g - g.T)) <= bound, (g + g.T) / 2, jnp.nan)

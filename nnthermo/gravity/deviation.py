@@ -9,11 +9,10 @@ import numpy as np
 
 from nnthermo._checks import check, finite, real_array
 from nnthermo._typing import Array
-from nnthermo.gravity.curvature import christoffel
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.gravity.flow import integrate, relative_tolerance, shares
 from nnthermo.gravity.geodesics import Geodesic, acceleration, finish, orientation, start
-from nnthermo.gravity.transport import unit_rows
+from nnthermo.gravity.transport import connection_along, unit_rows
 from nnthermo.linalg.dense import matmul
 
 
@@ -78,8 +77,7 @@ def geodesic_deviation(
     m = len(rows)
 
     def turned(x: Array, u: Array, rows: Array) -> Array:
-        connection = jnp.sum(christoffel(metric, x).astype(dtype) * u[None, :, None], axis=1)
-        return matmul(rows, connection.T)
+        return matmul(rows, connection_along(metric, x, u).T)
 
     def field(_: Array, y: Array) -> Array:
         x, u = y[0], y[1]

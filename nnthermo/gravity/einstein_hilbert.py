@@ -12,12 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, integer, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, finite, function, integer, positive, real_array
 from nnthermo._typing import Array, Scalar
+from nnthermo.gravity._arguments import (
+    EINSTEIN_KAPPA,
+    Variant,
+    coupling,
+    known_variant,
+    one_number,
+    returns,
+    square_matrix,
+)
 from nnthermo.gravity.curvature import geometry
 from nnthermo.gravity.derivatives import Metric
-from nnthermo.gravity.inverse import inverse_and_determinant, regular
-from nnthermo.gravity.onsager import EINSTEIN_KAPPA, Variant
+from nnthermo.gravity.inverse import regular, volume_density
 from nnthermo.linalg.dense import matmul
 
 Matter = Callable[[Array, Array], Array]
@@ -54,16 +62,8 @@ def torus_nodes(points: Sequence[int], lengths: Any, *, dimensions: int | None =
 def volume(metric: Metric, points: Any, weights: Any) -> Array:
     """∫ √|g| dⁿx, (), by quadrature; arguments as in `einstein_hilbert_action`."""
     x, w = _nodes(points, weights)
-    _callable("metric", metric, "one point")
-    n = x.shape[1]
-    out = jax.eval_shape(metric, x[0])
-    check(
-        "metric",
-        f"return shape {(n, n)} at a point of {n}",
-        getattr(out, "shape", None) == (n, n),
-        getattr(out, "shape", out),
-    )
-    return jnp.sum(w * _density(jax.vmap(metric)(x)).astype(w.dtype))
+    returns("metric", metric, x[0], x.shape[1:] * 2)
+    return jnp.sum(w * jax.vmap(lambda y: volume_density(metric(y)))(x).astype(w.dtype))
 
 
 def einstein_hilbert_action(
@@ -96,15 +96,14 @@ def einstein_hilbert_action(
             singular gives NaN or infinity.
     """
     x, w = _nodes(points, weights)
-    k, constant = _constants(kappa, cosmological_constant, w)
-    if variant not in ("corrected", "printed"):
-        refuse("variant", "be 'corrected' or 'printed'", repr(variant))
+    k, constant = coupling(kappa, w), one_number("cosmological_constant", cosmological_constant, w)
+    known_variant(variant)
 
     def lagrangian(y: Array) -> Array:
         at = geometry(metric, y)
         vacuum = at.scalar / (2 * k)
         vacuum = vacuum - constant / k if variant == "corrected" else constant - vacuum
-        return _density(at.metric) * (vacuum if matter is None else vacuum + matter(at.metric, y))
+        return volume_density(at.metric) * (vacuum if matter is None else vacuum + matter(at.metric, y))
 
     return jnp.sum(w * jax.vmap(lagrangian)(x))
 
@@ -124,9 +123,8 @@ def stress_energy(lagrangian: Callable[..., Array], g: Any, *fields: Any) -> Arr
     Raises:
         TypeError, ValueError: `lagrangian` not a function or not a number; g as in `onsager_tensor`.
     """
-    _callable("lagrangian", lagrangian, "g and the fields")
-    g = real_array("g", g, ndim=2)
-    check("g", "be square", g.shape[0] == g.shape[1] > 0, f"shape {g.shape}")
+    function("lagrangian", lagrangian, "g and the fields")
+    g = square_matrix("g", g)
     regular("g", g)
     out = jax.eval_shape(lagrangian, g, *fields)
     check("lagrangian", "return one number", getattr(out, "shape", None) == (), getattr(out, "shape", out))
@@ -183,7 +181,7 @@ def cosmological_multiplier(
     Returns:
         Λ; infinite or NaN where the volume does not depend on the size.
     """
-    _callable("family", family, "the size")
+    function("family", family, "the size")
     s = real_array("size", size, ndim=0)
     finite("size", s)
 
@@ -195,18 +193,6 @@ def cosmological_multiplier(
     return jnp.asarray(kappa, action.dtype) * action / size_of
 
 
-def _callable(name: str, function: Any, of: str) -> None:
-    if not callable(function):
-        raise TypeError(f"`{name}` must be a function of {of}, but got {type(function).__name__}")
-
-
-def _density(g: Array) -> Array:
-    def one(g: Array) -> Array:
-        return jnp.sqrt(jnp.abs(inverse_and_determinant(g)[1]))
-
-    return one(g) if g.ndim == 2 else jax.vmap(one)(g)
-
-
 def _nodes(points: Any, weights: Any) -> tuple[Array, Array]:
     x = real_array("points", points, ndim=2)
     w = real_array("weights", weights, shape=(x.shape[0],)).astype(x.dtype)
@@ -214,11 +200,3 @@ def _nodes(points: Any, weights: Any) -> tuple[Array, Array]:
     finite("points", x)
     finite("weights", w)
     return x, w
-
-
-def _constants(kappa: Any, cosmological_constant: Any, like: Array) -> tuple[Array, Array]:
-    positive("kappa", kappa)
-    if is_concrete(cosmological_constant):
-        finite("cosmological_constant", cosmological_constant)
-    k = real_array("kappa", kappa, ndim=0).astype(like.dtype)
-    return k, real_array("cosmological_constant", cosmological_constant, ndim=0).astype(like.dtype)

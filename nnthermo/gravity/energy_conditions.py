@@ -14,11 +14,15 @@ from jax.lax import fori_loop
 
 from nnthermo._checks import check, finite, is_concrete, real_array, refuse
 from nnthermo._typing import Array
+from nnthermo.gravity._arguments import square_matrix
 from nnthermo.gravity.inverse import regular, signature
 from nnthermo.linalg.dense import matmul
 
-_SWEEPS = 10
-_BISECTIONS = 80
+SWEEPS = 10
+"""Rounds of Jacobi's rotations over all pairs; they converge quadratically."""
+
+BISECTIONS = 80
+"""Halvings of a bracket of some units: more than the bits of a float64."""
 
 
 class EnergyConditions(NamedTuple):
@@ -71,9 +75,9 @@ def energy_conditions(T: Any, g: Any) -> EnergyConditions:
         ValueError: shapes that do not fit, n < 2; where known, also values that are not finite, T not symmetric, a
             signature that is not that of a space-time.
     """
-    g = real_array("g", g, ndim=2)
+    g = square_matrix("g", g)
     n = g.shape[0]
-    check("g", "be square with two or more dimensions", g.shape == (n, n) and n > 1, f"shape {g.shape}")
+    check("g", "have two or more dimensions", n > 1, n)
     T = real_array("T", T, shape=(n, n)).astype(g.dtype)
     _refuse_bad_values(T, g)
     T = (T + T.T) / 2
@@ -155,7 +159,7 @@ def _jacobi(A: Array) -> tuple[Array, Array]:
         return (A + A.T) / 2, matmul(V, R)
 
     with jax.named_scope("jacobi"):
-        A, V = fori_loop(0, _SWEEPS * len(pairs), rotate, (A, jnp.eye(n, dtype=A.dtype)))
+        A, V = fori_loop(0, SWEEPS * len(pairs), rotate, (A, jnp.eye(n, dtype=A.dtype)))
     return jnp.diagonal(A), V
 
 
@@ -219,7 +223,7 @@ def _bisect(goes_right: Any, left: Array, right: Array) -> Array:
         keep = goes_right(middle)
         return jnp.where(keep, middle, left), jnp.where(keep, right, middle)
 
-    left, right = fori_loop(0, _BISECTIONS, halve, (left, right))
+    left, right = fori_loop(0, BISECTIONS, halve, (left, right))
     return left + (right - left) / 2
 
 

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, positive, real_array
+from nnthermo._checks import check, is_concrete, real_array
 from nnthermo._typing import Array, Scalar
-from nnthermo.gravity._algebra import contract, root
+from nnthermo.gravity._algebra import contract, quadratic, root
+from nnthermo.gravity._arguments import EINSTEIN_KAPPA, coupling, square_matrix
 from nnthermo.gravity.curvature import Geometry, einstein_tensor, geometry
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.gravity.inverse import inverse_and_determinant, regular
-from nnthermo.gravity.onsager import EINSTEIN_KAPPA
 
 
 def frame_norm(g: Any) -> Array:
@@ -27,8 +27,7 @@ def frame_norm(g: Any) -> Array:
     Args:
         g: g_ab, (n, n), signature (-, +, ..., +) or (+, ..., +).
     """
-    g = real_array("g", g, ndim=2)
-    check("g", "be square", g.shape[0] == g.shape[1] > 0, f"shape {g.shape}")
+    g = square_matrix("g", g)
     inverse, _ = inverse_and_determinant(g)
     lapse = inverse[0, 0]
     flipped = g.at[0, 0].add(jnp.where(lapse < 0, -2 / lapse, 0))
@@ -117,12 +116,8 @@ def fit_cosmological_constant(
     check("points", "be one or more", x.shape[0] > 0, "none")
     w = jnp.ones_like(x[:, 0]) if weights is None else real_array("weights", weights, shape=(x.shape[0],))
     if is_concrete(w):
-        check(
-            "weights",
-            "not be negative, nor all zero",
-            bool((np.asarray(w) >= 0).all() and (np.asarray(w) > 0).any()),
-            w,
-        )
+        fair = bool((np.asarray(w) >= 0).all() and (np.asarray(w) > 0).any())
+        check("weights", "not be negative, nor all zero", fair, w)
     given = None
     if norms is not None:
         n = x.shape[1]
@@ -160,9 +155,8 @@ def effective_stress(
         cosmological_constant: Λ, given or from `fit_cosmological_constant`.
         kappa: κ > 0; 8π if nothing is said.
     """
-    positive("kappa", kappa)
     left = einstein_tensor(metric, point, cosmological_constant)
-    return left / real_array("kappa", kappa, ndim=0).astype(left.dtype)
+    return left / coupling(kappa, left)
 
 
 def energy_density(T: Any, g: Any, u: Any) -> Array:
@@ -179,14 +173,12 @@ def energy_density(T: Any, g: Any, u: Any) -> Array:
     Raises:
         ValueError: shapes that do not fit; where known, also u not time-like.
     """
-    g = real_array("g", g, ndim=2)
-    n = g.shape[0]
-    check("g", "be square", g.shape == (n, n) and n > 0, f"shape {g.shape}")
-    T, u = real_array("T", T, shape=(n, n)).astype(g.dtype), real_array("u", u, shape=(n,)).astype(g.dtype)
-    square = contract("ab,a,b->", g, u, u)
+    g = square_matrix("g", g)
+    T, u = real_array("T", T, shape=g.shape).astype(g.dtype), real_array("u", u, shape=g.shape[:1]).astype(g.dtype)
+    square = quadratic(g, u)
     if is_concrete(square):
         check("u", "be time-like", float(square) < 0, f"g(u, u) = {float(square):.3g}")
-    return contract("ab,a,b->", T, u, u) / jnp.where(square < 0, -square, jnp.nan)
+    return quadratic(T, u) / jnp.where(square < 0, -square, jnp.nan)
 
 
 def _log_slopes(at: Geometry, raised: Array) -> Array:
@@ -208,7 +200,7 @@ def _positive(name: str, norm: Any) -> Array:
 def _norm(at: Geometry, given: Array | None) -> Array:
     if given is None:
         return frame_norm(at.metric)
-    check("norm", f"have shape {at.metric.shape}", given.shape == at.metric.shape, given.shape)
+    check("norm", f"have shape {at.metric.shape}", given.shape == at.metric.shape, f"shape {given.shape}")
     return given.astype(at.metric.dtype)
 
 

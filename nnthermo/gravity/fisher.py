@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, real_array, refuse
+from nnthermo._checks import check, finite, function, is_concrete, real_array, refuse
 from nnthermo._typing import Array
-from nnthermo.gravity._algebra import contract
+from nnthermo.gravity._algebra import contract, value_and_slopes
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.linalg.dense import matmul
 from nnthermo.linalg.positive import inverse_and_log_det
@@ -77,9 +77,9 @@ def gaussian_information(
         )
     name = "covariance" if precision is None else "precision"
     matrix = covariance if precision is None else precision
-    for label, function in (("mean", mean), (name, matrix)):
-        if not callable(function) and not (label == "mean" and function is None):
-            raise TypeError(f"`{label}` must be a function of the labels, but got {type(function).__name__}")
+    if mean is not None:
+        function("mean", mean, "the labels")
+    function(name, matrix, "the labels")
     assert matrix is not None
 
     def moments(y: Array) -> tuple[Array, Array]:
@@ -108,8 +108,7 @@ def information_from_moments(
     def at(y: Array) -> GaussianInformation:
         y = real_array("point", y, ndim=1)
         finite("point", y)
-        unit = jnp.eye(y.shape[0], dtype=y.dtype)
-        (x, A), (dx, dA) = jax.vmap(lambda u: jax.jvp(checked, (y,), (u,)), out_axes=((None, None), (0, 0)))(unit)
+        (x, A), (dx, dA) = value_and_slopes(checked, y)
         N = x.shape[0]
         inverse, log_det = _inverse(A, N)
         if is_concrete(log_det) and not np.isfinite(log_det):
@@ -204,8 +203,7 @@ def fisher_information_from_samples(samples: Labels) -> Metric:
     Raises:
         ValueError: too few samples, when the result is called.
     """
-    if not callable(samples):
-        raise TypeError(f"`samples` must be a function of the labels, but got {type(samples).__name__}")
+    function("samples", samples, "the labels")
 
     def moments(y: Array) -> tuple[Array, Array]:
         x = real_array("samples", samples(y), ndim=2)

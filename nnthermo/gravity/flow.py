@@ -5,9 +5,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from nnthermo._checks import check, extra, finite, full_precision, integer, is_concrete, positive, real_array
+from nnthermo._checks import check, extra, full_precision, increasing, integer, positive, real_array
 from nnthermo._typing import Array
 
 CAUSES = ("none", "steps", "singular", "left", "drift", "input")
@@ -27,10 +26,7 @@ def shares(parameters: Any, dtype: Any) -> tuple[Array, Array, Array, Array]:
     """Parameters as shares s in [0, 1] of their range; the first; the length; whether they go one way."""
     t = real_array("parameters", parameters, ndim=1).astype(dtype)
     check("parameters", "hold at least two values", len(t) > 1, len(t))
-    if is_concrete(t):
-        finite("parameters", t)
-        gaps = np.diff(np.asarray(t))
-        check("parameters", "increase or decrease", (gaps > 0).all() or (gaps < 0).all(), np.asarray(t))
+    increasing("parameters", t, or_decreasing=True)
     length = t[-1] - t[0]
     s = ((t - t[0]) / length).at[-1].set(1)
     ordered = jnp.all(jnp.diff(s) > 0) & jnp.isfinite(length)
@@ -67,8 +63,8 @@ def integrate(
     diffrax = extra("diffrax", "mechanics")
     dtype = state.dtype
     full_precision("point", dtype)
-    most = integer("max_steps" if steps is None else "steps", max_steps if steps is None else steps)
-    check("max_steps" if steps is None else "steps", "be positive", most > 0, most)
+    name, limit = ("max_steps", max_steps) if steps is None else ("steps", steps)
+    most = integer(name, limit, least=1)
     if steps is None:
         first, most = 1e-3, most + len(s)
         controller = diffrax.PIDController(

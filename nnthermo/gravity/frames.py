@@ -8,6 +8,7 @@ import numpy as np
 
 from nnthermo._checks import check, is_concrete, real_array, refuse
 from nnthermo._typing import Array, Scalar
+from nnthermo.gravity._arguments import square_matrix
 from nnthermo.gravity.inverse import signature
 from nnthermo.linalg.dense import matmul
 
@@ -29,9 +30,8 @@ def tetrad(g: Any, observer: Any = None) -> Array:
     Raises:
         ValueError: a known metric of another signature, an observer that is not time-like.
     """
-    g = real_array("g", g, ndim=2)
+    g = square_matrix("g", g)
     n = g.shape[0]
-    check("g", "be square", g.shape == (n, n) and n > 0, f"shape {g.shape}")
     if is_concrete(g):
         with jax.ensure_compile_time_eval():
             found = signature(g)

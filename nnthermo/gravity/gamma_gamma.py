@@ -8,16 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import positive, real_array
 from nnthermo._typing import Array, Scalar
 from nnthermo.gravity._algebra import contract
+from nnthermo.gravity._arguments import EINSTEIN_KAPPA, coupling
 from nnthermo.gravity.curvature import christoffel
 from nnthermo.gravity.derivatives import Metric, metric_derivatives, metric_slopes
-from nnthermo.gravity.inverse import inverse_and_determinant
-from nnthermo.gravity.onsager import EINSTEIN_KAPPA
+from nnthermo.gravity.inverse import inverse_and_determinant, volume_density
 
 
-def gamma_gamma_lagrangian(metric: Metric, point: Any, kappa: Scalar = EINSTEIN_KAPPA) -> Array:
+def gamma_gamma_lagrangian(metric: Metric, point: Any, *, kappa: Scalar = EINSTEIN_KAPPA) -> Array:
     """g^mn (Γ^a_mb Γ^b_na - Γ^a_mn Γ^b_ab)/2κ, (): L^{mn ab cd} g_ab,m g_cd,n with the corrected Onsager tensor.
 
     In derivatives of g, D_mab = ∂_m g_ab with indices raised by g (own derivation):
@@ -34,13 +33,12 @@ def gamma_gamma_lagrangian(metric: Metric, point: Any, kappa: Scalar = EINSTEIN_
     Raises:
         TypeError, ValueError: as in `metric_slopes`.
     """
-    positive("kappa", kappa)
     gamma = christoffel(metric, point)
     inverse, _ = inverse_and_determinant(metric(jnp.asarray(point, gamma.dtype)))
     trace = contract("bab->a", gamma)
     first = contract("mn,amb,bna->", inverse, gamma, gamma)
     second = contract("mn,amn,a->", inverse, gamma, trace)
-    return (first - second) / (2 * real_array("kappa", kappa, ndim=0).astype(gamma.dtype))
+    return (first - second) / (2 * coupling(kappa, gamma))
 
 
 def total_derivative_current(metric: Metric, point: Any) -> Array:
@@ -71,8 +69,8 @@ def total_derivative_term(metric: Metric, point: Any) -> Array:
 
 
 def _current(g: Array, dg: Array) -> Array:
-    inverse, determinant = inverse_and_determinant(g)
+    inverse, _ = inverse_and_determinant(g)
     log_slope = contract("ab,mab->m", inverse, dg)
     divergence = contract("ab,abm->m", inverse, dg)
     # g^ab Γ_m,ab = w_m - u_m/2 and Γ^b_ab = u_a/2
-    return jnp.sqrt(jnp.abs(determinant)) * contract("ma,a->m", inverse, divergence - log_slope)
+    return volume_density(g) * contract("ma,a->m", inverse, divergence - log_slope)

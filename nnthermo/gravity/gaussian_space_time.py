@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, integer, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, finite, function, integer, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.linalg.dense import matmul
@@ -58,16 +58,15 @@ def de_sitter_radius(neurons: Scalar) -> Array:
     return jnp.sqrt(2 * _number(neurons))
 
 
-def gaussian_cosmological_constant(dimension: int, neurons: Scalar) -> Array:
-    """Λ = d(d-1)/4N of the space-time (σ, m¹, ..., m^d); `dimension` is d, that of space, one less than of space-time.
+def gaussian_cosmological_constant(space_dimension: int, neurons: Scalar) -> Array:
+    """Λ = d(d-1)/4N of the space-time (σ, m¹, ..., m^d); d is the dimension of space, one less than of space-time.
 
     Raises:
-        TypeError: `dimension` no integer.
+        TypeError: `space_dimension` no integer.
         ValueError: d < 1, N not positive.
     """
-    dimension = integer("dimension", dimension)
-    check("dimension", "be positive", dimension > 0, dimension)
-    return dimension * (dimension - 1) / (2 * de_sitter_radius(neurons) ** 2)
+    d = integer("space_dimension", space_dimension, least=1)
+    return d * (d - 1) / (2 * de_sitter_radius(neurons) ** 2)
 
 
 def gaussian_interval(first: Any, second: Any, neurons: Scalar) -> Array:
@@ -204,8 +203,7 @@ def bianchi_metric(log_deviations: Callable[[Array], Array]) -> Metric:
     Returns:
         A metric of points (d + 1,). Degenerate where all rates are zero.
     """
-    if not callable(log_deviations):
-        raise TypeError(f"`log_deviations` must be a function of time, but got {type(log_deviations).__name__}")
+    function("log_deviations", log_deviations, "time")
 
     def metric(point: Array) -> Array:
         y = real_array("point", point, ndim=1)

@@ -13,9 +13,10 @@ import numpy as np
 
 from nnthermo._checks import check, finite, is_concrete, real_array, refuse
 from nnthermo._typing import Array, Scalar
+from nnthermo.gravity._algebra import quadratic
 from nnthermo.gravity.derivatives import Metric, metric_slopes
 from nnthermo.gravity.flow import integrate, relative_tolerance, shares
-from nnthermo.gravity.inverse import inverse_and_determinant
+from nnthermo.gravity.inverse import inverse_and_determinant, inverse_and_sign
 
 
 class Geodesic(NamedTuple):
@@ -118,7 +119,7 @@ def start(metric: Metric, point: Any, velocity: Any, domain: Any = None) -> tupl
 
 def orientation(g: Array) -> Array:
     """The sign of det g, which a path cannot change."""
-    return jnp.sign(inverse_and_determinant(g)[1])
+    return inverse_and_sign(g)[1]
 
 
 def acceleration(metric: Metric, x: Array, v: Array, sign: Array | None = None) -> Array:
@@ -126,9 +127,9 @@ def acceleration(metric: Metric, x: Array, v: Array, sign: Array | None = None) 
     g, dg = metric_slopes(metric, x)
     slopes = jnp.sum(dg * v[None, None, :], axis=2)
     lower = jnp.sum(slopes * v[None, :], axis=1) / 2 - jnp.sum(v[:, None] * slopes, axis=0)
-    inverse, determinant = inverse_and_determinant(g)
+    inverse, found = inverse_and_sign(g)
     a = jnp.sum(inverse * lower[None, :], axis=1)
-    return (a if sign is None else jnp.where(jnp.sign(determinant) == sign, a, jnp.nan)).astype(x.dtype)
+    return (a if sign is None else jnp.where(found == sign, a, jnp.nan)).astype(x.dtype)
 
 
 def finish(
@@ -177,7 +178,7 @@ def normalized_velocity(metric: Metric, point: Any, spatial: Any, norm: Scalar =
     target = real_array("norm", norm, shape=()).astype(g.dtype)
     time = inverse_and_determinant(g)[0][0, 0] < 0
     half = jnp.sum(g[0, 1:] * u)
-    rest = jnp.sum(u[:, None] * g[1:, 1:] * u[None, :]) - target
+    rest = quadratic(g[1:, 1:], u) - target
     root = jnp.sqrt(half**2 - g[0, 0] * rest)
     # two forms of one root, each free of cancellation where it is used
     v0 = jnp.where(half > 0, -(half + root) / jnp.where(half > 0, g[0, 0], 1), rest / (root - half))
@@ -206,7 +207,7 @@ def conserved_momentum(metric: Metric, symmetry: Any, point: Any, velocity: Any)
     x, v, g = start(metric, point, velocity)
     field = real_array("symmetry", symmetry(x) if callable(symmetry) else symmetry).astype(x.dtype)
     n = x.shape[0]
-    check("symmetry", f"have shape {(n,)} or {(n, n)}", field.shape in ((n,), (n, n)), field.shape)
+    check("symmetry", f"have shape {(n,)} or {(n, n)}", field.shape in ((n,), (n, n)), f"shape {field.shape}")
     if field.ndim == 1:
         return jnp.sum(g * field[:, None] * v[None, :])
-    return jnp.sum(field * v[:, None] * v[None, :])
+    return quadratic(field, v)

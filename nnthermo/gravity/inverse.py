@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, real_array, refuse
+from nnthermo._checks import is_concrete, known, refuse
 from nnthermo._typing import Array
+from nnthermo.gravity._arguments import square_matrix
 
 
 def inverse_and_determinant(g: Any) -> tuple[Array, Array]:
@@ -21,24 +22,45 @@ def inverse_and_determinant(g: Any) -> tuple[Array, Array]:
         g^ab (n, n), symmetric, and det g (). Where det g leaves the range of the numbers it is 0 or infinity, and g^ab
         is right up to n = 4. A singular g gives NaN or infinity for g^ab.
     """
-    g = real_array("g", g, ndim=2)
-    n = g.shape[0]
-    check("g", "be square", g.shape == (n, n) and n > 0, f"shape {g.shape}")
-    if n > 4:
-        inverse = jnp.linalg.inv(g)
-        return (inverse + inverse.T) / 2, jnp.linalg.det(g)
-    exponents = _exponents(jax.lax.stop_gradient(g))
+    g = square_matrix("g", g)
+    if len(g) > 4:
+        return _by_pivots(g), jnp.linalg.det(g)
+    inverse, determinant, exponents = _by_minors(g)
+    back = -2 * jnp.sum(exponents)
+    for share in (back >> 2, back >> 2, back >> 2, back - 3 * (back >> 2)):  # one power alone may be out of range
+        determinant = determinant * _power_of_two(share, g.dtype)
+    return inverse, determinant
+
+
+def inverse_and_sign(g: Any) -> tuple[Array, Array]:
+    """g^ab of one g_ab (n, n) and the sign of det g, (), also where det g itself leaves the range of the numbers."""
+    g = square_matrix("g", g)
+    if len(g) > 4:
+        return _by_pivots(g), jnp.linalg.slogdet(g)[0]
+    inverse, determinant, _ = _by_minors(g)
+    return inverse, jnp.sign(determinant)
+
+
+def volume_density(g: Array) -> Array:
+    """√|det g|, ()."""
+    return jnp.sqrt(jnp.abs(inverse_and_determinant(g)[1]))
+
+
+def _by_pivots(g: Array) -> Array:
+    inverse = jnp.linalg.inv(g)
+    return (inverse + inverse.T) / 2
+
+
+def _by_minors(g: Array) -> tuple[Array, Array, Array]:
+    """g^ab, det of the scaled 2^(k_a + k_b) g_ab, and the k, (n,)."""
+    n, exponents = len(g), _exponents(jax.lax.stop_gradient(g))
     scale = _power_of_two(exponents, g.dtype)
     g = g * scale[:, None] * scale[None, :]
     adjugate = {1: _adjugate_1, 2: _adjugate_2, 3: _adjugate_3, 4: _adjugate_4}[n]
     upper = adjugate([[g[min(i, j), max(i, j)] for j in range(n)] for i in range(n)])
     determinant = jnp.asarray(sum(g[0, j] * upper[0, j] for j in range(n)))
     flat = jnp.stack([upper[min(i, j), max(i, j)] for i in range(n) for j in range(n)])
-    inverse = flat.reshape(n, n) / determinant * scale[:, None] * scale[None, :]
-    back = -2 * jnp.sum(exponents)
-    for share in (back >> 2, back >> 2, back >> 2, back - 3 * (back >> 2)):  # one power alone may be out of range
-        determinant = determinant * _power_of_two(share, g.dtype)
-    return inverse, determinant
+    return flat.reshape(n, n) / determinant * scale[:, None] * scale[None, :], determinant, exponents
 
 
 def _bits(dtype: jnp.dtype) -> tuple[np.dtype, int, int]:
@@ -63,8 +85,8 @@ def _power_of_two(k: Array, dtype: jnp.dtype) -> Array:
     return jax.lax.bitcast_convert_type((jnp.clip(k, 1 - bias, bias) + bias).astype(kind) << digits, dtype)
 
 
-def _adjugate_1(_: list[list[Array]]) -> dict[tuple[int, int], Array]:
-    return {(0, 0): jnp.ones_like(_[0][0])}
+def _adjugate_1(g: list[list[Array]]) -> dict[tuple[int, int], Array]:
+    return {(0, 0): jnp.ones_like(g[0][0])}
 
 
 def _adjugate_2(g: list[list[Array]]) -> dict[tuple[int, int], Array]:
@@ -103,10 +125,9 @@ def signature(g: Any) -> tuple[int, int]:
         TypeError: g under a transformation: counts are Python integers.
         ValueError: g not finite, not symmetric, or degenerate.
     """
-    if not is_concrete(g):
-        raise TypeError("`g` must be known for its signature to be counted, but got a traced value")
+    known("g", g, " for its signature to be counted")
     with jax.ensure_compile_time_eval():
-        g = real_array("g", g, ndim=2)
+        g = square_matrix("g", g)
     regular("g", g)
     negative = int((np.linalg.eigvalsh(_balanced(np.asarray(g, float))) < 0).sum())
     return negative, g.shape[0] - negative

@@ -23,8 +23,7 @@ class Movers(NamedTuple):
 
 def permutation_weights(n: int, shift: int = 1, dtype: Any = None) -> Array:
     """P, (n, n), with (Px)_i = x_{i - shift} on a ring: a linear network (2.5) whose signals move right."""
-    n, shift = integer("n", n), integer("shift", shift)
-    check("n", "be positive", n > 0, n)
+    n, shift = integer("n", n, least=1), integer("shift", shift)
     return jnp.roll(jnp.eye(n, dtype=dtype), shift, axis=0)
 
 
@@ -71,8 +70,7 @@ def telegraph_process(right: Any, left: Any, steps: int, switching: Scalar) -> M
     L = real_array("left", left, shape=R.shape).astype(R.dtype)
     a = real_array("switching", switching, shape=()).astype(R.dtype)
     _probability(a)
-    steps = integer("steps", steps)
-    check("steps", "not be negative", steps >= 0, steps)
+    steps = integer("steps", steps, least=0)
 
     def step(movers: Movers, _: None) -> tuple[Movers, Movers]:
         R, L = movers

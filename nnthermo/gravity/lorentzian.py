@@ -8,12 +8,13 @@ follows, and can fail, is which directions are time-like, the light cones and th
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, finite, function, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array
+from nnthermo.gravity._algebra import quadratic, value_and_slopes
+from nnthermo.gravity._arguments import square_matrix
 from nnthermo.gravity.derivatives import Metric, symmetric
 from nnthermo.gravity.fisher import GaussianInformation, Labels, gaussian_information
 from nnthermo.gravity.inverse import inverse_and_determinant, regular
@@ -69,9 +70,8 @@ def lorentzian_metric(fisher: Metric, time: TimeFunction) -> Metric:
         TypeError: not functions.
         ValueError: outside transformations: T_a = 0, F singular or not symmetric, when the result is called.
     """
-    for name, function in (("fisher", fisher), ("time", time)):
-        if not callable(function):
-            raise TypeError(f"`{name}` must be a function of one point, but got {type(function).__name__}")
+    function("fisher", fisher, "one point")
+    function("time", time, "one point")
 
     def metric(y: Array) -> Array:
         y = real_array("point", y, ndim=1)
@@ -108,11 +108,7 @@ def entropic_metric_of(information: Callable[[Array], GaussianInformation]) -> M
 
 
 def _slopes(time: TimeFunction, y: Array) -> Array:
-    def scalar(y: Array) -> Array:
-        return real_array("time", time(y), shape=())
-
-    unit = jnp.eye(y.shape[0], dtype=y.dtype)
-    return jax.vmap(lambda u: jax.jvp(scalar, (y,), (u,))[1])(unit)
+    return value_and_slopes(lambda y: real_array("time", time(y), shape=()), y)[1]
 
 
 def _has_arrow(name: str, slopes: Array, y: Array) -> None:
@@ -166,8 +162,7 @@ def adm_decomposition(metric: Metric, point: Any, time: TimeFunction | None = No
 def interval(g: Any, displacement: Any) -> Array:
     """g_ab v^a v^b, negative for time-like displacements, zero for light, of g (n, n) and v (n,)."""
     v = real_array("displacement", displacement, ndim=1)
-    g = real_array("g", g, shape=v.shape * 2)
-    return jnp.sum(v * matmul(g, v))
+    return quadratic(real_array("g", g, shape=v.shape * 2), v)
 
 
 def is_timelike(g: Any, displacement: Any) -> Array:
@@ -220,9 +215,8 @@ def covariance_interval(covariance: Any, first: Any, second: Any) -> Array:
     Raises:
         ValueError: wrong shapes; where known, also Σ singular, indefinite or not symmetric.
     """
-    S = real_array("covariance", covariance, ndim=2)
+    S = square_matrix("covariance", covariance)
     n = S.shape[0]
-    check("covariance", "be square", S.shape == (n, n), f"shape {S.shape}")
     X, Y = (real_array(k, v, shape=(n, n)).astype(S.dtype) for k, v in (("first", first), ("second", second)))
     if is_concrete(S):
         _refuse_bad_covariance(np.asarray(S, float), float(jnp.finfo(S.dtype).eps))

@@ -4,27 +4,21 @@ The tensor printed as (12.9) does not give the action of general relativity: the
 fifth term is missing. The corrected one is our own derivation; the printed one is kept under `variant="printed"`.
 """
 
-import math
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, is_concrete, known, real_array, refuse
 from nnthermo._typing import Array, Scalar
 from nnthermo.gravity._algebra import contract
+from nnthermo.gravity._arguments import EINSTEIN_KAPPA, Variant, coupling, known_variant, one_number, square_matrix
 from nnthermo.gravity.inverse import inverse_and_determinant, regular, signature
-
-EINSTEIN_KAPPA = 8 * math.pi
-"""κ of G + Λg = κT in units with c = G = 1."""
-
-Variant = Literal["corrected", "printed"]
-_WEIGHTS = {"corrected": (2, -1, 1, -2), "printed": (2, -1, -1, 0)}
 
 
 def onsager_tensor(
-    g: Any, kappa: Scalar = EINSTEIN_KAPPA, variant: Variant = "corrected", *, symmetrise: bool = True
+    g: Any, *, kappa: Scalar = EINSTEIN_KAPPA, variant: Variant = "corrected", symmetrise: bool = True
 ) -> Array:
     """L^{mn ab cd}, which turns the forces g_cd,n into the fluxes J^{m ab} of (12.5).
 
@@ -46,7 +40,7 @@ def onsager_tensor(
     Raises:
         ValueError: g not square, unknown `variant`; where known, also g not finite, not symmetric, not invertible.
     """
-    i, _ = _inverse(g)
+    i = _inverse(g)
     weights = _weights(variant)
     L = (
         contract("an,bd,mc->mnabcd", i, i, i) * weights[0] / 2
@@ -54,7 +48,7 @@ def onsager_tensor(
         + contract("ac,bd,mn->mnabcd", i, i, i) * weights[1]
         + contract("ab,cd,mn->mnabcd", i, i, i) * weights[2]
         + contract("ab,mc,nd->mnabcd", i, i, i) * weights[3]
-    ) / (8 * _kappa(kappa, i))
+    ) / (8 * coupling(kappa, i))
     if symmetrise:
         L = (L + jnp.swapaxes(L, 2, 3)) / 2
         L = (L + jnp.swapaxes(L, 4, 5)) / 2
@@ -62,7 +56,7 @@ def onsager_tensor(
     return L
 
 
-def onsager_fluxes(g: Any, dg: Any, kappa: Scalar = EINSTEIN_KAPPA, variant: Variant = "corrected") -> Array:
+def onsager_fluxes(g: Any, dg: Any, *, kappa: Scalar = EINSTEIN_KAPPA, variant: Variant = "corrected") -> Array:
     """J^{m ab} = L^{mn ab cd} g_cd,n of (12.5) with the symmetrised L, without its n⁶ entries.
 
     Args:
@@ -76,7 +70,7 @@ def onsager_fluxes(g: Any, dg: Any, kappa: Scalar = EINSTEIN_KAPPA, variant: Var
     Raises:
         ValueError: as in `onsager_tensor`; forces that do not fit.
     """
-    i, _ = _inverse(g)
+    i = _inverse(g)
     forces = _forces(dg, i)
     first, second, third, fourth = _weights(variant)
     up = contract("mn,ac,bd,ncd->mab", i, i, i, forces)
@@ -84,20 +78,20 @@ def onsager_fluxes(g: Any, dg: Any, kappa: Scalar = EINSTEIN_KAPPA, variant: Var
     divergence = contract("nd,ndm->m", i, contract("ma,nda->ndm", i, forces))
     J = first * jnp.swapaxes(up, 0, 1) + second * up + third * contract("m,ab->mab", trace, i)
     J = J + fourth / 2 * (contract("m,ab->mab", divergence, i) + contract("a,mb->mab", trace, i))
-    return (J + jnp.swapaxes(J, 1, 2)) / (16 * _kappa(kappa, i))
+    return (J + jnp.swapaxes(J, 1, 2)) / (16 * coupling(kappa, i))
 
 
-def onsager_contraction(g: Any, dg: Any, kappa: Scalar = EINSTEIN_KAPPA, variant: Variant = "corrected") -> Array:
+def onsager_contraction(g: Any, dg: Any, *, kappa: Scalar = EINSTEIN_KAPPA, variant: Variant = "corrected") -> Array:
     """L^{mn ab cd} g_ab,m g_cd,n = g_ab,m J^{m ab} of (12.3) and (12.6), (): R/2κ up to a divergence.
 
     The equality printed as (12.3) and (12.6) is one of integrals: `total_derivative_term` is the difference. Arguments
     as in `onsager_fluxes`.
     """
-    J = onsager_fluxes(g, dg, kappa, variant)
+    J = onsager_fluxes(g, dg, kappa=kappa, variant=variant)
     return jnp.sum(J * _forces(dg, J))
 
 
-def onsager_reciprocity_violation(L: Any, relation: Literal["stated", "printed"] = "stated") -> Array:
+def onsager_reciprocity_violation(L: Any, *, relation: Literal["stated", "printed"] = "stated") -> Array:
     """‖L - L'‖/‖L‖, (): L' is L with exchanged indices, 0 where Onsager's reciprocity holds.
 
     "stated" is the relation given in words before (12.7), (m, a, b) ↔ (n, c, d): L'^{mn ab cd} = L^{nm cd ab}, which
@@ -124,7 +118,7 @@ class Inertia(NamedTuple):
     positive: int
 
 
-def onsager_inertia(g: Any, variant: Variant = "corrected") -> Inertia:
+def onsager_inertia(g: Any, *, variant: Variant = "corrected") -> Inertia:
     """Signs of the quadratic form L on the n²(n+1)/2 forces g_ab,m at one g_ab (n, n).
 
     By Sylvester's law they depend on the signature of g alone. In four dimensions +20 and -20 (Euclid), +22 and -18
@@ -135,13 +129,12 @@ def onsager_inertia(g: Any, variant: Variant = "corrected") -> Inertia:
         TypeError: g under a transformation: counts are Python integers.
         ValueError: as in `onsager_tensor`.
     """
-    if not is_concrete(g):
-        raise TypeError("`g` must be known for eigenvalues to be counted, but got a traced value")
+    known("g", g, " for eigenvalues to be counted")
     # Sylvester: only the signs of the frame metric count, and with them the eigenvalues are those of small integers
     signs = np.repeat([-1.0, 1.0], signature(g))
     n = len(signs)
     with jax.ensure_compile_time_eval():  # g is known, also inside transformations
-        L = np.asarray(onsager_tensor(np.diag(signs), 1.0, variant), float)
+        L = np.asarray(onsager_tensor(np.diag(signs), kappa=1.0, variant=variant), float)
     a, b = np.triu_indices(n)
     twice = np.where(a == b, 1.0, np.sqrt(2.0))
     form = L[:, :, a, b][..., a, b] * twice[:, None] * twice[None, :]
@@ -164,34 +157,25 @@ def gaussian_entropy_production(g: Any, diffusion: Scalar) -> Array:
     Raises:
         ValueError: g not square; where known, also not positive definite, or D negative.
     """
-    g = real_array("g", g, ndim=2)
-    check("g", "be square", g.shape[0] == g.shape[1] > 0, f"shape {g.shape}")
-    D = real_array("diffusion", diffusion, ndim=0).astype(g.dtype)
+    g = square_matrix("g", g)
+    D = one_number("diffusion", diffusion, g)
     if is_concrete(g):
         regular("g", g)
         lowest = float(np.linalg.eigvalsh(np.asarray(g, float))[0])
         check("g", "be positive definite", lowest > 0, f"an eigenvalue {lowest:.3g}")
-    finite("diffusion", D)
     check("diffusion", "not be negative", not is_concrete(D) or float(D) >= 0, D)
     return D * jnp.trace(g)
 
 
-def _inverse(g: Any) -> tuple[Array, Array]:
-    g = real_array("g", g, ndim=2)
-    check("g", "be square", g.shape[0] == g.shape[1] > 0, f"shape {g.shape}")
+def _inverse(g: Any) -> Array:
+    g = square_matrix("g", g)
     regular("g", g)
-    return inverse_and_determinant(g)
+    return inverse_and_determinant(g)[0]
 
 
 def _weights(variant: str) -> tuple[int, int, int, int]:
-    if variant not in _WEIGHTS:
-        refuse("variant", "be 'corrected' or 'printed'", repr(variant))
-    return _WEIGHTS[variant]
-
-
-def _kappa(kappa: Any, like: Array) -> Array:
-    positive("kappa", kappa)
-    return real_array("kappa", kappa, ndim=0).astype(like.dtype)
+    known_variant(variant)
+    return {"corrected": (2, -1, 1, -2), "printed": (2, -1, -1, 0)}[variant]
 
 
 def _forces(dg: Any, like: Array) -> Array:

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, integer, is_concrete, real_array
+from nnthermo._checks import check, finite, increasing, integer, is_concrete, real_array
 from nnthermo._typing import Array
-from nnthermo.gravity._algebra import root
+from nnthermo.gravity._algebra import quadratic, root
+from nnthermo.gravity._arguments import returns
 from nnthermo.gravity.derivatives import Metric
 from nnthermo.gravity.geodesics import acceleration
 from nnthermo.gravity.inverse import regular, suspects
@@ -92,7 +93,7 @@ def non_geodesicity(
         square = jnp.sum(lower * v)
         square = jnp.where(jnp.abs(square) > jnp.finfo(x.dtype).eps ** 0.5 * terms, square, jnp.nan)
         across = covariant - v * (jnp.sum(lower * covariant) / square)
-        size = jnp.sum(across[:, None] * h * across[None, :])
+        size = quadratic(h, across)
         return root(size) / jnp.abs(square), root(square)
 
     curvature, speed = jax.vmap(at)(x, v, a)
@@ -143,28 +144,24 @@ def proper_time(metric: Metric, path: Any, parameters: Any = None, *, nodes: int
 
         def speed(s: Array) -> Array:
             y, v = jax.jvp(path, (s,), (jnp.ones_like(s),))
-            return _elapsed(_square(metric(y), v))
+            return _elapsed(quadratic(metric(y), v))
 
         return jnp.sum(jnp.asarray(weights, half.dtype) * jax.vmap(speed)(s)) * jnp.abs(half)
     if parameters is not None:
         return _length(metric, path, parameters, stencil, True)
     y = real_array("path", path, ndim=2)
     check("path", "hold two or more points", y.shape[0] > 1, y.shape[0])
-    _check_metric(metric, y)
+    returns("metric", metric, y[0], y.shape[1:] * 2)
     g, steps = jax.vmap(metric)(y), jnp.diff(y, axis=0)
-    lengths = [_elapsed(jax.vmap(_square)(at, steps)) for at in (g[:-1], g[1:])]
+    lengths = [_elapsed(jax.vmap(quadratic)(at, steps)) for at in (g[:-1], g[1:])]
     return jnp.sum(lengths[0] + lengths[1]) / 2
-
-
-def _square(g: Array, v: Array) -> Array:
-    return jnp.sum(g * v[:, None] * v[None, :])
 
 
 def _length(metric: Metric, points: Any, parameters: Any, stencil: int, timelike: bool) -> Array:
     x, t = _path(points, parameters, stencil)
-    _check_metric(metric, x)
+    returns("metric", metric, x[0], x.shape[1:] * 2)
     v = _derivatives(x, t, stencil)[1]
-    square = jax.vmap(lambda x, v: _square(metric(x).astype(x.dtype), v))(x, v)
+    square = jax.vmap(lambda x, v: quadratic(metric(x).astype(x.dtype), v))(x, v)
     return _integral(_elapsed(square) if timelike else root(square), t, stencil)
 
 
@@ -173,16 +170,9 @@ def _elapsed(square: Array) -> Array:
     return root(jnp.where(square <= 0, square, jnp.nan))
 
 
-def _check_metric(metric: Metric, x: Array) -> None:
-    if not callable(metric):
-        raise TypeError(f"`metric` must be a function of one point, but got {type(metric).__name__}")
-    out, n = jax.eval_shape(metric, x[0]), x.shape[1]
-    check("metric", f"return shape {(n, n)}", getattr(out, "shape", None) == (n, n), getattr(out, "shape", type(out)))
-
-
 def _regular(metric: Metric, x: Array) -> None:
     """Refuse g at known points as `metric_derivatives` does at one."""
-    _check_metric(metric, x)
+    returns("metric", metric, x[0], x.shape[1:] * 2)
     g = jax.vmap(metric)(x)
     if is_concrete(x, g):
         for k in suspects(g)[:1]:
@@ -192,14 +182,10 @@ def _regular(metric: Metric, x: Array) -> None:
 def _path(points: Any, parameters: Any, stencil: int) -> tuple[Array, Array]:
     x = real_array("points", points, ndim=2)
     t = real_array("parameters", parameters, shape=x.shape[:1]).astype(x.dtype)
-    size = integer("stencil", stencil)
-    check("stencil", "be at least 3", size > 2, size)
+    size = integer("stencil", stencil, least=3)
     check("points", f"be at least as many as the stencil of {size}", len(x) >= size, len(x))
     finite("points", x)
-    finite("parameters", t)
-    if is_concrete(t):
-        gaps = np.diff(np.asarray(t))
-        check("parameters", "increase or decrease", (gaps > 0).all() or (gaps < 0).all(), np.asarray(t))
+    increasing("parameters", t, or_decreasing=True)
     return x, t
 
 

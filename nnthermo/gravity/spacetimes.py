@@ -12,14 +12,14 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from nnthermo._checks import check, finite, integer, positive, real_array
+from nnthermo._checks import check, finite, function, integer, positive, real_array
 from nnthermo._typing import Array, Scalar
 from nnthermo.gravity.derivatives import Metric
 
 
 def minkowski(dimension: int) -> Metric:
     """diag(-1, 1, ..., 1), of any dimension ≥ 1."""
-    n = _dimension(dimension, 1)
+    n = integer("dimension", dimension, least=1)
     return _chart(n, lambda x: _diagonal(-jnp.ones_like(x[0]), *[jnp.ones_like(x[0])] * (n - 1)))
 
 
@@ -59,7 +59,7 @@ def kottler(f: Callable[[Array], Array]) -> Metric:
 
     Ends at f = 0, r = 0 and on the axis.
     """
-    _function("f", f)
+    function("f", f, "one number")
 
     def metric(x: Array) -> Array:
         r, sine = x[1], jnp.sin(x[2])
@@ -132,7 +132,7 @@ def de_sitter(dimension: int, radius: Scalar) -> Metric:
 
     R_abcd = (g_ac g_bd - g_ad g_bc)/l², Λ = (n - 1)(n - 2)/2l². Covers half of the hyperboloid, for all τ and x.
     """
-    n, length = _dimension(dimension, 2), _size("radius", radius)
+    n, length = integer("dimension", dimension, least=2), _size("radius", radius)
 
     def metric(x: Array) -> Array:
         grown = jnp.exp(2 * x[0] / length.astype(x.dtype))
@@ -147,7 +147,7 @@ def anti_de_sitter(dimension: int, radius: Scalar) -> Metric:
     R_abcd = -(g_ac g_bd - g_ad g_bc)/l², Λ = -(n - 1)(n - 2)/2l². z > 0 covers one of the two Poincaré patches; z = 0
     is the boundary at infinity.
     """
-    n, length = _dimension(dimension, 2), _size("radius", radius)
+    n, length = integer("dimension", dimension, least=2), _size("radius", radius)
 
     def metric(x: Array) -> Array:
         factor = (length.astype(x.dtype) / x[n - 1]) ** 2
@@ -166,7 +166,7 @@ def flrw(scale_factor: Callable[[Array], Array], curvature: Scalar) -> Metric:
         scale_factor: a(t), differentiable twice.
         curvature: k.
     """
-    _function("scale_factor", scale_factor)
+    function("scale_factor", scale_factor, "one number")
     k = _number("curvature", curvature)
 
     def metric(x: Array) -> Array:
@@ -182,7 +182,7 @@ def sphere(dimension: int, radius: Scalar) -> Metric:
 
     R_abcd = (g_ac g_bd - g_ad g_bc)/l². Positive definite; ends where one of θ₁, ..., θ_{n-1} is a multiple of π.
     """
-    n, length = _dimension(dimension, 1), _size("radius", radius)
+    n, length = integer("dimension", dimension, least=1), _size("radius", radius)
 
     def metric(x: Array) -> Array:
         factor = [length.astype(x.dtype) ** 2]
@@ -207,11 +207,6 @@ def torus(tube: Scalar, centre: Scalar) -> Metric:
     return _chart(2, metric)
 
 
-def _function(name: str, value: Any) -> None:
-    if not callable(value):
-        raise TypeError(f"`{name}` must be a function of one number, but got {type(value).__name__}")
-
-
 def _number(name: str, value: Any) -> Array:
     number = real_array(name, value, ndim=0)
     finite(name, number)
@@ -222,12 +217,6 @@ def _size(name: str, value: Any) -> Array:
     number = _number(name, value)
     positive(name, number)
     return number
-
-
-def _dimension(value: Any, least: int) -> int:
-    n = integer("dimension", value)
-    check("dimension", f"be at least {least}", n >= least, n)
-    return n
 
 
 def _chart(n: int, metric: Metric) -> Metric:

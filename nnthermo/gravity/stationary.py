@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, real_array, refuse
+from nnthermo._checks import check, finite, is_concrete, real_matrix, refuse
 from nnthermo._typing import Array
+from nnthermo.gravity._arguments import square_matrix
 from nnthermo.linalg.dense import matmul
 from nnthermo.linalg.positive import inverse_and_log_det
 
@@ -27,21 +28,13 @@ class EntropyBalance(NamedTuple):
     destruction: Array
 
 
-def _matrix(name: str, value: Any, n: int, dtype: Any) -> Array:
-    array = real_array(name, value).astype(dtype)
-    check(name, f"have shape (), ({n},) or ({n}, {n})", array.shape in ((), (n,), (n, n)), f"shape {array.shape}")
-    finite(name, array)
-    return array if array.ndim == 2 else array * jnp.eye(n, dtype=dtype) if not array.ndim else jnp.diag(array)
+def _matrix(name: str, value: Any, like: Array) -> Array:
+    matrix = real_matrix(name, value, len(like)).astype(like.dtype)
+    finite(name, matrix)
+    return matrix
 
 
-def _square(name: str, value: Any) -> Array:
-    array = real_array(name, value, ndim=2)
-    check(name, "be square", array.shape[0] == array.shape[1] > 0, f"shape {array.shape}")
-    finite(name, array)
-    return array
-
-
-def entropy_balance(drift: Any, diffusion: Any, covariance: Any) -> EntropyBalance:
+def gaussian_entropy_balance(drift: Any, diffusion: Any, covariance: Any) -> EntropyBalance:
     """Production and destruction of the entropy of a normal ensemble by dx = A x dt + noise, dΣ/dt = AΣ + ΣAᵀ + 2D.
 
     S = ½ log det(2πe Σ) changes at ½ Tr(Σ⁻¹ dΣ/dt) = Tr(DΣ⁻¹) + Tr A; in the stationary state the two parts cancel. Own
@@ -52,9 +45,9 @@ def entropy_balance(drift: Any, diffusion: Any, covariance: Any) -> EntropyBalan
         diffusion: D, with ∂p/∂t = D∇²p: a number, (N,) or (N, N).
         covariance: Σ, a number, (N,) or (N, N); NaN, or an error where it is known, if not positive definite.
     """
-    A = _square("drift", drift)
-    n = A.shape[0]
-    D, S = (_matrix(k, v, n, A.dtype) for k, v in (("diffusion", diffusion), ("covariance", covariance)))
+    A = square_matrix("drift", drift)
+    finite("drift", A)
+    D, S = (_matrix(name, value, A) for name, value in (("diffusion", diffusion), ("covariance", covariance)))
     inverse, log_det = inverse_and_log_det((S + S.T) / 2)
     if is_concrete(log_det) and not bool(jnp.isfinite(log_det)):
         refuse("covariance", "be positive definite", f"log det {float(log_det)}")
@@ -79,8 +72,9 @@ def stationary_state_covariance(jacobian: Any, noise: Any) -> Array:
     Raises:
         ValueError: wrong shapes, not finite, a known J of spectral radius 1 or more, or known negative noise.
     """
-    J = _square("jacobian", jacobian)
-    D = _matrix("noise", noise, J.shape[0], J.dtype)
+    J = square_matrix("jacobian", jacobian)
+    finite("jacobian", J)
+    D = _matrix("noise", noise, J)
     if is_concrete(D):
         lowest = float(np.diagonal(np.asarray(D)).min())
         check("noise", "not be negative on its diagonal", lowest >= 0, lowest)

@@ -1,5 +1,6 @@
 """Vectors carried along paths: parallel transport, and what a closed loop does to them."""
 
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, real_array
+from nnthermo._checks import check, finite, function, is_concrete, real_array
 from nnthermo._typing import Array
 from nnthermo.gravity.curvature import christoffel
 from nnthermo.gravity.derivatives import Metric, metric_slopes
@@ -54,8 +55,7 @@ def parallel_transport(
         x, v, _ = start(metric, line.points[0], line.velocities[0])
         V, parameters, n = V.astype(x.dtype), line.parameters, len(x)
     else:
-        if not callable(path):
-            raise TypeError(f"`path` must be a function of one parameter or a Geodesic, but got {type(path).__name__}")
+        function("path", path, "one parameter, or a Geodesic")
         check("parameters", "be given for a curve", parameters is not None, "None")
     dtype = V.dtype
     s, first, length, ordered = shares(parameters, dtype)
@@ -70,8 +70,7 @@ def parallel_transport(
     absolute = jnp.full((1, 1), bound, dtype)
 
     def turn(x: Array, dx: Array, rows: Array) -> Array:
-        connection = jnp.sum(christoffel(metric, x).astype(dtype) * dx[None, :, None], axis=1)
-        return -matmul(rows, connection.T)
+        return -matmul(rows, connection_along(metric, x, dx).T)
 
     def on_geodesic(_: Array, y: Array) -> Array:
         return jnp.concatenate([y[1:2], turn(y[0], y[1], y[1:])])  # its velocity is one of those carried
@@ -96,7 +95,7 @@ def parallel_transport(
     return carried.reshape(len(s), *V.shape)
 
 
-def holonomy(metric: Metric, loop: Curve, ends: Any, **options: Any) -> Array:
+def holonomy(metric: Metric, loop: Curve, ends: Any, *, periods: Any = None, **options: Any) -> Array:
     """H^a_b, (n, n), which takes a vector at the start of a closed curve to what comes back after one round.
 
     On a sphere a rotation by the solid angle enclosed; the identity where the space is flat inside the loop.
@@ -105,21 +104,41 @@ def holonomy(metric: Metric, loop: Curve, ends: Any, **options: Any) -> Array:
         metric: g_ab (n, n) of one point.
         loop: a curve as a function of its parameter.
         ends: its first and last parameters, (2,) or more between.
+        periods: of the coordinates, (n,), 0 for those that are no angles, infinity for those in which the curve may
+            advance as it likes, such as the time of a metric at rest. Without them only g is compared at both ends, and
+            an open curve between places with equal g is not seen: H means nothing for it.
         options: of `parallel_transport`.
 
     Raises:
-        ValueError: as in `parallel_transport`; known ends with different g. Periods of coordinates are not known here:
-            an open curve between places with equal g is not refused, and H means nothing for it.
+        ValueError: as in `parallel_transport`; known ends with different g, or not the same place up to periods.
     """
     t = real_array("ends", ends, ndim=1)
     check("ends", "hold at least two values", len(t) > 1, len(t))
     n = curve_dimension(loop, t[0])
+    around = None if periods is None else real_array("periods", periods, shape=(n,))
     if is_concrete(t):
-        a, b = metric(loop(t[0])), metric(loop(t[-1]))
-        if is_concrete(a, b):
-            gap = float(np.abs(np.asarray(a) - np.asarray(b)).max() / np.abs(np.asarray(a)).max())
-            check("loop", "close", gap < float(jnp.finfo(a.dtype).eps) ** 0.5, f"g at its ends differs by {gap:.2g}")
+        begin, end = loop(t[0]), loop(t[-1])
+        _refuse_open(metric(begin), metric(end), begin, end, around)
     return parallel_transport(metric, loop, jnp.eye(n, dtype=t.dtype), t, **options)[-1].T
+
+
+def _refuse_open(g: Array, other: Array, x: Array, y: Array, periods: Array | None) -> None:
+    """Refuse known ends x and y of a loop with different g, or that differ by more than whole periods."""
+    if not is_concrete(g, other, x, y):
+        return
+    allowed = float(jnp.finfo(g.dtype).eps) ** 0.5
+    gap = float(np.abs(np.asarray(g) - np.asarray(other)).max() / np.abs(np.asarray(g)).max())
+    check("loop", "close", gap < allowed, f"g at its ends differs by {gap:.2g}")
+    if periods is not None and is_concrete(periods):
+        steps = zip(np.asarray(y - x).tolist(), np.asarray(periods).tolist(), strict=True)
+        apart = [0.0 if period == math.inf else math.remainder(s, period) if period else s for s, period in steps]
+        nothing = allowed * np.maximum(np.abs(np.asarray(x)), 1)
+        check("loop", "close", bool((np.abs(apart) < nothing).all()), f"ends {apart} apart")
+
+
+def connection_along(metric: Metric, x: Array, v: Array) -> Array:
+    """Γ^a_bc v^b, (n, n): how the components of a carried vector turn."""
+    return jnp.sum(christoffel(metric, x).astype(v.dtype) * v[None, :, None], axis=1)
 
 
 def unit_rows(vectors: Array, others: Array) -> tuple[Array, Array]:

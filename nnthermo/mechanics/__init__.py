@@ -6,6 +6,21 @@ the list of its sections were read, not the body: formulas for it are recalled o
 which. Everything here takes functions or arrays of the trainable variables q, a free energy F(q), a potential V(q), and
 knows nothing of networks.
 
+Contents, in the order of the theory:
+
+    ================  =================================================================================================
+    grids             `grid`, `fourier`, `interpolation`
+    learning noise    `diffusion` of mini-batches, `fast_neurons`
+    densities         `generator` (by `jump_rates`, `stencil`), `fokker_planck`, `entropy_production`, and off the grid
+                      `ornstein_uhlenbeck`, `langevin`
+    action            `action` of stationary entropy production; `madelung`, its fluid; `bridge`, where ħ² < 0
+    waves             `hamiltonian`, `schrodinger`, `eigenstates`, `wave_packets`, `currents`; back to fluids and
+                      ensembles by `polar` and `nelson`
+    ħ² from data      `density_flow`, `planck`; `planck_samples` (by `exponential_family`), `ermakov`
+    neurons           `grand_canonical`, `chemical_potential`; `multivalued` and `matched_batch`, what μ says of ħ
+    states as well    `duality`
+    ================  =================================================================================================
+
 Symbols: q trainable variables, γ (`gamma`) the learning rate of the drift, D (`diffusion`) with ∂p/∂t = D ∇²p, twice
 smaller than the D of (11.5); λ (`multiplier`) the multiplier of free-energy production; ħ² (`planck_squared`), of
 either sign. Entropies are in nats, time in steps of learning unless said otherwise.
@@ -15,14 +30,16 @@ Conventions:
     ==================  ===============================================================================================
     grid                first where the grid is what is built on (`fokker_planck_generator`, `stationary_density`, wave
                         packets); after the arrays on it elsewhere
-    order               (p, F, grid, times) and (psi, potential, grid): where times say when arrays were recorded they
-                        follow the grid, except (psi, times, grid) and (densities, velocities, times, grid) of
-                        `nelson_drift_on_grid`, `velocity_from_densities` and `estimate_planck_squared`
+    order               (p, F, times, grid) and (psi, potential, grid): arrays, the times of their records, the grid;
+                        (key, drift, q0, times) and (p0, generator, times): times that are asked for come last
+    steps               from each time to the next where times are given, else all, of length `dt`
     axes                (time or replicas, points, vector components)
     sign                drift = sign·γ∇F, -1 by default: descent. The action, its ħ² and its fluid have the paper's +1
     D or ħ/M            D of Fokker-Planck: √(2D) dW. Nelson and the bridge: √(ħ/M) dW, which is D = ħ/2M
     drift b(q)          `langevin_ensemble`, `modified_drift`; as an array (points, d), `fokker_planck_generator`
     drift b(q, t)       `nelson_drift`, `nelson_drift_on_grid`, `nelson_ensemble`
+    errors              by the name of the argument: TypeError for another kind of object and for complex numbers where
+                        real ones are meant, ValueError for shapes, and for values where they are known
     ==================  ===============================================================================================
 """
 

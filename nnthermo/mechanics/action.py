@@ -9,10 +9,10 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from nnthermo._checks import check, is_concrete, positive, real_array, refuse
+from nnthermo._checks import nonzero, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar
+from nnthermo.mechanics._arguments import increasing_times, potential_like
 from nnthermo.mechanics.fourier import spectral_gradient, spectral_laplacian
 from nnthermo.mechanics.grid import Grid, require_grid
 
@@ -20,30 +20,33 @@ Kept = Literal["stochastic", "learning", "all"]
 
 
 def learning_coefficient(diffusion: Any, gamma: Any, multiplier: Any, *, keep: Kept) -> Array:
-    """c of the term c p ∇²F: 0 ("stochastic"), γ ("learning"), or γ + λD ("all"), for λ of either sign, not 0."""
+    """c of the term c p ∇²F: 0 ("stochastic"), γ ("learning"), or γ + λD ("all").
+
+    Args:
+        diffusion: D, of any shape that broadcasts with the others.
+        gamma: γ > 0.
+        multiplier: λ, of either sign, not 0.
+        keep: "stochastic", "learning" or "all".
+    """
+    return _numbers(diffusion, gamma, multiplier, keep)[3]
+
+
+def _numbers(diffusion: Any, gamma: Any, multiplier: Any, keep: Kept) -> tuple[Array, Array, Array, Array]:
+    """D, γ, λ and c, of one shape."""
     if not isinstance(keep, str) or keep not in ("stochastic", "learning", "all"):
         refuse("keep", "be 'stochastic', 'learning' or 'all'", repr(keep))
-    D, g, lam = _numbers(diffusion, gamma, multiplier)
-    return {"stochastic": jnp.zeros_like(g), "learning": g, "all": g + lam * D}[keep]
-
-
-def _numbers(diffusion: Any, gamma: Any, multiplier: Any) -> tuple[Array, Array, Array]:
     positive("gamma", gamma)
-    _not_zero("multiplier", multiplier)
-    D, g, lam = real_array("diffusion", diffusion), real_array("gamma", gamma), real_array("multiplier", multiplier)
-    return tuple(jnp.broadcast_arrays(D, g, lam))  # type: ignore[return-value]
-
-
-def _not_zero(name: str, value: Any) -> None:
-    if is_concrete(real_array(name, value)):
-        check(name, "not be 0", bool((np.asarray(value) != 0).all()), value)
+    given = (("diffusion", diffusion), ("gamma", gamma), ("multiplier", multiplier))
+    D, g, lam = jnp.broadcast_arrays(*(real_array(name, number) for name, number in given))
+    nonzero("multiplier", lam)
+    return D, g, lam, {"stochastic": jnp.zeros_like(g), "learning": g, "all": g + lam * D}[keep]
 
 
 def stationary_entropy_production_action(
     p: Any,
     F: Any,
-    grid: Grid,
     times: Any,
+    grid: Grid,
     *,
     potential: Any,
     diffusion: Scalar,
@@ -74,8 +77,8 @@ def stationary_entropy_production_action(
     Args:
         p: densities, (T, *points), positive.
         F: phases (Hamilton's function, a free energy), (T, *points).
-        grid: rings, or walls that nothing crosses (p and F even about them).
         times: (T,), increasing.
+        grid: rings, or walls that nothing crosses (p and F even about them).
         potential: V, (*points) or (T, *points).
         diffusion: D.
         gamma: γ > 0.
@@ -87,16 +90,10 @@ def stationary_entropy_production_action(
         ValueError: shapes that do not fit; an unknown `keep`.
     """
     require_grid(grid)
-    p, F, t = real_array("p", p), real_array("F", F), real_array("times", times, ndim=1)
-    shape = (len(t), *grid.points)
-    check("p", f"have shape {shape}, times and grid", p.shape == shape, p.shape)
-    check("F", f"have shape {shape}, times and grid", F.shape == shape, F.shape)
-    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
-    V = real_array("potential", potential).astype(p.dtype)
-    grid.check("potential", V)
-    V = jnp.broadcast_to(V, shape)
-    c = learning_coefficient(diffusion, gamma, multiplier, keep=keep).astype(p.dtype)
-    D, g, lam = (n.astype(p.dtype) for n in _numbers(diffusion, gamma, multiplier))
+    t = increasing_times(times)
+    p, F = (real_array(name, values, shape=(len(t), *grid.points)) for name, values in (("p", p), ("F", F)))
+    V = potential_like(p, potential, grid)
+    D, g, lam, c = (number.astype(p.dtype) for number in _numbers(diffusion, gamma, multiplier, keep))
     mean = None
     if mean_gradient is not None:
         mean = real_array("mean_gradient", mean_gradient, shape=(grid.dimensions,)).astype(p.dtype)
@@ -135,14 +132,14 @@ class ActionGradient(NamedTuple):
     phase: Array
 
 
-def action_gradient(p: Any, F: Any, grid: Grid, times: Any, **terms: Any) -> ActionGradient:
+def action_gradient(p: Any, F: Any, times: Any, grid: Grid, **terms: Any) -> ActionGradient:
     """δA/δp and δA/δF by automatic differentiation, per unit of time and volume; ends are held fixed.
 
     Arguments as in `stationary_entropy_production_action`. The error is of second order in the step of time.
     """
     require_grid(grid)
     p, F = real_array("p", p), real_array("F", F)
-    both = jax.grad(lambda p, F: stationary_entropy_production_action(p, F, grid, times, **terms), argnums=(0, 1))
+    both = jax.grad(lambda p, F: stationary_entropy_production_action(p, F, times, grid, **terms), argnums=(0, 1))
     weights = _weights(real_array("times", times, ndim=1).astype(p.dtype)) * grid.cell.astype(p.dtype)
     weights = weights.reshape((-1,) + (1,) * grid.dimensions)
     by_p, by_F = (g[1:-1] / weights[1:-1].astype(g.dtype) for g in both(p, F))
@@ -165,37 +162,41 @@ def effective_planck_squared(diffusion: Any, gamma: Any, multiplier: Any, *, kee
         multiplier: λ, not 0: refused, or NaN or infinite where traced.
         keep: "stochastic", "learning" or "all".
     """
-    c = learning_coefficient(diffusion, gamma, multiplier, keep=keep)
-    D, g, lam = _numbers(diffusion, gamma, multiplier)
+    D, g, lam, c = _numbers(diffusion, gamma, multiplier, keep)
     return 4 * D / (g * lam) - (c / (g * lam)) ** 2
 
 
 def planck_constant(diffusion: Any, gamma: Any, multiplier: Any) -> Array:
     """ħ = 2 √(D/(γλ)) of the action without the learning term; NaN where D/λ is negative.
 
-    Recalled from arXiv:2008.01540 and re-derived. The mass is M = 1/(2γ).
+    Recalled from arXiv:2008.01540 and re-derived. The mass is M = 1/(2γ). Arguments as in `effective_planck_squared`.
     """
     return jnp.sqrt(effective_planck_squared(diffusion, gamma, multiplier))
 
 
-def shifted_phase(F: Any, p: Any, *, diffusion: Scalar, gamma: Scalar, multiplier: Scalar, keep: Kept) -> Array:
-    """F~ = F - (c/(2λγ)) log p, the phase whose equations are Madelung's; of the shape of F and p."""
-    return _shift(F, p, diffusion, gamma, multiplier, keep, -1)
+def shifted_phase(p: Any, F: Any, *, diffusion: Scalar, gamma: Scalar, multiplier: Scalar, keep: Kept) -> Array:
+    """F~ = F - (c/(2λγ)) log p, the phase whose equations are Madelung's; of the shape of p and F.
+
+    Args:
+        p: densities, positive, of any shape.
+        F: phases, of the shape of p.
+        diffusion, gamma, multiplier, keep: D, γ, λ and the kept terms, as in `effective_planck_squared`.
+    """
+    return _shift(p, F, diffusion, gamma, multiplier, keep, -1)
 
 
-def unshifted_phase(F: Any, p: Any, *, diffusion: Scalar, gamma: Scalar, multiplier: Scalar, keep: Kept) -> Array:
-    """F = F~ + (c/(2λγ)) log p: the inverse of `shifted_phase`."""
-    return _shift(F, p, diffusion, gamma, multiplier, keep, 1)
+def unshifted_phase(p: Any, F: Any, *, diffusion: Scalar, gamma: Scalar, multiplier: Scalar, keep: Kept) -> Array:
+    """F = F~ + (c/(2λγ)) log p: the inverse of `shifted_phase`; arguments as there."""
+    return _shift(p, F, diffusion, gamma, multiplier, keep, 1)
 
 
-def _shift(F: Any, p: Any, diffusion: Any, gamma: Any, multiplier: Any, keep: Kept, sign: int) -> Array:
-    F, p = real_array("F", F), real_array("p", p)
-    check("p", f"have shape {F.shape}, that of F", p.shape == F.shape, p.shape)
-    c = learning_coefficient(diffusion, gamma, multiplier, keep=keep)
-    _, g, lam = _numbers(diffusion, gamma, multiplier)
-    return _shifted(F, p, c, g, lam, sign)
+def _shift(p: Any, F: Any, diffusion: Any, gamma: Any, multiplier: Any, keep: Kept, sign: int) -> Array:
+    p = real_array("p", p)
+    F = real_array("F", F, shape=p.shape)
+    _, g, lam, c = _numbers(diffusion, gamma, multiplier, keep)
+    return _shifted(p, F, sign * c / (2 * lam * g))
 
 
-@partial(jax.jit, static_argnums=5, inline=True)
-def _shifted(F: Array, p: Array, c: Array, g: Array, lam: Array, sign: int) -> Array:
-    return F + sign * (c / (2 * lam * g)).astype(F.dtype) * jnp.log(p).astype(F.dtype)
+@partial(jax.jit, inline=True)
+def _shifted(p: Array, F: Array, share: Array) -> Array:
+    return F + share.astype(F.dtype) * jnp.log(p).astype(F.dtype)

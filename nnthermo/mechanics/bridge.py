@@ -16,17 +16,23 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, integer, positive, real_array, real_numbers
+from nnthermo._checks import check, integer, is_concrete, positive, positive_numbers, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
+from nnthermo.mechanics._arguments import potential_like
 from nnthermo.mechanics.fourier import multiply_waves, squared_wave_numbers
 from nnthermo.mechanics.grid import Grid, require_grid
 
 
 def heat_pair(p: Any, F: Any, *, planck_squared: Scalar) -> tuple[Array, Array]:
-    """φ+ and φ- = √p exp(±F/h), h = √(-ħ²), of the shape of p and F; refused, or NaN where traced, unless ħ² < 0."""
+    """φ+ and φ- = √p exp(±F/h), h = √(-ħ²), of the shape of p and F.
+
+    Args:
+        p: densities, of any shape.
+        F: phases, of the shape of p, in units of action.
+        planck_squared: ħ² = -h² < 0; NaN where it is traced and not negative.
+    """
     p = real_array("p", p)
-    F = real_array("F", F).astype(p.dtype)
-    check("F", f"have shape {p.shape}, that of p", F.shape == p.shape, F.shape)
+    F = real_array("F", F, shape=p.shape).astype(p.dtype)
     h = _action_unit(planck_squared, p.dtype)
     return jnp.sqrt(p) * jnp.exp(F / h), jnp.sqrt(p) * jnp.exp(-F / h)
 
@@ -39,18 +45,18 @@ def density_and_phase(plus: Any, minus: Any, *, planck_squared: Scalar) -> tuple
         minus: φ- > 0, the one that runs forward; of the shape of φ+.
         planck_squared: ħ² = -h² < 0; NaN for F where it is traced and not negative.
     """
-    up, down = real_array("plus", plus), real_array("minus", minus)
-    check("minus", f"have shape {up.shape}, that of `plus`", down.shape == up.shape, down.shape)
+    up = real_array("plus", plus)
+    down = real_array("minus", minus, shape=up.shape).astype(up.dtype)
     h = _action_unit(planck_squared, up.dtype)
-    down = down.astype(up.dtype)
     up, down = (jnp.where(f < 0, jnp.nan, f) for f in (up, down))
     return up * down, h / 2 * jnp.log(up / down)
 
 
 def _action_unit(planck_squared: Scalar, dtype: Any) -> Array:
-    """h = √(-ħ²)."""
+    """h = √(-ħ²); NaN where ħ² is traced and not negative."""
     real_numbers(planck_squared=planck_squared)
-    positive("-planck_squared", -planck_squared)
+    if is_concrete(planck_squared):
+        check("planck_squared", "be negative", bool(planck_squared < 0), planck_squared)
     h2 = jnp.asarray(planck_squared, dtype)
     return jnp.sqrt(jnp.where(h2 < 0, -h2, jnp.nan))
 
@@ -85,7 +91,7 @@ def schrodinger_bridge(
     potential: Any = None,
     iterations: int = 200,
     tolerance: float = 1e-8,
-    substeps: int = 4,
+    steps: int = 4,
 ) -> SchrodingerBridge:
     """The bridge from p0 to p1 in a given time, by the iteration of Fortet and Sinkhorn on the grid.
 
@@ -104,24 +110,18 @@ def schrodinger_bridge(
         potential: V, (*points): weight exp(∫V dt/h) of a path; None: zero.
         iterations: of Sinkhorn's method; the slower the weaker the noise.
         tolerance: of `residual`.
-        substeps: of Strang's splitting between records, if there is a potential.
+        steps: of Strang's splitting from each record to the next, if there is a potential.
     """
     require_grid(grid)
-    real_numbers(planck_squared=planck_squared, mass=mass, duration=duration, tolerance=tolerance)
-    p0, p1 = real_array("p0", p0), real_array("p1", p1)
-    for name, p in (("p0", p0), ("p1", p1)):
-        check(name, f"have shape {grid.points}", p.shape == grid.points, p.shape)
-        positive(name, p)
-    positive("-planck_squared", -planck_squared)
-    positive("mass", mass)
-    positive("duration", duration)
-    T = integer("records", records)
-    check("records", "be at least 2", T >= 2, T)
-    V = None if potential is None else real_array("potential", potential).astype(p0.dtype)
-    check("potential", f"have shape {grid.points}", V is None or V.shape == grid.points, V)
-    numbers = [jnp.asarray(n, p0.dtype) for n in (planck_squared, mass, duration, tolerance)]
-    counts = (T, integer("iterations", iterations), integer("substeps", substeps))
-    check("iterations and substeps", "be at least 1", min(counts[1:]) >= 1, counts[1:])
+    positive_numbers(mass=mass, duration=duration)
+    real_numbers(tolerance=tolerance)
+    p0, p1 = (real_array(name, p, shape=grid.points) for name, p in (("p0", p0), ("p1", p1)))
+    positive("p0", p0)
+    positive("p1", p1)
+    V = None if potential is None else potential_like(p0, potential, grid)
+    numbers = [_action_unit(planck_squared, p0.dtype), *(jnp.asarray(n, p0.dtype) for n in (mass, duration, tolerance))]
+    counts = [integer("records", records, least=2)]
+    counts += [integer(name, n, least=1) for name, n in (("iterations", iterations), ("steps", steps))]
     return _bridge(p0, p1.astype(p0.dtype), V, grid, *numbers, *counts)
 
 
@@ -131,26 +131,26 @@ def _bridge(
     p1: Array,
     V: Array | None,
     grid: Grid,
-    h2: Array,
+    h: Array,
     M: Array,
     duration: Array,
     tolerance: Array,
     T: int,
     iterations: int,
-    substeps: int,
+    steps: int,
 ) -> SchrodingerBridge:
-    p0, p1, h = grid.normalise(p0), grid.normalise(p1), jnp.sqrt(-h2)
-    step = duration / (T - 1)
+    p0, p1 = grid.normalise(p0), grid.normalise(p1)
+    between = duration / (T - 1)
     k2 = squared_wave_numbers(grid).astype(p0.dtype)
 
     def heat(f: Array, _: None) -> tuple[Array, Array]:
         """One interval between records; the operator is symmetric, so that it serves both directions."""
         if V is None:
-            f = multiply_waves(f, grid, jnp.exp(-h / (2 * M) * k2 * step))
+            f = multiply_waves(f, grid, jnp.exp(-h / (2 * M) * k2 * between))
         else:
-            s = step / substeps
+            s = between / steps
             kick, spread = jnp.exp(V * s / (2 * h)), jnp.exp(-h / (2 * M) * k2 * s)
-            f = jax.lax.fori_loop(0, substeps, lambda _, f: kick * multiply_waves(kick * f, grid, spread), f)
+            f = jax.lax.fori_loop(0, steps, lambda _, f: kick * multiply_waves(kick * f, grid, spread), f)
         return f, f
 
     def whole(f: Array) -> Array:
@@ -170,7 +170,7 @@ def _bridge(
     down = down * scale
     ups = jnp.concatenate([up[None], jax.lax.scan(heat, up, None, length=T - 1)[1]])[::-1]
     downs = jnp.concatenate([down[None], jax.lax.scan(heat, down, None, length=T - 1)[1]])
-    p, F = density_and_phase(ups, downs, planck_squared=h2)
+    p, F = density_and_phase(ups, downs, planck_squared=-(h**2))
     total = grid.integrate(p[0])
     p = p / total
     ends = jnp.stack([grid.integrate(jnp.abs(p[0] - p0)), grid.integrate(jnp.abs(p[-1] - p1))])

@@ -29,7 +29,7 @@ class ChemicalPotential(NamedTuple):
 
 
 def chemical_potential(
-    log_Z: LogPartitions, beta: Scalar, mean_number: Scalar, *, numbers: Any = None, steps: int = 100
+    log_Z: LogPartitions, beta: Scalar, mean_number: Scalar, *, numbers: Any = None, iterations: int = 100
 ) -> ChemicalPotential:
     """Invert ⟨N⟩(μ), which grows with μ from the smallest N to the largest.
 
@@ -44,12 +44,12 @@ def chemical_potential(
         beta: inverse temperature β > 0; any shape that broadcasts with (...).
         mean_number: ⟨N⟩ wanted; as `beta`.
         numbers: as in `grand_canonical`.
-        steps: of the root finder, each a sum over N.
+        iterations: of the root finder, each a sum over N.
 
     Raises:
         ValueError: as `grand_canonical`, or a mean number outside the N, where known.
     """
-    count = integer("steps", steps)
+    count = integer("iterations", iterations, least=1)
     terms, beta, target, N = sum_terms(log_Z, beta, mean_number, numbers, "mean_number")
     if is_concrete(target, N):
         inside = bool(((target > N.min()) & (target < N.max())).all())
@@ -57,8 +57,8 @@ def chemical_potential(
     return _invert(terms, beta, target, N, count)
 
 
-@partial(jax.jit, static_argnames="steps")
-def _invert(terms: Array, beta: Array, target: Array, N: Array, steps: int) -> ChemicalPotential:
+@partial(jax.jit, static_argnames="iterations")
+def _invert(terms: Array, beta: Array, target: Array, N: Array, iterations: int) -> ChemicalPotential:
     constant = jax.lax.stop_gradient(terms)
     low = jnp.min(jnp.where(constant > -jnp.inf, N, jnp.inf), axis=-1)
     high = jnp.max(jnp.where(constant > -jnp.inf, N, -jnp.inf), axis=-1)
@@ -75,7 +75,7 @@ def _invert(terms: Array, beta: Array, target: Array, N: Array, steps: int) -> C
     y = jax.lax.custom_root(
         excess,
         (bracket[0] + bracket[1]) / 2,
-        lambda f, _: _root(f, *bracket, steps),
+        lambda f, _: _root(f, *bracket, iterations),
         lambda slope, v: v / slope(jnp.ones_like(v)),
     )
     residual, rounding = _residual(terms, y, N, target)
@@ -103,7 +103,7 @@ def _bracket(terms: Array, N: Array, low: Array, high: Array, target: Array) -> 
     return end(low, target - low, -1), end(high, high - target, 1)
 
 
-def _root(f: Callable[[Array], Array], lower: Array, upper: Array, steps: int) -> Array:
+def _root(f: Callable[[Array], Array], lower: Array, upper: Array, iterations: int) -> Array:
     """Newton's method that halves the bracket instead where its step leaves it or does not halve the last one."""
 
     def values(y: Array) -> tuple[Array, Array]:
@@ -125,7 +125,7 @@ def _root(f: Callable[[Array], Array], lower: Array, upper: Array, steps: int) -
     value, slope = values(y)
     lower, upper = jnp.where(value < 0, y, lower), jnp.where(value > 0, y, upper)
     start = (lower, upper, y, value, slope, upper - lower, y, abs(value))
-    return jax.lax.fori_loop(0, steps, step, start)[6]
+    return jax.lax.fori_loop(0, iterations, step, start)[6]
 
 
 def _residual(terms: Array, y: Array, N: Array, target: Array) -> tuple[Array, Array]:

@@ -9,18 +9,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from nnthermo._checks import check, positive, real_array, real_numbers
+from nnthermo._checks import check, positive_numbers, real_array, real_numbers, refuse
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics.fourier import (
-    number_array,
-    spectral_derivative,
-    spectral_gradient,
-    to_complex,
-)
+from nnthermo.mechanics.fourier import spectral_derivative, spectral_gradient
 from nnthermo.mechanics.grid import Grid, require_grid, vector
-from nnthermo.mechanics.hamiltonian import flux_shift, walls
+from nnthermo.mechanics.hamiltonian import flux_shift, walls, wave_function
 from nnthermo.mechanics.interpolation import spectral_interpolate
 
 
@@ -34,12 +28,8 @@ def probability_current(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flu
         mass: M.
         flux: ν through each ring, in quanta.
     """
-    require_grid(grid)
-    real_numbers(hbar=hbar, mass=mass)
-    psi = to_complex(number_array("psi", psi))
-    grid.check("psi", psi)
-    positive("hbar", hbar)
-    positive("mass", mass)
+    psi = wave_function(psi, grid)
+    positive_numbers(hbar=hbar, mass=mass)
     return _current(psi, grid, hbar, mass, flux_shift(flux, grid))
 
 
@@ -52,9 +42,11 @@ def _current(psi: Array, grid: Grid, hbar: Scalar, mass: Scalar, shift: Array | 
     return jnp.asarray(hbar, real) / jnp.asarray(mass, real) * J
 
 
-def _loop(loop: Any, d: int) -> Array:
+def _loop(loop: Any, d: int | None) -> Array:
+    """Points (L, d), of any d if it is None."""
     loop = real_array("loop", loop, ndim=2)
-    check("loop", f"have shape (L, {d}) with L at least 3", loop.shape[0] >= 3 and loop.shape[1] == d, loop.shape)
+    fits = loop.shape[0] >= 3 and d in (None, loop.shape[1])
+    check("loop", f"have shape (L, {d or 'd'}) with L at least 3", fits, f"shape {loop.shape}")
     return loop
 
 
@@ -70,10 +62,8 @@ def winding_number(psi: Any, loop: Any, grid: Grid) -> Array:
             that goes around a ring ends one step before the image of its start.
         grid: rings, or hard walls.
     """
-    require_grid(grid)
-    values = spectral_interpolate(to_complex(number_array("psi", psi)), grid, _loop(loop, grid.dimensions),
-                                  odd=walls(grid))  # fmt: skip
-    return _turns(values)
+    psi = wave_function(psi, grid, leading=False)
+    return _turns(spectral_interpolate(psi, grid, _loop(loop, grid.dimensions), odd=walls(grid)))
 
 
 @jax.jit
@@ -95,9 +85,8 @@ def wave_velocity(psi: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any
         mass: M.
         flux: ν through each ring, in quanta: the velocity is that of `probability_current`.
     """
-    require_grid(grid)
+    psi = wave_function(psi, grid, leading=False)
     real_numbers(hbar=hbar, mass=mass)
-    psi = to_complex(number_array("psi", psi))
     real, odd, shift = psi.real.dtype, walls(grid), flux_shift(flux, grid)
     slopes = [spectral_derivative(psi, grid, k, odd=odd) for k in range(grid.dimensions)]
 
@@ -131,19 +120,15 @@ def circulation(velocity: Any, loop: Any, *, mass: Scalar, grid: Grid | None = N
     if grid is not None:
         require_grid(grid)
     real_numbers(mass=mass)
-    d = np.shape(loop)[-1] if np.ndim(loop) == 2 else 0
-    loop = _loop(loop, d)
+    loop = _loop(loop, None if grid is None else grid.dimensions)
     if callable(velocity):
-        u = real_array("velocity", velocity(loop))
+        u = real_array("velocity", velocity(loop), shape=loop.shape)
     else:
-        field = real_array("velocity", velocity)
-        check("grid", "be given with a velocity that is an array", grid is not None, grid)
-        assert grid is not None
-        check(
-            "velocity", f"have shape {(*grid.points, d)}", field.shape == (*grid.points, grid.dimensions), field.shape
-        )
-        u = jnp.stack([spectral_interpolate(field[..., k], grid, loop, odd=(k,)) for k in range(d)], axis=-1)
-    check("velocity", f"give shape {loop.shape}", u.shape == loop.shape, u.shape)
+        if grid is None:
+            refuse("grid", "be given with a velocity that is an array", grid)
+        field = real_array("velocity", velocity, shape=(*grid.points, grid.dimensions))
+        parts = [spectral_interpolate(field[..., k], grid, loop, odd=(k,)) for k in range(grid.dimensions)]
+        u = jnp.stack(parts, axis=-1)
     return _circulation(u, loop, mass, grid)
 
 
@@ -154,12 +139,10 @@ def _circulation(u: Array, loop: Array, mass: Scalar, grid: Grid | None) -> Arra
         length = (grid.upper - grid.lower).astype(loop.dtype)[None]
         step = jnp.where(jnp.asarray(grid.periodic)[None], step - length * jnp.round(step / length), step)
     closure = jnp.sum(step, axis=0, keepdims=True)  # zero, or the ring that the loop goes around
-    n = len(loop)
-    share = jnp.arange(n, dtype=loop.dtype)[:, None] / n
-    wavy = jnp.concatenate([jnp.zeros_like(closure), jnp.cumsum(step, axis=0)[:-1]]) - share * closure
-    k = np.fft.fftfreq(n, 1 / n) * (np.abs(np.fft.fftfreq(n)) < 0.5)
-    k = jax.lax.complex(jnp.zeros(n, loop.dtype), jnp.asarray(2 * np.pi * k, loop.dtype))
-    tangent = jnp.fft.ifft(jnp.fft.fft(to_complex(wavy), axis=0) * k[:, None], axis=0).real + closure
+    n, zero = len(loop), jnp.zeros(1, loop.dtype)
+    round_once = Grid(zero, zero + 1, n, periodic=True)
+    wavy = jnp.concatenate([jnp.zeros_like(closure), jnp.cumsum(step, axis=0)[:-1]]) - round_once.coordinates * closure
+    tangent = spectral_derivative(wavy.T, round_once, 0).T + closure
     return jnp.asarray(mass, u.dtype) * jnp.sum(u * tangent.astype(u.dtype)) / n
 
 
@@ -175,10 +158,8 @@ def angular_momentum(psi: Any, grid: Grid, *, hbar: Scalar, center: Any = 0.0, f
         center: c, a number or (d,).
         flux: ν through each ring, in quanta: ∇ becomes ∇ + 2πiν/L.
     """
-    require_grid(grid)
+    psi = wave_function(psi, grid)
     real_numbers(hbar=hbar)
-    psi = to_complex(number_array("psi", psi))
-    grid.check("psi", psi)
     d = grid.dimensions
     check("grid", "have two or three variables", d in (2, 3), d)
     return _turning(psi, grid, hbar, vector("center", center, grid), flux_shift(flux, grid))

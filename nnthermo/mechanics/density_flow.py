@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from nnthermo._checks import check, integer, is_concrete, real_array
+from nnthermo._checks import check, integer, real_array
 from nnthermo._typing import Array
+from nnthermo.mechanics._arguments import increasing_times
 from nnthermo.mechanics.fourier import (
     inverse_laplacian,
     multiply_waves,
@@ -23,9 +23,9 @@ from nnthermo.mechanics.grid import Grid, require_grid
 
 def time_derivative(values: Any, times: Any) -> Array:
     """Second-order derivative at the interior times, (T - 2, ...), for times that need not be evenly spaced."""
-    values, t = real_array("values", values), real_array("times", times, ndim=1)
-    check("times", "be at least 3, one for each of `values`", len(t) >= 3 and values.shape[:1] == t.shape, t.shape)
-    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
+    values, t = real_array("values", values), increasing_times(times, least=3)
+    fits = values.shape[:1] == t.shape
+    check("values", f"have a first axis of {len(t)}, one entry a time", fits, f"shape {values.shape}")
     return _central(values, t)
 
 
@@ -48,7 +48,7 @@ def velocity_from_densities(densities: Any, times: Any, grid: Grid, *, iteration
 
     Args:
         densities: p, (T, *points), positive.
-        times: (T,).
+        times: (T,), increasing, T at least 3.
         grid: rings, or walls that nothing crosses.
         iterations: of the conjugate gradients.
 
@@ -56,15 +56,9 @@ def velocity_from_densities(densities: Any, times: Any, grid: Grid, *, iteration
         Velocities (T - 2, *points, d), and max|∇·(pu) + ∂p/∂t| / max|∂p/∂t|, (T - 2,).
     """
     require_grid(grid)
-    p = real_array("densities", densities)
-    grid.check("densities", p)
-    check("densities", "have one time axis before those of the grid", p.ndim == grid.dimensions + 1, p.shape)
-    t = real_array("times", times, ndim=1)
-    check("times", "be at least 3, one for each of `densities`", len(t) >= 3 and p.shape[:1] == t.shape, t.shape)
-    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
-    count = integer("iterations", iterations)
-    check("iterations", "be at least 1", count >= 1, count)
-    return _velocity(p, t, grid, count)
+    t = increasing_times(times, least=3)
+    p = real_array("densities", densities, shape=(len(t), *grid.points))
+    return _velocity(p, t, grid, integer("iterations", iterations, least=1))
 
 
 @partial(jax.jit, static_argnums=3, inline=True)

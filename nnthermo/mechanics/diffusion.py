@@ -37,9 +37,8 @@ def sgd_diffusion_matrix(
     """
     g = real_array("per_sample_gradients", per_sample_gradients, ndim=2)
     rate = real_array("learning_rate", learning_rate, shape=()).astype(g.dtype)
-    n, B = len(g), integer("batch_size", batch_size)
+    n, B = len(g), integer("batch_size", batch_size, least=1)
     check("per_sample_gradients", "hold at least one sample", n > 0, n)
-    check("batch_size", "be at least 1", B >= 1, B)
     share = 1.0
     if not replace:
         check("batch_size", f"be at most {n}, the number of samples", n >= B, B)

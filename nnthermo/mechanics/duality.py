@@ -111,7 +111,8 @@ def duality_defects(
     instance("report", report, Duality, "a Duality, of `duality_report`")
     function("loss", loss)
     q, x = real_array("q", q, ndim=1), real_array("states", states, ndim=2)
-    check("states", f"have {len(report.mean_state)} columns", x.shape[1:] == report.mean_state.shape, x.shape)
+    N = len(report.mean_state)
+    check("states", f"have {N} columns", x.shape[1] == N, f"shape {x.shape}")
     count = len(x)
     p = jnp.full(count, 1 / count, x.dtype) if weights is None else real_array("weights", weights, shape=(count,))
     if is_concrete(p):

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, integer, positive, real_array, real_numbers
+from nnthermo._checks import check, integer, positive_numbers, real_array
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics.fourier import multiply_waves, squared_wave_numbers, to_complex
+from nnthermo.mechanics.fourier import to_complex
 from nnthermo.mechanics.grid import Grid, require_grid
-from nnthermo.mechanics.hamiltonian import flux_shift, walls
+from nnthermo.mechanics.hamiltonian import apply_hamiltonian, flux_shift, kinetic_energies
 
 DENSE = 1024
 """Grids of up to so many points are diagonalised as matrices."""
@@ -59,28 +59,16 @@ def schrodinger_eigenstates(
         iterations: of the subspace, for large grids.
     """
     require_grid(grid)
-    real_numbers(hbar=hbar, mass=mass)
-    V = real_array("potential", potential)
-    check("potential", f"have shape {grid.points}", V.shape == grid.points, V.shape)
-    positive("hbar", hbar)
-    positive("mass", mass)
+    positive_numbers(hbar=hbar, mass=mass)
+    V = real_array("potential", potential, shape=grid.points)
     count = integer("states", states)
     check("states", f"lie between 1 and the number of points, {V.size}", 1 <= count <= V.size, count)
     sweeps = integer("iterations", iterations)
-    kinetic = _kinetic(grid, jnp.asarray(hbar, V.dtype), jnp.asarray(mass, V.dtype), flux_shift(flux, grid))
+    kinetic = kinetic_energies(grid, jnp.asarray(hbar, V.dtype), jnp.asarray(mass, V.dtype), flux_shift(flux, grid))
     if dense if dense is not None else V.size <= DENSE:
         return _dense(V, kinetic, grid, count, flux is not None)
     check("states", "leave room for the subspace: at most a quarter of the points", 4 * count <= V.size, count)
     return _filtered(V, kinetic, grid, count, flux is not None, sweeps)
-
-
-@partial(jax.jit, inline=True)
-def _kinetic(grid: Grid, h: Array, M: Array, shift: Array | None) -> Array:
-    return h**2 / (2 * M) * squared_wave_numbers(grid, shift).astype(h.dtype)
-
-
-def _apply(V: Array, kinetic: Array, grid: Grid, f: Array) -> Array:
-    return multiply_waves(f, grid, kinetic, odd=walls(grid)) + V[None].astype(f.dtype) * f
 
 
 def _result(energies: Array, rows: Array, images: Array, grid: Grid) -> Eigenstates:
@@ -94,7 +82,7 @@ def _result(energies: Array, rows: Array, images: Array, grid: Grid) -> Eigensta
 def _dense(V: Array, kinetic: Array, grid: Grid, count: int, turning: bool) -> Eigenstates:
     unit = jnp.eye(V.size, dtype=V.dtype).reshape(V.size, *V.shape)
     unit = to_complex(unit) if turning else unit
-    H = _apply(V, kinetic, grid, unit).reshape(V.size, V.size)  # row k is H of point k, the k-th column
+    H = apply_hamiltonian(unit, V[None], kinetic, grid).reshape(V.size, V.size)  # row k: H of point k, a column
     H = (H.T + H.conj()) / 2
     energies, vectors = jnp.linalg.eigh(H)
     vectors = vectors[:, :count]
@@ -114,7 +102,7 @@ def _filtered(V: Array, kinetic: Array, grid: Grid, count: int, turning: bool, i
         return jnp.linalg.qr(f.reshape(width, -1).T)[0].T.reshape(f.shape)
 
     def rotate(f: Array) -> tuple[Array, Array]:
-        flat, image = f.reshape(width, -1), _apply(V, kinetic, grid, f).reshape(width, -1)
+        flat, image = f.reshape(width, -1), apply_hamiltonian(f, V[None], kinetic, grid).reshape(width, -1)
         small = jnp.matmul(flat.conj(), image.T, precision="highest")
         energies, vectors = jnp.linalg.eigh((small + small.conj().T) / 2)
         return energies, jnp.matmul(vectors.T, flat, precision="highest").reshape(f.shape)
@@ -127,12 +115,12 @@ def _filtered(V: Array, kinetic: Array, grid: Grid, count: int, turning: bool, i
         def recur(_: int, pair: tuple[Array, Array]) -> tuple[Array, Array]:
             before, now = pair
             size = jnp.maximum(jnp.max(jnp.abs(now)), 1).astype(now.dtype)
-            after = 2 * (_apply(V, kinetic, grid, now) - centre * now) / half - before
+            after = 2 * (apply_hamiltonian(now, V[None], kinetic, grid) - centre * now) / half - before
             return now / size, after / size
 
-        first = (_apply(V, kinetic, grid, f) - centre * f) / half
+        first = (apply_hamiltonian(f, V[None], kinetic, grid) - centre * f) / half
         _, f = jax.lax.fori_loop(0, 39, recur, (f, first))
         return rotate(orthonormal(f))
 
     energies, f = jax.lax.fori_loop(0, iterations, sweep, rotate(orthonormal(start)))
-    return _result(energies[:count], f[:count], _apply(V, kinetic, grid, f)[:count], grid)
+    return _result(energies[:count], f[:count], apply_hamiltonian(f, V[None], kinetic, grid)[:count], grid)

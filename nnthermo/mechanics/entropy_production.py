@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, real_array
+from nnthermo._checks import real_array
 from nnthermo._typing import Array
+from nnthermo.mechanics._arguments import density
 from nnthermo.mechanics.generator import Generator, fokker_planck_generator, require_generator
 from nnthermo.mechanics.grid import Grid, require_grid
 
@@ -169,11 +170,7 @@ def free_energy_production(
     arguments = {"gamma": gamma, "diffusion": diffusion, "sign": sign, "drift": drift, "ito": ito}
     generator = fokker_planck_generator(grid, free_energy, **arguments)
     still = fokker_planck_generator(grid, free_energy, **{**arguments, "diffusion": 0.0, "ito": False})
-    p, F = real_array("p", p), real_array("free_energy", free_energy, shape=grid.points)
-    grid.check("p", p)
-    if is_concrete(p):  # what an elimination rounds below zero may stay
-        least, most = float(jnp.min(p)), float(jnp.max(p))
-        check("p", "not be negative", not least < -1e-6 * most, f"{least} at worst")
+    p, F = density("p", p, grid), real_array("free_energy", free_energy, shape=grid.points)
     change = None if rate_of_change is None else real_array("rate_of_change", rate_of_change, shape=grid.points)
     return _energy_balance(p, F, change, generator, still)
 

@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, integer, random_key, real_array, real_numbers
+from nnthermo._checks import integer, random_key, real_numbers
 from nnthermo._typing import Array, Scalar
+from nnthermo.mechanics._arguments import replicas_at
 
 NARROWINGS = 40
 """Steps of the golden section: the bracket shrinks by 0.618 in each."""
@@ -63,14 +64,8 @@ def planck_squared_from_widths(
     """
     random_key("key", key)
     real_numbers(mass=mass)
-    q, t = real_array("samples", samples, ndim=2), real_array("times", times, ndim=1)
-    check("samples", f"have shape ({len(t)}, R), R at least 10", q.shape[0] == len(t) and q.shape[1] >= 10, q.shape)
-    check("times", "be at least 6", len(t) >= 6, len(t))
-    check("resamples", "be at least 2", integer("resamples", resamples) >= 2, resamples)
-    finite("samples", q)
-    if not isinstance(t, jax.core.Tracer):
-        check("times", "increase", bool((np.diff(np.asarray(t)) > 0).all()), t)
-    return _estimate(q, t.astype(q.dtype), key, jnp.asarray(mass, q.dtype), resamples)
+    q, t = replicas_at(samples, times, least=6)
+    return _estimate(q, t, key, jnp.asarray(mass, q.dtype), integer("resamples", resamples, least=2))
 
 
 @partial(jax.jit, static_argnums=4)

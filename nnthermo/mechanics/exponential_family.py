@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nnthermo._typing import Array
 
@@ -17,21 +16,19 @@ class Basis(NamedTuple):
     times: Array
 
 
-def legendre_table(degree: int, at: Any, derivatives: int, *, first: int) -> np.ndarray:
-    """Legendre polynomials of degrees first..degree and their derivatives, (derivatives + 1, degrees, *at)."""
-    rows = [np.polynomial.Legendre.basis(k) for k in range(first, degree + 1)]
-    return np.stack([np.stack([r.deriv(d)(at) if d else r(at) for r in rows]) for d in range(derivatives + 1)])
+def legendre(degree: int, x: Any, derivatives: int) -> Array:
+    """Legendre polynomials of degrees 0 to `degree` ≥ 1 and their derivatives, (derivatives + 1, degree + 1, *x.shape).
 
-
-def time_table(t: Array, J: int) -> Array:
-    """Legendre polynomials in time of degrees 0..J, with two derivatives, on -1..1: (3, J + 1, T)."""
-    tau = 2 * (t - t[0]) / (t[-1] - t[0]) - 1
-    one, zero = jnp.ones_like(tau), jnp.zeros_like(tau)
-    rows = [[one, zero, zero], [tau, one, zero]]
-    for k in range(2, J + 1):
-        (a, a1, a2), (b, b1, b2) = rows[-1], rows[-2]
-        c, s = (2 * k - 1) / k, (k - 1) / k
-        rows.append([c * tau * a - s * b, c * (a + tau * a1) - s * b1, c * (2 * a1 + tau * a2) - s * b2])
+    By k P_k = (2k - 1) x P_{k-1} - (k - 1) P_{k-2} and its derivatives.
+    """
+    zero = 0 * x
+    one = zero + 1
+    rows = [[one] + [zero] * derivatives, [x, one, *[zero] * derivatives][: derivatives + 1]]
+    for k in range(2, degree + 1):
+        before, last = rows[-2:]
+        slopes = [zero, *last]  # (x P)^(d) = x P^(d) + d P^(d-1)
+        row = [(2 * k - 1) * (x * p + d * slopes[d]) - (k - 1) * before[d] for d, p in enumerate(last)]
+        rows.append([p / k for p in row])
     return jnp.stack([jnp.stack(row) for row in rows], axis=1)
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, function, integer, is_concrete, positive, random_key, real_array, real_numbers
+from nnthermo._checks import check, function, integer, positive_numbers, random_key, real_array, real_numbers
 from nnthermo._typing import Array
 
 
@@ -68,14 +68,13 @@ def green_kubo_diffusion(
     Raises:
         ValueError: wrong shapes, or `lags` not below T.
     """
-    real_numbers(window=window)
+    real_numbers(window=window, gamma=gamma)
+    positive_numbers(dt=dt)
     f = real_array("force_series", force_series, ndim=3)
     T, R, K = f.shape
     last = T // 4 if lags is None else integer("lags", lags)
     check("lags", f"lie between 1 and T - 1 = {T - 1}", 1 <= last < T, last)
-    step = real_array("dt", dt, shape=()).astype(f.dtype)
-    positive("dt", step)
-    rate = real_array("gamma", gamma, shape=()).astype(f.dtype)
+    step, rate = jnp.asarray(dt, f.dtype), jnp.asarray(gamma, f.dtype)
     f = f - jnp.mean(f, axis=(0, 1), keepdims=True)
     padded = jnp.concatenate([f, jnp.zeros((last, R, K), f.dtype)])
 
@@ -150,16 +149,12 @@ def adiabatic_drift_diffusion(
     """
     random_key("key", key)
     function("energy", energy)
-    real_numbers(beta=beta, dt=dt, gamma=gamma, mobility=mobility, sign=sign, window=window)
+    real_numbers(gamma=gamma, sign=sign, window=window)
+    positive_numbers(beta=beta, dt=dt, mobility=mobility)
     q, x0 = real_array("q", q, ndim=1), real_array("x0", x0, ndim=2)
-    count, early = integer("steps", steps), integer("burn_in", burn_in)
-    check("steps", "be at least 2", count >= 2, count)
-    check("burn_in", "not be negative", early >= 0, early)
+    count, early = integer("steps", steps, least=2), integer("burn_in", burn_in, least=0)
     if lags is not None:
         check("lags", f"lie between 1 and {count - 1}", 1 <= integer("lags", lags) < count, lags)
-    if is_concrete(beta, dt, mobility):
-        for name, value in (("beta", beta), ("dt", dt), ("mobility", mobility)):
-            positive(name, value)
     h, G, b, rate = (jnp.asarray(v, x0.dtype) for v in (dt, mobility, beta, gamma))
     pull = jax.vmap(jax.grad(energy), in_axes=(0, None))
     force = jax.vmap(jax.grad(energy, argnums=1), in_axes=(0, None))

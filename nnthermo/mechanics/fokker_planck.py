@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, integer, is_concrete, positive, real_array, real_numbers
+from nnthermo._checks import check, finite, integer, is_concrete, positive_numbers, real_array, real_numbers
 from nnthermo._typing import Array
+from nnthermo.mechanics._arguments import density
 from nnthermo.mechanics.generator import Generator, require_generator
 from nnthermo.mechanics.grid import Grid, require_grid
 
@@ -56,11 +57,7 @@ def fokker_planck_evolve(p0: Any, generator: Generator, times: Any, *, steps: in
         ValueError: wrong shapes, times that decrease, or `steps` missing where values are traced.
     """
     require_generator(generator)
-    p = real_array("p0", p0)
-    generator.grid.check("p0", p)
-    if is_concrete(p):  # what an elimination rounds below zero may stay
-        least, most = (float(f(np.asarray(p), initial=0)) for f in (np.min, np.max))
-        check("p0", "not be negative", not least < -1e-6 * most, f"{least} at worst")
+    p = density("p0", p0, generator.grid)
     t = real_array("times", times, ndim=1)
     check("times", "hold at least one time", len(t) > 0, "none")
     dtype = jnp.result_type(p.dtype, generator.forward.dtype)
@@ -75,9 +72,7 @@ def fokker_planck_evolve(p0: Any, generator: Generator, times: Any, *, steps: in
         most = float(np.max(np.diff(np.asarray(t)), initial=0.0)) * float(ceiling)
         finite("generator", ceiling)
         steps = max(1, int(np.ceil(most / JUMPS)))
-    count = integer("steps", steps)
-    check("steps", "be at least 1", count >= 1, count)
-    return _uniformise(p, generator, ceiling, t, count)
+    return _uniformise(p, generator, ceiling, t, integer("steps", steps, least=1))
 
 
 @partial(jax.jit, inline=True)
@@ -141,16 +136,15 @@ def stationary_density(grid: Grid, free_energy: Any, *, gamma: Any, diffusion: A
         ValueError: D that is not positive, or wrong shapes.
     """
     require_grid(grid)
-    real_numbers(sign=sign)
     F = real_array("free_energy", free_energy)
     grid.check("free_energy", F)
-    D, rate = real_array("diffusion", diffusion, shape=()), real_array("gamma", gamma, shape=())
-    positive("diffusion", D)
-    return _boltzmann(grid, F, jnp.asarray(sign, F.dtype), rate, D)
+    real_numbers(sign=sign, gamma=gamma)
+    positive_numbers(diffusion=diffusion)
+    return _boltzmann(grid, F, *(jnp.asarray(number, F.dtype) for number in (sign, gamma, diffusion)))
 
 
 @partial(jax.jit, inline=True)
 def _boltzmann(grid: Grid, F: Array, sign: Array, gamma: Array, D: Array) -> Array:
-    exponent = sign * gamma.astype(F.dtype) * F / D.astype(F.dtype)
+    exponent = sign * gamma * F / D
     axes = tuple(range(-grid.dimensions, 0))
     return grid.normalise(jnp.exp(exponent - jnp.max(exponent, axis=axes, keepdims=True)))

@@ -10,7 +10,7 @@ With an even number of points the fastest wave has no first derivative on the gr
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -20,7 +20,7 @@ from jax.experimental.layout import Layout, with_layout_constraint
 
 from nnthermo._checks import check, integer, is_concrete, real_array
 from nnthermo._typing import Array
-from nnthermo.mechanics.grid import Grid, require_grid, variables
+from nnthermo.mechanics.grid import Grid, along, require_grid, variables
 
 Axes = Sequence[int]
 
@@ -37,6 +37,17 @@ def number_array(name: str, values: Any) -> Array:
     return jnp.asarray(values) if np.iscomplexobj(values) else real_array(name, values)
 
 
+def field(name: str, values: Any, grid: Grid, *, leading: bool = True) -> Array:
+    """`values` of a grid, (..., *points), or without leading axes, as a real or complex floating-point array."""
+    require_grid(grid)
+    array = number_array(name, values)
+    if leading:
+        grid.check(name, array)
+    else:
+        check(name, f"have shape {grid.points}", array.shape == grid.points, f"shape {array.shape}")
+    return array
+
+
 def _in_order(values: Array) -> Array:
     return with_layout_constraint(values, Layout(major_to_minor=tuple(range(values.ndim))))
 
@@ -50,11 +61,25 @@ def transform(function: Callable[..., Array], values: Array, axes: Axes) -> Arra
     return _in_order(function(_in_order(values), axes=tuple(axes)))
 
 
+def continued(values: Array, grid: Grid, axis: int, odd: Axes) -> Array:
+    """Values (..., *points) as a ring along one variable: between walls followed by their reflection, odd or even."""
+    where = axis - grid.dimensions
+    if grid.periodic[axis]:
+        return values
+    mirrored = jnp.flip(values, where)
+    return jnp.concatenate([values, -mirrored if axis in odd else mirrored], where)
+
+
+def _whole_numbers(grid: Grid, axis: int) -> np.ndarray:
+    """Waves along one variable of the continued grid in the order of the FFT: (n,) on a ring, (2 n,) between walls."""
+    n = grid.points[axis] * (1 if grid.periodic[axis] else 2)
+    return np.rint(np.fft.fftfreq(n, 1 / n))
+
+
 def wave_numbers(grid: Grid, axis: int) -> Array:
     """Angular wave numbers along one variable in the order of the FFT: (n,) on a ring, (2 n,) between walls."""
-    n = grid.points[axis] * (1 if grid.periodic[axis] else 2)
-    whole = jnp.asarray(np.fft.fftfreq(n, 1 / n), grid.lower.dtype)
-    return 2 * jnp.pi * whole / (n * grid.spacing[axis])
+    whole = jnp.asarray(_whole_numbers(grid, axis), grid.lower.dtype)
+    return 2 * jnp.pi * whole / (len(whole) * grid.spacing[axis])
 
 
 def squared_wave_numbers(grid: Grid, shift: Array | None = None) -> Array:
@@ -65,21 +90,21 @@ def squared_wave_numbers(grid: Grid, shift: Array | None = None) -> Array:
 
 def squared_by_axis(grid: Grid, shift: Array | None = None) -> list[Array]:
     """The terms (k + shift)² of `squared_wave_numbers`, one array a variable, of length 1 along the others."""
-    terms = []
-    for axis in range(grid.dimensions):
-        k = wave_numbers(grid, axis) + (0 if shift is None else shift[axis])
-        terms.append((k**2).reshape([-1 if a == axis else 1 for a in range(grid.dimensions)]))
-    return terms
+    shifts = [0] * grid.dimensions if shift is None else shift
+    return [along(grid, axis, (wave_numbers(grid, axis) + by) ** 2) for axis, by in enumerate(shifts)]
+
+
+def share_of_cutoff(grid: Grid) -> np.ndarray:
+    """Wave number over that at which the fastest third begins, the largest over the variables, of every wave."""
+    terms = [along(grid, k, 3 * np.abs(_whole_numbers(grid, k))) for k in range(grid.dimensions)]
+    return reduce(np.maximum, [term / term.size for term in terms])
 
 
 def amplitudes(values: Array, grid: Grid, *, odd: Axes = ()) -> Array:
     """Sums over the (continued) grid of values times each wave, (..., points of rings, twice those between walls)."""
-    d = grid.dimensions
-    for axis in range(d):
-        if not grid.periodic[axis]:
-            mirrored = jnp.flip(values, axis - d)
-            values = jnp.concatenate([values, -mirrored if axis in odd else mirrored], axis - d)
-    return transform(jnp.fft.fftn, to_complex(values), tuple(range(-d, 0)))
+    for axis in range(grid.dimensions):
+        values = continued(values, grid, axis, odd)
+    return transform(jnp.fft.fftn, to_complex(values), tuple(range(-grid.dimensions, 0)))
 
 
 def multiply_waves(values: Array, grid: Grid, *symbols: Array, odd: Axes = ()) -> Array:
@@ -119,13 +144,9 @@ def spectral_derivative(values: Any, grid: Grid, axis: int, *, order: int = 1, o
     Raises:
         ValueError: no such variable, or values of another grid.
     """
-    require_grid(grid)
-    values = number_array("values", values)
-    grid.check("values", values)
-    axis = integer("axis", axis)
-    variables("axis", (axis,), grid)
-    check("order", "be at least 1", integer("order", order) >= 1, order)
-    return _derivative(values, grid, axis, order, variables("odd", odd, grid))
+    values = field("values", values, grid)
+    (axis,) = variables("axis", (axis,), grid)
+    return _derivative(values, grid, axis, integer("order", order, least=1), variables("odd", odd, grid))
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
@@ -135,25 +156,18 @@ def _derivative(values: Array, grid: Grid, axis: int, order: int, odd: Axes) -> 
     if order % 2 and n % 2 == 0:
         k = k.at[n // 2].set(0)
     turn = (1, 1j, -1, -1j)[order % 4]
-    where = axis - grid.dimensions
-    continued = values
-    if not grid.periodic[axis]:
-        mirrored = jnp.flip(values, where)
-        continued = jnp.concatenate([values, -mirrored if axis in odd else mirrored], where)
-    symbol = (turn * to_complex(k**order)).astype(to_complex(values).dtype)
-    symbol = symbol.reshape([n if a == values.ndim + where else 1 for a in range(values.ndim)])
-    waves = transform(jnp.fft.fftn, to_complex(continued), (where,)) * symbol
-    result = transform(jnp.fft.ifftn, waves, (where,))
-    result = jax.lax.slice_in_dim(result, 0, grid.points[axis], axis=values.ndim + where)
+    where = values.ndim - grid.dimensions + axis
+    waves = transform(jnp.fft.fftn, to_complex(continued(values, grid, axis, odd)), (where,))
+    symbol = (turn * to_complex(k**order)).astype(waves.dtype)
+    symbol = symbol.reshape([n if a == where else 1 for a in range(values.ndim)])
+    result = transform(jnp.fft.ifftn, waves * symbol, (where,))
+    result = jax.lax.slice_in_dim(result, 0, grid.points[axis], axis=where)
     return result if jnp.iscomplexobj(values) else result.real
 
 
 def spectral_gradient(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
     """∇ values, (..., *points, d); arguments as in `spectral_derivative`."""
-    require_grid(grid)
-    values = number_array("values", values)
-    grid.check("values", values)
-    return _gradient(values, grid, variables("odd", odd, grid))
+    return _gradient(field("values", values, grid), grid, variables("odd", odd, grid))
 
 
 @partial(jax.jit, static_argnums=2, inline=True)
@@ -163,10 +177,7 @@ def _gradient(values: Array, grid: Grid, odd: Axes) -> Array:
 
 def spectral_laplacian(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
     """∇² values, (..., *points); arguments as in `spectral_derivative`."""
-    require_grid(grid)
-    values = number_array("values", values)
-    grid.check("values", values)
-    return _laplacian(values, grid, variables("odd", odd, grid))
+    return _laplacian(field("values", values, grid), grid, variables("odd", odd, grid))
 
 
 @partial(jax.jit, static_argnums=2, inline=True)
@@ -179,7 +190,8 @@ def spectral_divergence(vectors: Any, grid: Grid) -> Array:
     require_grid(grid)
     vectors = number_array("vectors", vectors)
     d = grid.dimensions
-    check("vectors", f"have a last axis of {d}, one entry a variable", vectors.shape[-1:] == (d,), vectors.shape)
+    fits = vectors.shape[-1:] == (d,)
+    check("vectors", f"have a last axis of {d}, one entry a variable", fits, f"shape {vectors.shape}")
     grid.check("vectors", jax.eval_shape(lambda v: v[..., 0], vectors))
     return _divergence(vectors, grid)
 
@@ -192,10 +204,7 @@ def _divergence(vectors: Array, grid: Grid) -> Array:
 
 def inverse_laplacian(values: Any, grid: Grid) -> Array:
     """The function of mean zero whose Laplacian is `values` less their mean, (..., *points)."""
-    require_grid(grid)
-    values = number_array("values", values)
-    grid.check("values", values)
-    return _inverse_laplacian(values, grid)
+    return _inverse_laplacian(field("values", values, grid), grid)
 
 
 @partial(jax.jit, inline=True)
@@ -205,13 +214,10 @@ def _inverse_laplacian(values: Array, grid: Grid) -> Array:
 
 
 def two_thirds_filter(values: Any, grid: Grid, *, odd: Axes = ()) -> Array:
-    """Drop the fastest third of the waves along each variable: products of two of the rest then alias onto none."""
-    require_grid(grid)
-    values = number_array("values", values)
-    grid.check("values", values)
-    keep = jnp.ones((1,) * grid.dimensions, grid.lower.dtype)
-    for axis in range(grid.dimensions):
-        n = grid.points[axis] * (1 if grid.periodic[axis] else 2)
-        low = jnp.asarray(np.abs(np.fft.fftfreq(n, 1 / n)) * 3 < n, grid.lower.dtype)
-        keep = keep * low.reshape([-1 if a == axis else 1 for a in range(grid.dimensions)])
+    """Drop the fastest third of the waves along each variable: products of two of the rest then alias onto none.
+
+    Arguments as in `spectral_derivative`.
+    """
+    values = field("values", values, grid)
+    keep = jnp.asarray(share_of_cutoff(grid) < 1, grid.lower.dtype)
     return multiply_waves(values, grid, keep, odd=variables("odd", odd, grid))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.nn import logsumexp, softmax
 
-from nnthermo._checks import check, is_concrete, positive, real_array
+from nnthermo._checks import check, integers, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar
 
 LogPartitions = Any
@@ -147,10 +147,7 @@ def sum_terms(log_Z: Any, beta: Any, mu: Any, numbers: Any, name: str = "mu") ->
 def _numbers(numbers: Any, count: int) -> Array:
     if numbers is None:
         return jnp.arange(count)
-    dtype = numbers.dtype if hasattr(numbers, "dtype") else np.asarray(numbers).dtype
-    if not jnp.issubdtype(dtype, jnp.integer):
-        raise TypeError(f"`numbers` must be whole numbers, but got dtype {dtype}")
-    found = jnp.asarray(numbers)
+    found = integers("numbers", numbers)
     check("numbers", f"have shape ({count},), one for each log Z", found.shape == (count,), f"shape {found.shape}")
     if is_concrete(found):
         values = np.asarray(found)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, instance, integer, real_array
+from nnthermo._checks import check, finite, function, instance, integer, is_concrete, real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array
 
@@ -46,13 +46,12 @@ class Grid:
         check("upper", f"have shape {low.shape}", high.shape == low.shape, f"shape {high.shape}")
         finite("lower", low)
         finite("upper", high)
-        if not isinstance(low, jax.core.Tracer) and not isinstance(high, jax.core.Tracer):
+        if is_concrete(low, high):
             check("upper", "lie above `lower`", bool((np.asarray(high) > np.asarray(low)).all()), f"{high} for {low}")
         d, dtype = len(low), jnp.promote_types(low.dtype, high.dtype)
         each = (points,) * d if np.ndim(points) == 0 else tuple(points)  # type: ignore[arg-type]
-        counts = tuple(integer("points", n) for n in each)
+        counts = tuple(integer("points", n, least=3) for n in each)
         check("points", f"be one number or {d}", len(counts) == d, len(counts))
-        check("points", "be at least 3", min(counts) >= 3, min(counts))
         if not isinstance(periodic, bool):
             instance("periodic", periodic, Sequence, f"one truth value or {d}")
         rings = (periodic,) * d if isinstance(periodic, bool) else tuple(bool(p) for p in periodic)
@@ -86,12 +85,11 @@ class Grid:
         """Every point, shape (*points, d)."""
         return _coordinates(self)
 
-    def evaluate(self, function: Callable[[Array], Any]) -> Any:
-        """`function`, of one point (d,), at every point: the leading axes of each result are `points`."""
-        if not callable(function):
-            raise TypeError(f"`function` must be a function, but got {type(function).__name__}")
+    def evaluate(self, field: Callable[[Array], Any]) -> Any:
+        """`field`, a function of one point (d,), at every point: the leading axes of each result are `points`."""
+        function("field", field, "one point")
         places = self.coordinates.reshape(-1, self.dimensions)
-        values = jax.vmap(function)(places)
+        values = jax.vmap(field)(places)
         return jax.tree.map(lambda v: v.reshape(*self.points, *v.shape[1:]), values)
 
     def integrate(self, values: Array) -> Array:
@@ -113,8 +111,8 @@ class Grid:
             ValueError: with the shape that is wanted.
         """
         shape = jnp.shape(values)
-        check(name, f"have last axes {self.points}, those of the grid", shape[-self.dimensions :] == self.points,
-              f"shape {shape}")  # fmt: skip
+        fits = shape[-self.dimensions :] == self.points
+        check(name, f"have last axes {self.points}, those of the grid", fits, f"shape {shape}")
 
 
 def require_grid(value: Any) -> None:
@@ -139,6 +137,11 @@ def variables(name: str, value: Any, grid: Grid) -> tuple[int, ...]:
     numbers, d = tuple(integer(name, axis) for axis in value), grid.dimensions
     check(name, f"be a variable of the grid, 0 to {d - 1}", all(0 <= axis < d for axis in numbers), value)
     return numbers
+
+
+def along(grid: Grid, axis: int, numbers: Any) -> Any:
+    """Numbers of one variable, (n,), as an array of length 1 along the others."""
+    return numbers.reshape([-1 if k == axis else 1 for k in range(grid.dimensions)])
 
 
 # One program each where they are called on values; inside of another program they are part of it.

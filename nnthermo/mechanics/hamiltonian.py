@@ -6,10 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, positive, real_array, real_numbers, refuse
+from nnthermo._checks import positive_numbers, refuse
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics.fourier import multiply_waves, number_array, squared_wave_numbers, to_complex
-from nnthermo.mechanics.grid import Grid, require_grid, vector
+from nnthermo.mechanics._arguments import potential_like
+from nnthermo.mechanics.fourier import field, multiply_waves, squared_wave_numbers, to_complex
+from nnthermo.mechanics.grid import Grid, vector
 
 
 def flux_shift(flux: Any, grid: Grid) -> Array | None:
@@ -22,6 +23,11 @@ def flux_shift(flux: Any, grid: Grid) -> Array | None:
     return 2 * jnp.pi * nu.astype(grid.lower.dtype) / (grid.upper - grid.lower)
 
 
+def wave_function(psi: Any, grid: Grid, *, leading: bool = True) -> Array:
+    """Ψ (..., *points), or without leading axes, as a complex array."""
+    return to_complex(field("psi", psi, grid, leading=leading))
+
+
 def walls(grid: Grid) -> tuple[int, ...]:
     """The variables along which wave functions are odd: those between (hard) walls."""
     return tuple(k for k, ring in enumerate(grid.periodic) if not ring)
@@ -29,10 +35,7 @@ def walls(grid: Grid) -> tuple[int, ...]:
 
 def norm(psi: Any, grid: Grid) -> Array:
     """∫|Ψ|² d^dq, (...)."""
-    require_grid(grid)
-    psi = number_array("psi", psi)
-    grid.check("psi", psi)
-    return _norm(psi, grid)
+    return _norm(field("psi", psi, grid), grid)
 
 
 @partial(jax.jit, inline=True)
@@ -51,29 +54,28 @@ def hamiltonian(psi: Any, potential: Any, grid: Grid, *, hbar: Scalar, mass: Sca
         mass: M.
         flux: ν through each ring, in quanta.
     """
-    require_grid(grid)
-    real_numbers(hbar=hbar, mass=mass)
-    psi = to_complex(number_array("psi", psi))
-    grid.check("psi", psi)
-    V = real_array("potential", potential).astype(psi.real.dtype)
-    check("potential", f"have shape {grid.points}", V.shape in ((), grid.points, psi.shape), V.shape)
-    V = jnp.broadcast_to(V, psi.shape)
-    positive("hbar", hbar)
-    positive("mass", mass)
-    return _hamiltonian(psi, V, grid, hbar, mass, flux_shift(flux, grid))
+    psi = wave_function(psi, grid)
+    positive_numbers(hbar=hbar, mass=mass)
+    V, shift = potential_like(psi, potential, grid), flux_shift(flux, grid)
+    h, M = jnp.asarray(hbar, V.dtype), jnp.asarray(mass, V.dtype)
+    return apply_hamiltonian(psi, V, kinetic_energies(grid, h, M, shift), grid)
 
 
 @partial(jax.jit, inline=True)
-def _hamiltonian(psi: Array, V: Array, grid: Grid, hbar: Scalar, mass: Scalar, shift: Array | None) -> Array:
-    real = psi.real.dtype
-    h, M = jnp.asarray(hbar, real), jnp.asarray(mass, real)
-    kinetic = h**2 / (2 * M) * squared_wave_numbers(grid, shift).astype(real)
+def kinetic_energies(grid: Grid, h: Array, M: Array, shift: Array | None) -> Array:
+    """ħ²|k + shift|²/2M of every wave of the (continued) grid."""
+    return h**2 / (2 * M) * squared_wave_numbers(grid, shift).astype(h.dtype)
+
+
+@partial(jax.jit, inline=True)
+def apply_hamiltonian(psi: Array, V: Array, kinetic: Array, grid: Grid) -> Array:
+    """HΨ (..., *points) of Ψ complex or, without flux, real; V as Ψ, `kinetic` from `kinetic_energies`."""
     return multiply_waves(psi, grid, kinetic, odd=walls(grid)) + V.astype(psi.dtype) * psi
 
 
 def schrodinger_energy(psi: Any, potential: Any, grid: Grid, *, hbar: Scalar, mass: Scalar, flux: Any = None) -> Array:
     """⟨H⟩ = ∫Ψ*HΨ / ∫|Ψ|², (...), in units of the potential; arguments as in `hamiltonian`."""
-    psi = to_complex(number_array("psi", psi))
+    psi = wave_function(psi, grid)
     image = hamiltonian(psi, potential, grid, hbar=hbar, mass=mass, flux=flux)
     return _quotient(psi, image, grid)
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from nnthermo._checks import check, real_array
 from nnthermo._typing import Array
-from nnthermo.mechanics.fourier import Axes, number_array, to_complex, transform, wave_numbers
-from nnthermo.mechanics.grid import Grid, require_grid, variables
+from nnthermo.mechanics.fourier import Axes, amplitudes, field, to_complex, wave_numbers
+from nnthermo.mechanics.grid import Grid, variables
 
 
 def spectral_interpolate(values: Any, grid: Grid, places: Any, *, odd: Axes = ()) -> Array:
@@ -21,22 +21,16 @@ def spectral_interpolate(values: Any, grid: Grid, places: Any, *, odd: Axes = ()
         places: (L, d); along rings any real numbers, between walls continued by reflection.
         odd: variables along which the function is odd about its walls; even about the others.
     """
-    require_grid(grid)
-    values, places = number_array("values", values), real_array("places", places, ndim=2)
+    values, places = field("values", values, grid, leading=False), real_array("places", places, ndim=2)
     d = grid.dimensions
-    check("values", f"have shape {grid.points}", values.shape == grid.points, values.shape)
-    check("places", f"have shape (L, {d})", places.shape[1] == d, places.shape)
+    check("places", f"have shape (L, {d})", places.shape[1] == d, f"shape {places.shape}")
     return _interpolate(values, grid, places, variables("odd", odd, grid))
 
 
 @partial(jax.jit, static_argnums=3, inline=True)
 def _interpolate(values: Array, grid: Grid, places: Array, odd: Axes) -> Array:
-    result, d = to_complex(values), grid.dimensions
-    for axis in range(d):
-        if not grid.periodic[axis]:
-            mirrored = jnp.flip(result, axis)
-            result = jnp.concatenate([result, -mirrored if axis in odd else mirrored], axis)
-    waves = transform(jnp.fft.fftn, result, range(d)) / result.size
+    d, waves = grid.dimensions, amplitudes(values, grid, odd=odd)
+    waves = waves / waves.size
     for axis in reversed(range(d)):  # contract the last variable first; the places become the first axis
         k = wave_numbers(grid, axis).astype(places.dtype)
         angle = (places[:, axis, None] - grid.axes[axis][0].astype(places.dtype)) * k[None]

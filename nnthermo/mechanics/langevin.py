@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from nnthermo._checks import check, extra, finite, function, integer, is_concrete, random_key, real_array, refuse
+from nnthermo._checks import check, extra, function, integer, is_concrete, random_key, real_array, refuse
 from nnthermo._pytree import function_argument
 from nnthermo._typing import Array
+from nnthermo.mechanics._arguments import increasing_times
 
 
 def langevin_ensemble(
@@ -61,17 +62,11 @@ def langevin_ensemble(
     extra("diffrax", "mechanics")
     q = real_array("q0", q0, ndim=2)
     dtype = q.dtype
-    t = real_array("times", times, ndim=1).astype(dtype)
-    check("times", "hold at least two times", len(t) > 1, len(t))
-    if is_concrete(t):
-        finite("times", t)
-        check("times", "increase", bool((np.diff(np.asarray(t)) > 0).all()), t)
-    count = integer("steps", steps)
-    check("steps", "be at least 1", count >= 1, count)
+    t = increasing_times(times, least=2).astype(dtype)
+    count = integer("steps", steps, least=1)
     R, K = q.shape
     check("q0", "hold at least one replica", R > 0, R)
-    some = R if chunk is None else integer("chunk", chunk)
-    check("chunk", "be at least 1", some >= 1, some)
+    some = R if chunk is None else integer("chunk", chunk, least=1)
     noise = function_argument(diffusion) if callable(diffusion) else real_array("diffusion", diffusion).astype(dtype)
     root = noise if callable(noise) else _root(noise, K)
     found = getattr(jax.eval_shape(drift, jax.ShapeDtypeStruct((K,), dtype)), "shape", None)

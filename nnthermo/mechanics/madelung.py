@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, integer, positive, real_array, real_numbers
+from nnthermo._checks import positive_numbers, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
+from nnthermo.mechanics._arguments import potential_like, records
 from nnthermo.mechanics.fourier import (
     multiply_waves,
+    share_of_cutoff,
     spectral_divergence,
     spectral_gradient,
     spectral_laplacian,
@@ -38,9 +40,9 @@ def quantum_potential(p: Any, grid: Grid, *, planck_squared: Scalar, mass: Scala
         mass: M.
     """
     require_grid(grid)
-    real_numbers(planck_squared=planck_squared, mass=mass)
+    real_numbers(planck_squared=planck_squared)
+    positive_numbers(mass=mass)
     p = real_array("p", p)
-    positive("mass", mass)
     grid.check("p", p)
     return _quantum_potential(p, grid, planck_squared, mass)
 
@@ -66,15 +68,12 @@ def madelung_energy(
         mass: M.
     """
     require_grid(grid)
-    real_numbers(planck_squared=planck_squared, mass=mass)
-    p, u = real_array("p", p), real_array("velocity", velocity)
+    real_numbers(planck_squared=planck_squared)
+    positive_numbers(mass=mass)
+    p = real_array("p", p)
     grid.check("p", p)
-    check("velocity", f"have shape {(*p.shape, grid.dimensions)}", u.shape == (*p.shape, grid.dimensions), u.shape)
-    V = real_array("potential", potential).astype(p.dtype)
-    check("potential", f"have shape {grid.points}", V.shape in ((), grid.points, p.shape), V.shape)
-    positive("mass", mass)
-    V = jnp.broadcast_to(V, p.shape)
-    return _energy(p, u, V, grid, planck_squared, mass)
+    u = real_array("velocity", velocity, shape=(*p.shape, grid.dimensions))
+    return _energy(p, u, potential_like(p, potential, grid), grid, planck_squared, mass)
 
 
 @partial(jax.jit, inline=True)
@@ -90,15 +89,11 @@ def madelung_rhs(
     """Rates of C = log √p and of u = ∇F/M; of the shapes of C (*points) and u (*points, d).
 
     ∂C/∂t = -u·∇C - ∇·u/2 and ∂u/∂t = -∇(|u|²/2 + V/M - (ħ²/2M²)(∇²C + |∇C|²)). A gradient has no mean along a ring, so
-    that the mean of u, which is the winding, never changes.
+    that the mean of u, which is the winding, never changes. Arguments as in `madelung_evolve`.
     """
     require_grid(grid)
     real_numbers(planck_squared=planck_squared, mass=mass)
-    C, u, V = (
-        real_array("log_amplitude", log_amplitude),
-        real_array("velocity", velocity),
-        real_array("potential", potential),
-    )
+    C, u, V = _fluid(log_amplitude, velocity, potential, grid)
     h2, M = jnp.asarray(planck_squared, C.dtype), jnp.asarray(mass, C.dtype)
     slope = spectral_gradient(C, grid)
     bend = spectral_laplacian(C, grid) + jnp.sum(slope**2, axis=-1)
@@ -164,29 +159,18 @@ def madelung_evolve(
         save_every: steps between records, a divisor of `steps`; default: the end alone, besides the start.
     """
     require_grid(grid)
-    real_numbers(planck_squared=planck_squared, mass=mass, dt=dt)
-    C, u, V = (
-        real_array("log_amplitude", log_amplitude),
-        real_array("velocity", velocity),
-        real_array("potential", potential),
-    )
-    check("log_amplitude", f"have shape {grid.points}", C.shape == grid.points, C.shape)
-    shape = (*grid.points, grid.dimensions)
-    check("velocity", f"have shape {shape}", u.shape == shape, u.shape)
-    check("potential", f"have shape {grid.points}", V.shape == grid.points, V.shape)
-    positive("mass", mass)
-    steps, every = whole_records(steps, save_every)
+    real_numbers(planck_squared=planck_squared, dt=dt)
+    positive_numbers(mass=mass)
+    C, u, V = _fluid(log_amplitude, velocity, potential, grid)
+    steps, every = records(steps, save_every)
     numbers = [jnp.asarray(n, C.dtype) for n in (planck_squared, mass, dt)]
-    return _evolve(C, u.astype(C.dtype), V.astype(C.dtype), grid, *numbers, steps, every)
+    return _evolve(C, u, V, grid, *numbers, steps, every)
 
 
-def whole_records(steps: int, save_every: int | None) -> tuple[int, int]:
-    """Steps and steps between records, checked."""
-    steps = integer("steps", steps)
-    every = steps if save_every is None else integer("save_every", save_every)
-    check("steps", "be at least 1", steps >= 1, steps)
-    check("save_every", f"divide the number of steps, {steps}", every >= 1 and steps % every == 0, every)
-    return steps, every
+def _fluid(log_amplitude: Any, velocity: Any, potential: Any, grid: Grid) -> tuple[Array, Array, Array]:
+    C = real_array("log_amplitude", log_amplitude, shape=grid.points)
+    u = real_array("velocity", velocity, shape=(*grid.points, grid.dimensions)).astype(C.dtype)
+    return C, u, potential_like(C, potential, grid)
 
 
 def _filter(C: Array, u: Array, grid: Grid) -> tuple[Array, Array]:
@@ -230,10 +214,6 @@ def _evolve(
 
 def _tail(Cs: Array, grid: Grid) -> Array:
     """Largest |C| left when the slower three quarters of the waves that pass the filter are taken away."""
-    k2 = jnp.zeros((1,) * grid.dimensions, grid.lower.dtype)
-    for axis, n in enumerate(grid.points):
-        whole = n if grid.periodic[axis] else 2 * n
-        share = jnp.abs(jnp.fft.fftfreq(whole, dtype=grid.lower.dtype)) * 3  # 1 at the filter
-        k2 = jnp.maximum(k2, share.reshape([-1 if a == axis else 1 for a in range(grid.dimensions)]))
-    fast = multiply_waves(Cs, grid, jnp.where((k2 > 0.75) & (k2 <= 1), 1.0, 0.0).astype(Cs.dtype))
+    share = share_of_cutoff(grid)
+    fast = multiply_waves(Cs, grid, jnp.asarray((share > 0.75) & (share <= 1), Cs.dtype))
     return jnp.max(jnp.abs(fast), axis=tuple(range(1, Cs.ndim)))

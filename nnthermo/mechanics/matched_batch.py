@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax.lax import Precision
 
-from nnthermo._checks import check, positive, real_array
+from nnthermo._checks import check, nonzero, positive, real_array
 from nnthermo._typing import Array, Scalar
 
 
@@ -88,8 +88,7 @@ def matched_batch_size(gradient_covariance: Any, learning_rate: Scalar, multipli
     """
     C, anisotropy = _isotropic(gradient_covariance)
     eta, lam = _positive(C, learning_rate=learning_rate, multiplier=multiplier)
-    hbar = abs(real_array("mu", mu).astype(C.dtype)) / (2 * math.pi)
-    positive("|mu|", hbar)
+    hbar = _planck_constant(mu, C)
     return Matched(2 * eta * C / (lam * hbar**2), hbar, anisotropy)
 
 
@@ -97,8 +96,7 @@ def matched_learning_rate(gradient_covariance: Any, batch_size: Scalar, multipli
     """η = λBμ²/(8π²C): `matched_batch_size` solved for the learning rate. Arguments as there."""
     C, anisotropy = _isotropic(gradient_covariance)
     B, lam = _positive(C, batch_size=batch_size, multiplier=multiplier)
-    hbar = abs(real_array("mu", mu).astype(C.dtype)) / (2 * math.pi)
-    positive("|mu|", hbar)
+    hbar = _planck_constant(mu, C)
     return Matched(lam * B * hbar**2 / (2 * C), hbar, anisotropy)
 
 
@@ -122,6 +120,13 @@ def _isotropic(covariance: Any) -> tuple[Array, Array]:
         noise = _noise(jnp.trace(C), jnp.sum(C * C), C.shape[0])
     positive("gradient_covariance's mean variance", noise.variance)
     return noise.variance, noise.anisotropy
+
+
+def _planck_constant(mu: Scalar, like: Array) -> Array:
+    """|μ|/2π."""
+    given = real_array("mu", mu).astype(like.dtype)
+    nonzero("mu", given)
+    return abs(given) / (2 * math.pi)
 
 
 def _positive(like: Array, **values: Any) -> tuple[Array, ...]:

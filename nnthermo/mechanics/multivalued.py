@@ -9,10 +9,9 @@ import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import gammaln
 
-from nnthermo._checks import check, finite, is_concrete, positive, real_array, real_numbers
+from nnthermo._checks import check, finite, integers, nonzero, positive_numbers, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
 
 
@@ -59,10 +58,7 @@ def free_energy_branches(free_energy: Any, mu: Scalar, exchanged: Any) -> Array:
         ValueError: of another shape.
     """
     F = real_array("free_energy", free_energy)
-    dtype = exchanged.dtype if hasattr(exchanged, "dtype") else np.asarray(exchanged).dtype
-    if not jnp.issubdtype(dtype, jnp.integer):
-        raise TypeError(f"`exchanged` must be whole numbers, but got dtype {dtype}")
-    numbers = jnp.asarray(exchanged)
+    numbers = integers("exchanged", exchanged)
     check("exchanged", "be one vector", numbers.ndim == 1, f"shape {numbers.shape}")
     shift = real_array("mu", mu, shape=()).astype(F.dtype) * numbers.astype(F.dtype)
     return F[None] + shift.reshape(-1, *(1,) * F.ndim)
@@ -140,9 +136,8 @@ def oscillator_vortex(
         time: t.
         hbar, mass, frequency: ħ, M, ω > 0.
     """
-    real_numbers(winding=winding, time=time, hbar=hbar, mass=mass, frequency=frequency)
-    for name, value in (("hbar", hbar), ("mass", mass), ("frequency", frequency)):
-        positive(name, value)
+    real_numbers(winding=winding, time=time)
+    positive_numbers(hbar=hbar, mass=mass, frequency=frequency)
     q = real_array("q", q, shape=(2,))
     nu, time, hbar, mass, frequency = (jnp.asarray(v, q.dtype) for v in (winding, time, hbar, mass, frequency))
     alpha, order, square = mass * frequency / hbar, abs(nu), jnp.sum(q * q)
@@ -157,5 +152,5 @@ def _path(free_energy: Any, mu: Any) -> tuple[Array, Array]:
     check("free_energy", "have a last axis of two or more points", F.ndim > 0 and F.shape[-1] > 1, f"shape {F.shape}")
     mu = real_array("mu", mu, shape=()).astype(F.dtype)
     finite("free_energy", F)  # whole numbers have no NaN
-    check("mu", "not be 0", not is_concrete(mu) or float(mu) != 0, mu)
+    nonzero("mu", mu)
     return F, mu

@@ -13,25 +13,25 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.tree_util import Partial
 
 from nnthermo._checks import (
     check,
-    finite,
     function,
+    increasing,
     integer,
     is_concrete,
-    positive,
+    positive_numbers,
     random_key,
     real_array,
     real_numbers,
 )
 from nnthermo._pytree import function_argument
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics.fourier import number_array, spectral_gradient, to_complex
-from nnthermo.mechanics.grid import Grid, require_grid
-from nnthermo.mechanics.hamiltonian import walls
+from nnthermo.mechanics._arguments import increasing_times
+from nnthermo.mechanics.fourier import spectral_gradient
+from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.hamiltonian import walls, wave_function
 
 Drift = Callable[[Array, Array], Array]
 """Drift b(q, t) of one replica: (d,) and () to (d,)."""
@@ -76,19 +76,15 @@ def nelson_drift_on_grid(psi: Any, times: Any, grid: Grid, *, hbar: Scalar, mass
     Raises:
         ValueError: wrong shapes, or times that neither increase nor decrease throughout.
     """
-    require_grid(grid)
-    real_numbers(hbar=hbar, mass=mass)
-    psi, t = to_complex(number_array("psi", psi)), real_array("times", times, ndim=1)
-    check("psi", f"have shape {(len(t), *grid.points)}", psi.shape == (len(t), *grid.points), psi.shape)
+    psi, t = wave_function(psi, grid), real_array("times", times, ndim=1)
+    shape = (len(t), *grid.points)
+    check("psi", f"have shape {shape}, times and grid", psi.shape == shape, f"shape {psi.shape}")
     check("times", "be at least 2", len(t) >= 2, len(t))
+    positive_numbers(hbar=hbar, mass=mass)
     ahead = jnp.where(t[-1] > t[0], 1, -1).astype(t.dtype) * t
     ordered = jnp.all(jnp.diff(ahead) > 0)
-    if is_concrete(t):
-        finite("times", t)
-        check("times", "increase, or decrease, throughout", bool(ordered), t)
+    increasing("times", t, or_decreasing=True)
     numbers = jnp.where(ordered, jnp.arange(len(t), dtype=t.dtype), jnp.nan)
-    positive("hbar", hbar)
-    positive("mass", mass)
     slope = spectral_gradient(psi, grid, odd=walls(grid))
     return Partial(_recorded_drift, _Record(psi, slope, ahead, numbers, t[-1] < t[0], grid), hbar, mass)
 
@@ -133,24 +129,28 @@ def _sample(values: Array, index: Array, grid: Grid) -> Array:
 
 
 def born_samples(key: Array, psi: Any, grid: Grid, count: int) -> Array:
-    """`count` places drawn from |Ψ|²: a cell by its probability, then anywhere in it, (count, d)."""
+    """`count` places drawn from |Ψ|²: a cell by its probability, then anywhere in it, (count, d).
+
+    Args:
+        key: of the draw.
+        psi: Ψ, (*points), of any norm.
+        grid: rings, or walls.
+        count: how many.
+    """
     random_key("key", key)
-    require_grid(grid)
-    psi = number_array("psi", psi)
-    check("psi", f"have shape {grid.points}", psi.shape == grid.points, psi.shape)
+    psi = wave_function(psi, grid, leading=False)
     choose, spread = jax.random.split(key)
     weight = jnp.sum(jnp.abs(psi) ** 2)
     if is_concrete(weight):
         check("psi", "be finite and not zero everywhere", 0 < float(weight) < float("inf"), f"∑|Ψ|² = {weight}")
-    some = integer("count", count)
-    check("count", "not be negative", some >= 0, some)
+    some = integer("count", count, least=0)
     cells = jax.random.categorical(choose, jnp.log(jnp.abs(psi) ** 2).ravel(), shape=(some,))
     inside = jax.random.uniform(spread, (some, grid.dimensions), grid.lower.dtype, -0.5, 0.5)
     return grid.coordinates.reshape(-1, grid.dimensions)[cells] + inside * grid.spacing[None]
 
 
 def nelson_ensemble(
-    key: Array, drift: Drift, q0: Any, times: Any, *, hbar: Scalar, mass: Scalar, substeps: int = 1
+    key: Array, drift: Drift, q0: Any, times: Any, *, hbar: Scalar, mass: Scalar, steps: int = 1
 ) -> Array:
     """Replicas that follow dq = b dt + √(ħ/M) dW, (T, R, d); for b = `nelson_drift` their density is |Ψ|².
 
@@ -163,19 +163,14 @@ def nelson_ensemble(
         times: increasing, (T,).
         hbar: ħ; with the mass it sets the noise, ħ/M a unit of time.
         mass: M.
-        substeps: equal steps between neighbouring times.
+        steps: equal steps from each time to the next.
     """
     random_key("key", key)
     function("drift", drift)
-    real_numbers(hbar=hbar, mass=mass)
-    q, t = real_array("q0", q0, ndim=2), real_array("times", times, ndim=1)
-    check("times", "be at least 2", len(t) >= 2, len(t))
-    positive("hbar", hbar)
-    positive("mass", mass)
-    n = integer("substeps", substeps)
-    check("substeps", "be at least 1", n >= 1, n)
-    t = t.astype(q.dtype)
-    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
+    positive_numbers(hbar=hbar, mass=mass)
+    q = real_array("q0", q0, ndim=2)
+    t = increasing_times(times, least=2).astype(q.dtype)
+    n = integer("steps", steps, least=1)
     inputs = jax.ShapeDtypeStruct(q.shape[1:], q.dtype), jax.ShapeDtypeStruct((), q.dtype)
     found = getattr(jax.eval_shape(drift, *inputs), "shape", None)
     check("drift", f"return shape {q.shape[1:]}", found == q.shape[1:], f"shape {found}")

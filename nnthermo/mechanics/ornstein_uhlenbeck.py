@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, real_array
+from nnthermo._checks import check, finite, is_concrete, real_array, real_matrix
 from nnthermo._typing import Array
 
 DOUBLINGS = 64
@@ -51,16 +51,8 @@ def ornstein_uhlenbeck_moments(
     finite("time", t)
     check("time", "not be negative", not is_concrete(t) or bool((np.asarray(t) >= 0).all()), time)
     check("time", "be one number or a vector", t.ndim <= 1, f"shape {t.shape}")
-    K = len(m0)
-    A, D, S0 = (
-        _square(name, value, K, m0.dtype)
-        for name, value in (
-            ("drift_matrix", drift_matrix),
-            ("diffusion_matrix", diffusion_matrix),
-            ("covariance0", covariance0),
-        )
-    )
-
+    given = {"drift_matrix": drift_matrix, "diffusion_matrix": diffusion_matrix, "covariance0": covariance0}
+    A, D, S0 = (real_matrix(name, value, len(m0)).astype(m0.dtype) for name, value in given.items())
     for name, matrix in (("diffusion_matrix", D), ("covariance0", S0)):
         if is_concrete(matrix):
             known = np.asarray(matrix)
@@ -98,12 +90,3 @@ def _moments(A: Array, D: Array, m0: Array, S0: Array, t: Array) -> GaussianMome
         return GaussianMoments(jnp.matmul(E, m0, precision=jax.lax.Precision.HIGHEST), product(E, S0, E.T) + V)
 
     return jax.vmap(at)(t) if t.ndim else at(t)
-
-
-def _square(name: str, value: Any, K: int, dtype: Any) -> Array:
-    """A number, a diagonal or a matrix, as a (K, K) matrix."""
-    array = real_array(name, value).astype(dtype)
-    if array.shape == (K, K):
-        return array
-    check(name, f"be a number or have shape {(K,)} or {(K, K)}", array.shape in ((), (K,)), f"shape {array.shape}")
-    return jnp.diag(jnp.broadcast_to(array, (K,)))

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from nnthermo._checks import check, integer, is_concrete, positive, real_array, real_numbers
+from nnthermo._checks import check, integer, positive_numbers, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
+from nnthermo.mechanics._arguments import increasing_times, potential_like
 from nnthermo.mechanics.density_flow import time_derivative, velocity_from_densities
 from nnthermo.mechanics.fourier import spectral_derivative, spectral_gradient
 from nnthermo.mechanics.grid import Grid, require_grid
@@ -75,22 +75,14 @@ def estimate_planck_squared(
             the points.
     """
     require_grid(grid)
-    side = integer("block", block)
-    check("block", f"lie between 1 and {min(grid.points) // 4}", 1 <= side <= max(min(grid.points) // 4, 1), side)
-    real_numbers(mass=mass, floor=floor)
-    p, t = real_array("densities", densities), real_array("times", times, ndim=1)
-    d = grid.dimensions
-    check("densities", f"have shape {(len(t), *grid.points)}", p.shape == (len(t), *grid.points), p.shape)
-    positive("mass", mass)
-    V = None if potential is None else real_array("potential", potential)
-    if V is not None:
-        check("potential", f"have shape {grid.points}, or {p.shape}", V.shape in (grid.points, p.shape), V.shape)
-        V = jnp.broadcast_to(V, p.shape)
-    u = None if velocities is None else real_array("velocities", velocities)
-    check("velocities", f"have shape {(*p.shape, d)}", u is None or u.shape == (*p.shape, d),
-          np.shape(velocities))  # fmt: skip
-    check("times", "be at least 3, or 5 without velocities", len(t) >= (5 if u is None else 3), len(t))
-    check("times", "increase", not is_concrete(t) or bool((np.diff(np.asarray(t)) > 0).all()), t)
+    side, most = integer("block", block), max(min(grid.points) // 4, 1)
+    check("block", f"lie between 1 and {most}", 1 <= side <= most, side)
+    real_numbers(floor=floor)
+    positive_numbers(mass=mass)
+    t = increasing_times(times, least=5 if velocities is None else 3)
+    p = real_array("densities", densities, shape=(len(t), *grid.points))
+    V = None if potential is None else potential_like(p, potential, grid)
+    u = None if velocities is None else real_array("velocities", velocities, shape=(*p.shape, grid.dimensions))
     return _estimate(p, u, V, t, grid, jnp.asarray(mass, p.dtype), jnp.asarray(floor, p.dtype), side)
 
 
@@ -107,7 +99,7 @@ def _estimate(
     G = _quantum_acceleration(p, grid)
     a = acceleration
     if V is not None:  # p ∇V as ∇(pV) - V∇p: V need not be smooth at the ends of the grid where p is next to nothing
-        V = V[1:-1].astype(p.dtype)
+        V = V[1:-1]
         push = spectral_gradient(p * V, grid) - V[..., None] * spectral_gradient(p, grid)
         a = a + push / (M * p[..., None])
     w = jnp.where(p > floor * jnp.max(p), p, 0)[..., None]

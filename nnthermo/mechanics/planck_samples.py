@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, integer, positive, random_key, real_array, real_numbers
+from nnthermo._checks import check, integer, is_concrete, positive_numbers, random_key, real_array
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics.exponential_family import Basis, fit_moments, legendre_table, log_density, time_table
+from nnthermo.mechanics._arguments import replicas_at
+from nnthermo.mechanics.exponential_family import Basis, fit_moments, legendre, log_density
 
 
 class SampledPlanck(NamedTuple):
@@ -64,6 +65,12 @@ def planck_squared_from_samples(
     starts 0.4 widths narrow gives 0.4, 0.7, 0.85 and 0.95 of its -4D² at degrees 5 to 8, and a positive value at 3.
     Gaussian ensembles are for `planck_squared_from_widths`, which has no such bias.
 
+    How many replicas: for exact Ornstein-Uhlenbeck samples, D = 0.3 and k = 1, variance 0.08 to 0.27 at 21 times, the
+    error was 0.14-0.18 at R = 1000, 0.09-0.11 at 3000 and 0.04-0.05 at 10,000 for a true -0.36 (degree 2, time_degree
+    5, three seeds each), falling as 1/√R. With degree 4 it was 0.07-0.08 at 10,000 and beyond use at 1000. Below a few
+    thousand replicas the values lean towards zero. Over a dozen runs the scatter about the truth was about 1.4 times
+    the error: take twice the error as no more than a hint of a sign.
+
     Args:
         samples: q, (T, R): replica r is one column, the same at all times; T above `time_degree`, R at least 10.
         times: (T,), increasing. The whole of them should see the density change.
@@ -76,50 +83,35 @@ def planck_squared_from_samples(
             density is zero outside.
         points: of the quadrature on the interval.
 
-    How many replicas: for exact Ornstein-Uhlenbeck samples, D = 0.3 and k = 1, variance 0.08 to 0.27 at 21 times, the
-    error was 0.14-0.18 at R = 1000, 0.09-0.11 at 3000 and 0.04-0.05 at 10,000 for a true -0.36 (degree 2, time_degree
-    5, three seeds each), falling as 1/√R. With degree 4 it was 0.07-0.08 at 10,000 and beyond use at 1000. Below a few
-    thousand replicas the values lean towards zero. Over a dozen runs the scatter about the truth was about 1.4 times
-    the error: take twice the error as no more than a hint of a sign.
-
     Raises:
-        ValueError: shapes, samples outside of `interval`, NaN.
+        ValueError: shapes, samples outside of `interval`, NaN, times that do not increase.
     """
     random_key("key", key)
-    real_numbers(mass=mass)
-    q, t = real_array("samples", samples, ndim=2), real_array("times", times, ndim=1)
-    K, J, B = integer("degree", degree), integer("time_degree", time_degree), integer("resamples", resamples)
-    check("samples", f"have shape ({len(t)}, R), R at least 10", q.shape[0] == len(t) and q.shape[1] >= 10, q.shape)
-    check("degree", "be even and at least 2", K >= 2 and K % 2 == 0, K)
-    check("time_degree", "be at least 2", J >= 2, J)
-    check("times", f"be more than the degree in time, {J}", len(t) > J, len(t))
-    check("resamples", "be at least 2", B >= 2, B)
-    positive("mass", mass)
-    finite("samples", q)
+    positive_numbers(mass=mass)
+    numbers = (("degree", degree), ("time_degree", time_degree), ("resamples", resamples))
+    K, J, B = (integer(name, n, least=2) for name, n in numbers)
+    check("degree", "be even", K % 2 == 0, K)
+    q, t = replicas_at(samples, times, least=J + 1)
     if interval is None:
         low, high = jnp.min(q), jnp.max(q)
         low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
     else:
         low, high = real_array("interval", interval, shape=(2,)).astype(q.dtype)
-        if not isinstance(q, jax.core.Tracer):
-            check("samples", f"lie in the interval {interval}", bool(jnp.all((q >= low) & (q <= high))),
-                  f"{float(q.min())} to {float(q.max())}")  # fmt: skip
-    n = integer("points", points)
-    at = -1 + 2 * (np.arange(n) + 0.5) / n
-    table = jnp.asarray(legendre_table(K, at, 3, first=1), q.dtype)
-    basis = Basis(table, jnp.asarray(2 / n, q.dtype), time_table(t.astype(q.dtype), J))
-    return _estimate(q, t.astype(q.dtype), low, high, key, jnp.asarray(mass, q.dtype), basis, B)
+        if is_concrete(q, low, high):
+            inside = bool(jnp.all((q >= low) & (q <= high)))
+            check("samples", f"lie in the interval {interval}", inside, f"{float(q.min())} to {float(q.max())}")
+    n = integer("points", points, least=1)
+    table = legendre(K, -1 + 2 * (np.arange(n) + 0.5) / n, 3)[:, 1:].astype(q.dtype)
+    tau = 2 * (t - t[0]) / (t[-1] - t[0]) - 1
+    basis = Basis(table, jnp.asarray(2 / n, q.dtype), legendre(J, tau, 2))
+    return _estimate(q, t, low, high, key, jnp.asarray(mass, q.dtype), basis, B)
 
 
 @partial(jax.jit, static_argnums=(7,))
 def _estimate(q: Array, t: Array, low: Array, high: Array, key: Array, M: Array, basis: Basis, B: int) -> SampledPlanck:
     T, R = q.shape
-    y = (2 * q - low - high) / (high - low)
     K = basis.polynomials.shape[1]
-    rows = [y, (3 * y**2 - 1) / 2]
-    for k in range(3, K + 1):
-        rows.append(((2 * k - 1) * y * rows[-1] - (k - 1) * rows[-2]) / k)
-    features = jnp.stack(rows)  # (K, T, R)
+    features = legendre(K, (2 * q - low - high) / (high - low), 0)[0, 1:]  # (K, T, R)
     moments = jnp.mean(features, axis=2)
 
     A, rest = fit_moments(moments, jnp.zeros((K, basis.times.shape[1]), q.dtype), basis, 60)

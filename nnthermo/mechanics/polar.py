@@ -12,17 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, function, real_array, real_numbers
+from nnthermo._checks import function, real_array, real_numbers
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics.fourier import (
-    inverse_laplacian,
-    number_array,
-    spectral_divergence,
-    spectral_gradient,
-    to_complex,
-)
+from nnthermo.mechanics.fourier import inverse_laplacian, spectral_divergence, spectral_gradient
 from nnthermo.mechanics.grid import Grid, require_grid
-from nnthermo.mechanics.hamiltonian import flux_shift
+from nnthermo.mechanics.hamiltonian import flux_shift, wave_function
 
 
 def madelung_from_wavefunction(
@@ -40,10 +34,8 @@ def madelung_from_wavefunction(
         mass: M.
         flux: ν through each ring, in quanta, as for `schrodinger_evolve`.
     """
-    require_grid(grid)
+    psi = wave_function(psi, grid)
     real_numbers(hbar=hbar, mass=mass)
-    psi = to_complex(number_array("psi", psi))
-    grid.check("psi", psi)
     return _fluid(psi, grid, hbar, mass, flux_shift(flux, grid))
 
 
@@ -86,10 +78,8 @@ def wavefunction_from_madelung(p: Any, velocity: Any, grid: Grid, *, hbar: Scala
     """
     require_grid(grid)
     real_numbers(hbar=hbar, mass=mass)
-    p, u = real_array("p", p), real_array("velocity", velocity)
-    check("p", f"have shape {grid.points}", p.shape == grid.points, p.shape)
-    shape = (*grid.points, grid.dimensions)
-    check("velocity", f"have shape {shape}", u.shape == shape, u.shape)
+    p = real_array("p", p, shape=grid.points)
+    u = real_array("velocity", velocity, shape=(*grid.points, grid.dimensions))
     return _wave(p, u, grid, hbar, mass)
 
 
@@ -108,12 +98,16 @@ def _wave(p: Array, u: Array, grid: Grid, hbar: Scalar, mass: Scalar) -> PolarFo
 
 
 def wavefunction_from_phase(p: Any, F: Any, *, hbar: Scalar) -> Array:
-    """Ψ = √p exp(iF/ħ), of the shape of p and F."""
+    """Ψ = √p exp(iF/ħ), complex, of the shape of p and F.
+
+    Args:
+        p: densities, of any shape.
+        F: phases, of the shape of p, in units of action.
+        hbar: ħ, of either sign.
+    """
     real_numbers(hbar=hbar)
     p = real_array("p", p)
-    F = real_array("F", F).astype(p.dtype)
-    check("F", f"have shape {p.shape}, that of p", F.shape == p.shape, F.shape)
-    return _polar(p, F, hbar)
+    return _polar(p, real_array("F", F, shape=p.shape).astype(p.dtype), hbar)
 
 
 @partial(jax.jit, inline=True)

@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, positive, real_array
+from nnthermo._checks import check, positive_numbers, real_array
 from nnthermo._typing import Array, Scalar
-from nnthermo.mechanics.fourier import amplitudes, multiply_waves, number_array, squared_by_axis, to_complex
-from nnthermo.mechanics.grid import Grid, require_grid
-from nnthermo.mechanics.hamiltonian import flux_shift, walls
-from nnthermo.mechanics.madelung import whole_records
+from nnthermo.mechanics._arguments import potential_like, records
+from nnthermo.mechanics.fourier import amplitudes, multiply_waves, share_of_cutoff, squared_by_axis
+from nnthermo.mechanics.grid import Grid
+from nnthermo.mechanics.hamiltonian import flux_shift, walls, wave_function
 
 
 class SchrodingerFlow(NamedTuple):
@@ -81,17 +81,13 @@ def schrodinger_evolve(
         flux: ν through each ring in quanta, a number or (d,): ∇ becomes ∇ + 2πiν/L.
         start: time at the start, of use with a potential that depends on time.
     """
-    require_grid(grid)
-    psi = to_complex(number_array("psi", psi))
-    check("psi", f"have shape {grid.points}", psi.shape == grid.points, psi.shape)
-    positive("hbar", hbar)
-    positive("mass", mass)
+    psi = wave_function(psi, grid, leading=False)
+    positive_numbers(hbar=hbar, mass=mass)
     check("order", "be 2 or 4", order in SPLITTINGS, order)
-    steps, every = whole_records(steps, save_every)
+    steps, every = records(steps, save_every)
     real = psi.real.dtype
     moving = potential if callable(potential) else None
-    V = jnp.zeros((), real) if moving else real_array("potential", potential).astype(real)
-    check("potential", f"have shape {grid.points}", moving is not None or V.shape == grid.points, V.shape)
+    V = jnp.zeros((), real) if moving else potential_like(psi, potential, grid)
     given = {"hbar": hbar, "mass": mass, "dt": dt, "start": start}
     numbers = [real_array(name, n, shape=()).astype(real) for name, n in given.items()]
     return _evolve(psi, V, grid, flux_shift(flux, grid), *numbers, moving, order, steps, every)
@@ -129,7 +125,7 @@ def _evolve(
         if moving is None:
             return psi * still[a]
         now = real_array("potential", moving(t)).astype(h.dtype)
-        check("potential", f"return shape {grid.points}", now.shape == grid.points, now.shape)
+        check("potential", f"return shape {grid.points}", now.shape == grid.points, f"shape {now.shape}")
         return psi * turn(a * dt * now / h)
 
     def inner(k: Array, psi: Array) -> Array:
@@ -142,7 +138,7 @@ def _evolve(
             psi = multiply_waves(psi, grid, *factors[b], odd=walls(grid))
         return psi if moving is None else kick(psi, kicks[-1], t + dt)
 
-    fast = _fast_waves(grid)
+    fast = jnp.asarray(share_of_cutoff(grid) > 1)
 
     def measured(psi: Array, k: Array) -> tuple[Array, Array, Array]:
         waves = jnp.abs(amplitudes(psi, grid, odd=walls(grid))) ** 2
@@ -150,7 +146,7 @@ def _evolve(
         ranges = jnp.stack([_range(now, jnp.abs(psi) ** 2), _range(energy, waves)])
         return psi, jnp.sum(jnp.where(fast, waves, 0)) / jnp.sum(waves), jnp.abs(dt) / h * jnp.max(ranges)
 
-    def record(psi: Array, first: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+    def run(psi: Array, first: Array) -> tuple[Array, tuple[Array, Array, Array]]:
         if moving is not None:
             psi = jax.lax.fori_loop(0, every, lambda k, psi: inner(first + k, psi), psi)
             return psi, measured(psi, first + every)
@@ -159,8 +155,7 @@ def _evolve(
         psi = psi * still[kicks[-1]]
         return psi, measured(psi, first + every)
 
-    records = jnp.arange(steps // every, dtype=jnp.int32) * every
-    _, later = jax.lax.scan(record, psi, records)
+    _, later = jax.lax.scan(run, psi, jnp.arange(steps // every, dtype=jnp.int32) * every)
     times = start + jnp.arange(steps // every + 1, dtype=h.dtype) * every * dt
     first = measured(psi, jnp.zeros((), jnp.int32))
     return SchrodingerFlow(times, *(jnp.concatenate([a[None], b]) for a, b in zip(first, later, strict=True)))
@@ -171,12 +166,3 @@ def _range(values: Array, weights: Array) -> Array:
     counts = weights >= 1e-6 * jnp.max(weights)  # never true for NaN: infinite less infinite
     most = jnp.max(jnp.where(counts, values, -jnp.inf)) - jnp.min(jnp.where(counts, values, jnp.inf))
     return jnp.where(most >= 0, most, jnp.nan)
-
-
-def _fast_waves(grid: Grid) -> Array:
-    """Which waves of the (continued) grid belong to the fastest third along any variable."""
-    fast = np.zeros((1,) * grid.dimensions, bool)
-    for axis, n in enumerate(grid.points):
-        share = np.abs(np.fft.fftfreq(n if grid.periodic[axis] else 2 * n)) * 3
-        fast = fast | (share > 1).reshape([-1 if a == axis else 1 for a in range(grid.dimensions)])
-    return jnp.asarray(fast)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import positive, real_numbers
+from nnthermo._checks import positive, positive_numbers
 from nnthermo._typing import Array, Scalar
 from nnthermo.mechanics.grid import Grid, require_grid, vector
 
@@ -25,14 +25,13 @@ def gaussian_wave_packet(grid: Grid, center: Any, width: Any, momentum: Any = 0.
         hbar: ħ.
     """
     require_grid(grid)
-    real_numbers(hbar=hbar)
+    positive_numbers(hbar=hbar)
     dtype = grid.lower.dtype
     c, sigma, P = (
         vector(name, value, grid).astype(dtype)
         for name, value in (("center", center), ("width", width), ("momentum", momentum))
     )
-    positive("width", width)
-    positive("hbar", hbar)
+    positive("width", sigma)
     return _packet(grid, c, sigma, P, hbar)
 
 
@@ -64,9 +63,8 @@ def coherent_state(
         frequency: ω, a number or (d,).
     """
     require_grid(grid)
-    real_numbers(hbar=hbar, mass=mass)
+    positive_numbers(hbar=hbar, mass=mass)
     omega = vector("frequency", frequency, grid)
-    positive("frequency", frequency)
-    positive("mass", mass)
+    positive("frequency", omega)
     width = jnp.sqrt(jnp.asarray(hbar, omega.dtype) / (2 * jnp.asarray(mass, omega.dtype) * omega))
     return gaussian_wave_packet(grid, center, width, momentum, hbar=hbar)

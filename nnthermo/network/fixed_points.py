@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import full_precision, is_concrete, natural, positive, random_key, real_array, refuse
+from nnthermo._checks import full_precision, integer, is_concrete, positive, random_key, real_array, refuse
 from nnthermo._typing import Array, Scalar
 from nnthermo.network.activation import is_bounded
 from nnthermo.network.fixed_point import newton
@@ -76,7 +76,7 @@ def fixed_points(
         refuse("net", "be known (not traced): how many fixed points there are depends on it", "a tracer")
     full_precision("net", net.weight.dtype)
     random_key("key", key)
-    starts = natural("starts", starts)
+    starts = integer("starts", starts, least=1)
     data = real_array("inputs", inputs, shape=(net.input_size,)).astype(net.weight.dtype)
     if tolerance is None:
         rows = float(jnp.max(jnp.sum(jnp.abs(net.signal_weight), axis=1)))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, natural, positive, real_array, refuse
+from nnthermo._checks import check, integer, is_concrete, positive, real_array, refuse
 from nnthermo._pytree import pytree, set_fields
 from nnthermo._typing import Activation, Array, Scalar
 from nnthermo.network.activation import check_elementwise, slope
@@ -216,7 +216,7 @@ class Septuple:
             cycles may have no fixed point in reach (`converged` is False) or several (the one reached is returned).
         """
         inputs = real_array("boundary", boundary, shape=(self.input_size,)).astype(self.weight.dtype)
-        max_steps = natural("max_steps", max_steps)
+        max_steps = integer("max_steps", max_steps, least=1)
         if tolerance is not None:
             positive("tolerance", tolerance)
         start = jnp.zeros_like(self.bias) if initial is None else real_array("initial", initial, shape=(self.size,))

@@ -10,7 +10,7 @@ import numpy as np
 from jax.custom_batching import custom_vmap
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from nnthermo._checks import check, finite, is_concrete, natural, positive, real_array, refuse
+from nnthermo._checks import check, finite, integer, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.loss import Potential, bulk_loss, check_bounded_below
 from nnthermo.network import FeedForward, Network, TracedNetwork
@@ -116,7 +116,7 @@ def relax(
             or with other numbers of inputs and outputs.
         TypeError: data that are not real.
     """
-    max_steps = natural("max_steps", max_steps)
+    max_steps = integer("max_steps", max_steps, least=1)
     check_bounded_below(net, potential)
     dtype = dtype_of(net)
     if tolerance is None:

@@ -287,7 +287,7 @@ def _functional(s: Systems) -> Iterator[Check]:
 
 def _library_action(path: Path, times: Any) -> float:
     p, phase, t = jnp.asarray(path.p), jnp.asarray(4 * path.phase), jnp.asarray(times)
-    return float(mechanics.stationary_entropy_production_action(p, phase, _ring(), t, **ACTION))
+    return float(mechanics.stationary_entropy_production_action(p, phase, t, _ring(), **ACTION))
 
 
 @equation(
@@ -387,6 +387,6 @@ def _schrodinger(s: Systems) -> Iterator[Check]:
     yield near("second line, p at rest and ∂φ/∂t = (D/2) Δ√p/√p: dS/dε", rest, 0, 1e-7, FD, role="right")
     times = np.linspace(0, END, 101)
     run = paths.fluid(*paths.wave(start, times))
-    slopes = mechanics.action_gradient(run.p, 4 * run.phase, _ring(), times, **ACTION)
+    slopes = mechanics.action_gradient(run.p, 4 * run.phase, times, _ring(), **ACTION)
     worst = max(float(jnp.abs(g).max()) for g in slopes)
     yield near("largest slope of the library's action on it", worst, 0, 2e-4, RECORDS, role="right")

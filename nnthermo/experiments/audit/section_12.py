@@ -118,7 +118,7 @@ def _fluxes(s: Systems) -> Iterator[Check]:
     i = np.linalg.inv(field.g[0])
     for printed in (True, False):
         J = np.einsum("mnabcd,ncd->mab", torus.onsager(i, printed=printed), field.dg[0])
-        ours = gravity.onsager_fluxes(field.g[0], field.dg[0], 1.0, "printed" if printed else "corrected")
+        ours = gravity.onsager_fluxes(field.g[0], field.dg[0], kappa=1.0, variant="printed" if printed else "corrected")
         product = np.sum(np.asarray(ours) * field.dg[0])
         label = "printed" if printed else "corrected"
         yield same(f"library's J g_,m, {label} tensor", product, np.sum(J * field.dg[0]))
@@ -152,7 +152,7 @@ def _reciprocity(_: Systems) -> Iterator[Check]:
     yield zero("largest violation by (12.9) at g = 1", np.abs(L - np.transpose(L, (1, 0, 3, 2, 5, 4))).max() / scale)
     stated = np.abs(L - np.transpose(L, (1, 0, 4, 5, 2, 3))).max() / scale
     yield zero("of the relation in words", stated, role="right")
-    both = [float(gravity.onsager_reciprocity_violation(L, relation)) for relation in ("printed", "stated")]
+    both = [float(gravity.onsager_reciprocity_violation(L, relation=relation)) for relation in ("printed", "stated")]
     yield same("the library's two, printed", both[0], 0.5, role="right")
     yield zero("and in words", both[1], role="right")
 

@@ -126,13 +126,13 @@ def onsager() -> dict[str, float]:
     def terms(y: Array) -> tuple[Array, Array, Array]:
         g, dg = gravity.metric_slopes(wavy, y)
         root = jnp.sqrt(jnp.abs(gravity.inverse_and_determinant(g)[1]))
-        forms = [gravity.onsager_contraction(g, dg, 1.0, variant) for variant in ("corrected", "printed")]
+        forms = [gravity.onsager_contraction(g, dg, kappa=1.0, variant=variant) for variant in ("corrected", "printed")]
         return root * gravity.ricci_scalar(wavy, y) / 2, root * forms[0], root * forms[1]
 
     exact, corrected, printed = (jnp.sum(weights * t) for t in jax.jit(jax.vmap(terms))(points))
     inertia = gravity.onsager_inertia(np.diag([-1.0, 1.0, 1.0, 1.0]))
     # (12.9) as it stands: symmetrising would make it obey the relation in words whatever it is
-    tensor = gravity.onsager_tensor(np.eye(4), 1.0, "printed", symmetrise=False)
+    tensor = gravity.onsager_tensor(np.eye(4), kappa=1.0, variant="printed", symmetrise=False)
     return {
         "torus: ∫√g R/2": float(exact),
         "torus: the same from the corrected Onsager tensor, error": float(jnp.abs(corrected - exact)),

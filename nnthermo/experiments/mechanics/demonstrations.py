@@ -90,7 +90,7 @@ def double_well(*, frames: int = 60, particles: int = 4000, points: int = 192, s
     drift = mechanics.nelson_drift_on_grid(psis, times, grid, hbar=HBAR, mass=MASS)
     keys = jax.random.split(jax.random.key(seed))
     start = mechanics.born_samples(keys[0], psi, grid, particles)
-    walk = mechanics.nelson_ensemble(keys[1], drift, start, times, hbar=HBAR, mass=MASS, substeps=4)
+    walk = mechanics.nelson_ensemble(keys[1], drift, start, times, hbar=HBAR, mass=MASS, steps=4)
     density = np.abs(np.asarray(psis)) ** 2
     current = jax.vmap(lambda wave: mechanics.probability_current(wave, grid, hbar=HBAR, mass=MASS))(psis)[..., 0]
     norms = np.asarray(grid.integrate(jnp.asarray(density)))
