@@ -125,8 +125,8 @@ def test_real_array_of_traced_values():
         (lambda: positive_numbers(a=[1.0]), ValueError, "`a` must have shape"),
         (lambda: real_matrix("D", [[1.0], [2.0]], 2), ValueError, r"`D` must have shape \(\), \(2,\) or \(2, 2\)"),
         (lambda: function("f", linear, "one point"), None, ""),
-        (lambda: function("f", 1.0), TypeError, "`f` must be a function, but got float"),
-        (lambda: function("f", 1.0, "one point"), TypeError, "`f` must be a function of one point, but got float"),
+        (lambda: function("f", 1.0), TypeError, "`f` must be a function, but got 1.0"),
+        (lambda: function("f", 1.0, "one point"), TypeError, "`f` must be a function of one point, but got 1.0"),
     ],
 )
 def test_what_numbers_and_functions_must_be(call, error, sentence):
