@@ -1,12 +1,15 @@
 """The command line `nnthermo`: the studies, `nnthermo audit`, and `nnthermo data`."""
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
-import json
+import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -24,18 +27,29 @@ STUDIES = {
 """What each does, by command. `nnthermo.experiments` has a package of that name for it, with a function of that name,
 its `Settings`, whose fields are the options, and `QUICK`."""
 
+MINUTES = {"reproduce": 59, "compare": 42, "laws": 18, "architectures": 25, "mechanics": 30, "gravity": 9}
+"""How long each took with its usual settings on two cores: those of the committed results."""
 
-AUDIT = "Every numbered equation: exact, approximate, misprinted or wrong, by numbers."
+AUDIT = "Every numbered equation: exact, approximate, misprinted or wrong, by numbers. About a minute."
+
+DATA = "Prepare a full data set, without TensorFlow."
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 2 something that was given is wrong, said in one line; 130 interrupted by Ctrl-C; 1 all else, "
+    "such as an extra that is not installed."
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; without the extra that it needs, say how to get it."""
     given = sys.argv[1:] if arguments is None else arguments
-    try:
-        app = build(given)
-    except ImportError as error:
-        sys.exit(str(error))
-    app(given)
+    with _said_in_one_line():
+        try:
+            with _interrupts_end_at_once():
+                app = build(given)
+        except ImportError as error:
+            sys.exit(str(error))
+        app(given)
 
 
 def build(given: list[str]) -> "typer.Typer":
@@ -52,7 +66,10 @@ def build(given: list[str]) -> "typer.Typer":
     typer = _checks.extra("typer", "experiments")
     _checks.extra("rich", "experiments")
     app = typer.Typer(
-        help="The statistical mechanics of learning.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+        help=f"The statistical mechanics of learning. {EXIT_CODES}",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
     )
 
     @app.callback(invoke_without_command=True)
@@ -64,11 +81,14 @@ def build(given: list[str]) -> "typer.Typer":
             raise typer.Exit
 
     for name, text in STUDIES.items():
-        app.command(name, help=text, short_help=text)(
-            study_command(typer, name) if given[:1] == [name] else lambda: None
-        )
-    app.command("audit", short_help=AUDIT)(audit_command(typer))
-    app.command("data")(data_command(typer))
+        whole = f"{text} About {MINUTES[name]} min on two cores; --quick takes a minute."
+        command = study_command(typer, name) if given[:1] == [name] else lambda: None
+        app.command(name, help=whole, short_help=text)(command)
+    for name, needed in {"audit": "nnthermo.experiments.audit.terminal", "data": "nnthermo.data"}.items():
+        if given[:1] == [name]:
+            importlib.import_module(needed)
+    app.command("audit", help=AUDIT, short_help=AUDIT)(audit_command(typer))
+    app.command("data", help=DATA, short_help=DATA)(data_command(typer))
     return app
 
 
@@ -96,14 +116,18 @@ def study_command(typer: Any, name: str) -> Callable[..., None]:
     def command(
         output: Path, quick: bool, resume: bool, workers: int | None, data_dir: str | None, **chosen: Any
     ) -> None:
-        with _friendly_errors():
+        with _said_in_one_line("; continue with --resume"):
+            from nnthermo.experiments.folder import saved_run
+
             given = {n: _values(fields[n], v) for n, v in chosen.items() if v is not None}
             settings = study.QUICK if quick else study.Settings()
-            saved = output / "settings.json"
-            if resume and saved.exists():  # what was not said again is as it was
-                settings = study.Settings.from_json(json.loads(saved.read_text())["settings"])
+            if resume and (saved := saved_run(output)):  # what was not said again is as it was
+                settings = study.Settings.from_json(saved["settings"])
             options = {"resume": resume, "workers": workers, "data_dir": data_dir}
-            _show(output, lambda **told: getattr(study, name)(settings.changed(**given), output, **options, **told))
+            settings = settings.changed(**given)
+            takes = "a minute" if settings == study.QUICK else f"{MINUTES[name]} min with its usual settings"
+            start, run = f"{name}: about {takes} on two cores", getattr(study, name)
+            _show(start, output, lambda **told: run(settings, output, **options, **told))
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -143,14 +167,32 @@ def _values(field: dataclasses.Field, value: Any) -> Any:
         raise ValueError(f"`{field.name}` must be {words} separated by commas, but got {value!r}") from None
 
 
-def _show(output: Path, experiment: Callable[..., dict[str, Any]]) -> None:
-    """Run an experiment with progress bars, then print its verdicts and where the report lies."""
+def _console() -> tuple[Any, Any]:
+    """Where to print, and bars of what is under way."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bars:
+    return console, Progress(*columns, console=console, transient=True)
+
+
+def _command_line() -> str:
+    return " ".join(["nnthermo", *sys.argv[1:]])
+
+
+def _show_end(console: Any, results: dict[str, Any], output: Path) -> None:
+    """How long it took, and where the report lies."""
+    from nnthermo.experiments.page import duration
+
+    console.print(f"{duration(results['seconds'])}. Open {output / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _show(start: str, output: Path, experiment: Callable[..., dict[str, Any]]) -> None:
+    """Run an experiment with progress bars, then print its verdicts and where the report lies."""
+    console, bars = _console()
+    console.print(start, highlight=False)
+    with bars:
         tasks: dict[str, Any] = {}
 
         def report(name: str, done: int, total: int) -> None:
@@ -161,11 +203,11 @@ def _show(output: Path, experiment: Callable[..., dict[str, Any]]) -> None:
                 bars.remove_task(tasks.pop(name))
                 console.print(f"{name}: done")
 
-        results = experiment(command=" ".join(["nnthermo", *sys.argv[1:]]), report=report, stage=console.print)
+        results = experiment(command=_command_line(), report=report, stage=console.print)
     for statement in results["statements"]:
         line = f"{statement['verdict']:>10}  {statement['where']:<16} {statement['claim']}"
         console.print(line, highlight=False, soft_wrap=True)
-    console.print(f"{results['seconds']:.0f} s. Open {output / 'report.html'}", highlight=False)
+    _show_end(console, results, output)
 
 
 def audit_command(typer: Any) -> Any:
@@ -177,8 +219,7 @@ def audit_command(typer: Any) -> Any:
         equation: Annotated[str | None, option(help="Show this one in full, for example 9.4.")] = None,
         seed: Annotated[int, option(help="Of the networks that the equations are evaluated on.")] = 0,
     ) -> None:
-        """Evaluate every numbered equation of the paper: exact, approximate, misprinted or wrong, by numbers."""
-        with _friendly_errors():
+        with _said_in_one_line():
             if equation is None:
                 _audit(output, seed)
             else:
@@ -188,28 +229,22 @@ def audit_command(typer: Any) -> Any:
 
 
 def _audit(output: Path, seed: int) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     from nnthermo.experiments.audit import EQUATIONS, audit, terminal
 
-    console = Console()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("equations", total=len(EQUATIONS))
-        command = " ".join(["nnthermo", *sys.argv[1:]])
-        results = audit(output, seed=seed, command=command, report=lambda _entry: bar.advance(task))
+    console, bars = _console()
+    console.print(f"audit: {len(EQUATIONS)} equations, about a minute", highlight=False)
+    with bars:
+        task = bars.add_task("equations", total=len(EQUATIONS))
+        results = audit(output, seed=seed, command=_command_line(), report=lambda _entry: bars.advance(task))
     console.print(terminal.table(results))
     console.print(terminal.summary(results), highlight=False)
-    console.print(f"{results['seconds']:.0f} s. Open {output / 'report.html'}", highlight=False)
+    _show_end(console, results, output)
 
 
 def _audit_one(equation: str, output: Path, seed: int) -> None:
-    from rich.console import Console
-
     from nnthermo.experiments.audit import audit_one, terminal
 
-    terminal.show_one(Console(), *audit_one(equation, output, seed=seed))
+    terminal.show_one(_console()[0], *audit_one(equation, output, seed=seed))
 
 
 def data_command(typer: Any) -> Any:
@@ -221,28 +256,44 @@ def data_command(typer: Any) -> Any:
         data_dir: Annotated[str | None, typer.Option(help="Where to put the prepared data set.")] = None,
         download: Annotated[bool, typer.Option("--download", help="Fetch the original files.")] = False,
     ) -> None:
-        """Prepare a full data set, without TensorFlow."""
         from nnthermo.data import prepare
 
-        with _friendly_errors():
+        with _said_in_one_line():
+            typer.echo(f"data: {name}, 70,000 images")
             typer.echo(f"Prepared in {prepare(name, data_dir=data_dir, source=source, download=download)}")
 
     return data
 
 
-class _friendly_errors:  # noqa: N801 - reads as a statement
+@contextlib.contextmanager
+def _interrupts_end_at_once() -> Iterator[None]:
+    """While modules are imported: a KeyboardInterrupt can be lost there, in a callback that ignores exceptions."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals come to the main thread alone
+        return
+
+    def end(*_: Any) -> None:
+        print("Interrupted.", file=sys.stderr, flush=True)
+        os._exit(130)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _said_in_one_line(advice: str = "") -> Iterator[None]:
     """Turn errors that name their cause into one line on stderr and exit code 2; Ctrl-C into 130."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, KeyboardInterrupt):
-            print("Interrupted; continue with --resume.", file=sys.stderr)
-            sys.exit(130)
-        if isinstance(error, ValueError | OSError | ImportError | TypeError):
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"Interrupted{advice}.", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError, ImportError, TypeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

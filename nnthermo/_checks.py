@@ -84,7 +84,7 @@ def positive(name: str, value: Any) -> None:
     if not is_concrete(value):
         return
     array = np.asarray(value)
-    if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
+    if not jnp.issubdtype(array.dtype, np.number) or jnp.issubdtype(array.dtype, np.complexfloating):
         raise TypeError(f"`{name}` must be a real number, but got {value!r}")
     if not (array > 0).all():
         refuse(name, "be positive", float(array.min()) if array.ndim else float(array))
@@ -118,7 +118,7 @@ def integer(name: str, value: Any, *, least: int | None = None) -> int:
         number = None
     if number is None:
         raise TypeError(f"`{name}` must be an integer, but got {value!r}")
-    check(name, f"be at least {least}", least is None or number >= least, number)
+    check(name, "be positive" if least == 1 else f"be at least {least}", least is None or number >= least, number)
     return number
 
 
@@ -147,8 +147,8 @@ def positive_numbers(**values: Any) -> None:
         positive(name, value)
 
 
-def instance(name: str, value: Any, kind: type | tuple[type, ...], described: str) -> None:
-    """Refuse objects that are no `kind`.
+def instance(name: str, value: Any, kind: Any, described: str) -> None:
+    """Refuse objects that are no `kind`, a class, several, or a union of them.
 
     Raises:
         TypeError: "`name` must be `described`, but got" the type of `value`.
@@ -161,18 +161,23 @@ def function(name: str, value: Any, of: str = "") -> None:
     """Refuse what cannot be called; `of` says of what it is a function.
 
     Raises:
-        TypeError: with the type of `value`.
+        TypeError: "`name` must be a function of `of`, but got" a text, a number or None as it is, of all else the type.
     """
     if not callable(value):
         described = f"a function of {of}" if of else "a function"
-        raise TypeError(f"`{name}` must be {described}, but got {type(value).__name__}")
+        plain = value is None or isinstance(value, str | bool | int | float)
+        raise TypeError(f"`{name}` must be {described}, but got {repr(value) if plain else type(value).__name__}")
+
+
+def is_key(value: Any) -> bool:
+    """Whether it is a random key, or an array of them, from `jax.random.key`."""
+    return jnp.issubdtype(getattr(value, "dtype", bool), jax.dtypes.prng_key)
 
 
 def random_key(name: str, value: Any) -> None:
     """Refuse what is not one key, from `jax.random.key` or of the old style, such as a seed or an array of keys."""
-    kind = getattr(value, "dtype", None)
-    fresh = kind is not None and jnp.issubdtype(kind, jax.dtypes.prng_key)
-    check(name, "be a random key from `jax.random.key`", fresh or kind == jnp.uint32, type(value).__name__)
+    fresh, old = is_key(value), getattr(value, "dtype", None) == jnp.uint32
+    check(name, "be a random key from `jax.random.key`", fresh or old, type(value).__name__)
     check(name, "be one random key", value.ndim == (0 if fresh else 1), f"shape {value.shape}")
 
 

@@ -34,14 +34,19 @@ def pytree(*, static: tuple[str, ...] = ()) -> Callable[[type[T]], type[T]]:
 
         def unflatten(fixed: tuple, children: Iterable[Any]) -> T:
             self = object.__new__(cls)
-            for name, value in [*zip(static, fixed, strict=True), *zip(leaves, children, strict=True)]:
-                object.__setattr__(self, name, value)
+            set_fields(self, **dict(zip(static, fixed, strict=True)), **dict(zip(leaves, children, strict=True)))
             return self
 
         jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
         return cls
 
     return register
+
+
+def set_fields(instance: Any, **values: Any) -> None:
+    """Give a frozen object its fields: for constructors whose arguments are others."""
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
 
 
 def function_argument(function: Callable[..., Any]) -> Partial:

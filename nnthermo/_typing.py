@@ -13,4 +13,5 @@ Activation = Callable[[Array], Array]
 """Element-wise map f_i(y_i) of eq. (2.6); any shape to the same shape."""
 
 State = Any
-"""A state vector x in the shape of its network: (N,) for a graph, a tuple of layer vectors for layers."""
+"""A state x as its network has it: a vector (N,) for a graph, a tuple of layer vectors for layers, an `OrderedDict` of
+arrays by group of neurons for a traced network."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnthermo._checks import check, positive, real_array
+from nnthermo._checks import check, extra, positive, real_array
 from nnthermo._typing import Array, Scalar
 from nnthermo.canonical import Box, CanonicalEnsemble, Estimate, Window, ancestral, gaussian_ensemble
 from nnthermo.canonical.gaussian import fixed_state
@@ -66,6 +66,7 @@ class Approximation(NamedTuple):
 
         Raises:
             ValueError: another ensemble.
+            ImportError: SciPy is missing, with the command that installs it.
         """
         check("against", "be box or window", against in ("box", "window"), against)
         exact, error = getattr(self, against), getattr(self, f"{against}_error")
@@ -76,10 +77,13 @@ class Approximation(NamedTuple):
         )
         resolved = np.ptp(exact, axis=0) > 2 * error.max(axis=0)
 
+        spearman = extra("scipy.stats", "experiments").spearmanr
+
         def correlation(name: str) -> np.ndarray:
             values = getattr(self, name)
-            pairs = zip(values.T, exact.T, resolved, strict=True)
-            return np.array([_spearman(a, b) if fine and len(a) > 2 else np.nan for a, b, fine in pairs])
+            ordered = resolved & (np.ptp(values, axis=0) > 0) & (len(values) > 2)
+            pairs = zip(values.T, exact.T, ordered, strict=True)
+            return np.array([spearman(a, b).statistic if fine else np.nan for a, b, fine in pairs])
 
         return {name: correlation(name) for name in names}
 
@@ -153,18 +157,3 @@ def approximation_report(
         for name, values in row.items():
             rows[name].append(values)
     return Approximation(b, neurons, **{name: np.array(values) for name, values in rows.items()})
-
-
-def _spearman(one: np.ndarray, other: np.ndarray) -> float:
-    ranks = [_ranks(v) for v in (one, other)]
-    spreads = [r.std() for r in ranks]
-    if min(spreads) == 0:
-        return float("nan")
-    return float(np.mean((ranks[0] - ranks[0].mean()) * (ranks[1] - ranks[1].mean())) / (spreads[0] * spreads[1]))
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks, equal values sharing the mean of theirs."""
-    order = np.sort(values)
-    low, high = np.searchsorted(order, values, "left"), np.searchsorted(order, values, "right")
-    return (low + high - 1) / 2.0

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, extra, integer, refuse
+from nnthermo._checks import extra, instance, integer, is_key, refuse
 
 ITEMS = ("state", "about")
 
@@ -36,11 +35,8 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | Path, *, every: int = 1000, keep: int = 2) -> None:
-        every, keep = integer("every", every), integer("keep", keep)
-        for name, value in (("every", every), ("keep", keep)):
-            check(name, "be positive", value >= 1, value)
-        if not isinstance(folder, str | Path):
-            raise TypeError(f"`folder` must be a path, but got {type(folder).__name__}")
+        every, keep = integer("every", every, least=1), integer("keep", keep, least=1)
+        instance("folder", folder, str | Path, "a path")
         self.folder, self.every = Path(folder).absolute(), every
         orbax = extra("orbax.checkpoint", "checkpoint")
         try:
@@ -105,17 +101,13 @@ def _torn_steps_expected() -> Iterator[None]:
         logger.removeFilter(expected)
 
 
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _stored(state: Any) -> dict[str, np.ndarray]:
     """The leaves by number, random keys as the numbers in them; empty arrays, which Orbax refuses, left out."""
-    leaves = (jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(state))
+    leaves = (jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in jax.tree.leaves(state))
     return {str(k): np.array(leaf) for k, leaf in enumerate(leaves) if np.size(leaf)}
 
 
 def _as_leaf(value: Any, like: Any) -> Any:
     if value is None:
         return np.array(like)
-    return jax.random.wrap_key_data(value, impl=jax.random.key_impl(like)) if _is_key(like) else np.array(value)
+    return jax.random.wrap_key_data(value, impl=jax.random.key_impl(like)) if is_key(like) else np.array(value)

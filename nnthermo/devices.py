@@ -6,17 +6,21 @@ numbers differ from those of one device by the order of summation, and by nothin
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
-from nnthermo._checks import check, integer, is_concrete
+from nnthermo._checks import check, instance, integer, is_concrete, is_key
+from nnthermo._checks import function as check_function
 from nnthermo._typing import Array
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 AXIS = "samples"
 """The axis of every mesh made here: whatever is divided is divided along its leading dimension."""
@@ -48,13 +52,25 @@ def as_data_mesh(mesh: Any, name: str = "mesh") -> Mesh:
         TypeError: not a mesh of devices.
         ValueError: a mesh over some of the processes, or without a device of this one.
     """
-    if not isinstance(mesh, Mesh):
-        raise TypeError(f"`{name}` must be a jax.sharding.Mesh, as from data_mesh(), but got {type(mesh).__name__}")
+    instance(name, mesh, Mesh, "a jax.sharding.Mesh, as from data_mesh()")
     devices = mesh.devices.reshape(-1)
     held = {device.process_index for device in devices}
     allowed = ({jax.process_index()}, set(range(jax.process_count())))
     check(name, "hold devices of this process alone or of every process", held in allowed, f"processes {sorted(held)}")
     return Mesh(devices, (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def without_callers_mesh(function: Callable[P, R]) -> Callable[P, R]:
+    """The function as where the caller has set no mesh (`jax.set_mesh`), if it is given a `mesh` of its own."""
+
+    @wraps(function)
+    def apart(*args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs.get("mesh") is None:
+            return function(*args, **kwargs)
+        with jax.sharding.use_abstract_mesh(AbstractMesh((), ())):
+            return function(*args, **kwargs)
+
+    return apart
 
 
 def is_shared(mesh: Mesh) -> bool:
@@ -141,17 +157,17 @@ def map_over(function: Callable, mesh: Mesh, *, chunk: int | None = None) -> Cal
     Returns:
         A function (arrays (n, ...), ...) -> the results with the leading dimension n, whole in every process. Where n
         does not divide, the last row is worked out again. It composes with jit, vmap and grad. Within another
-        `map_over`, or any `jax.shard_map`, it maps on the device that it is on.
+        `map_over`, or any `jax.shard_map`, it maps on the device that it is on. A mesh that the caller has set does
+        not matter, but arrays with its explicit axes must be arguments: JAX does not let the function close over them.
 
     Raises:
         ValueError: chunk below 1, a mesh of some processes; when called, no arrays, or arrays of unequal length or
             without rows.
         TypeError: not a function, chunk not an integer, not a mesh.
     """
-    if not callable(function):
-        raise TypeError(f"`function` must be callable, but got {function!r}")
+    check_function("function", function)
     mesh = as_data_mesh(mesh)
-    check("chunk", "be positive", chunk is None or integer("chunk", chunk) > 0, chunk)
+    chunk = None if chunk is None else integer("chunk", chunk, least=1)
     specs: dict[str, Any] = {"in_specs": PartitionSpec(AXIS), "out_specs": PartitionSpec(AXIS)}
 
     def in_turn(rows: tuple) -> Any:
@@ -185,7 +201,7 @@ def check_same_everywhere(**named: Any) -> None:
     for value in named.values():
         sha = hashlib.sha256()
         for leaf in jax.tree.leaves(value):
-            array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+            array = np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
             sha.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
         digests.append(np.frombuffer(sha.digest(), np.uint8))
     every = np.asarray(multihost_utils.process_allgather(np.stack(digests)))
@@ -202,10 +218,6 @@ def said_by_first(text: str) -> str:
     return np.asarray(multihost_utils.broadcast_one_to_all(letters)).astype(np.uint8).tobytes()[:-1].decode()
 
 
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _on_one_device() -> bool:
     """Whether this is the inside of a `shard_map`, where each device does what it does by itself."""
     return AxisType.Manual in jax.sharding.get_abstract_mesh().axis_types
@@ -218,7 +230,7 @@ def _place(leaf: Any, sharding: NamedSharding) -> Array:
         raise TypeError(f"`tree` must hold arrays, numbers or random keys, but got {type(leaf).__name__}")
     if not is_concrete(leaf):
         return jax.lax.with_sharding_constraint(leaf, sharding)
-    if _is_key(leaf):
+    if is_key(leaf):
         return jax.random.wrap_key_data(_place(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
     if sharding.is_fully_addressable or not getattr(leaf, "is_fully_addressable", True):
         return jax.device_put(leaf, sharding)

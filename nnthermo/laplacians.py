@@ -12,19 +12,19 @@ In the biases the Laplacian at fixed slopes is identically zero, since Ĝ holds 
 function for it. The total one, for which the state follows weights and biases, is `laplacian`.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jax.sharding import Mesh
+from jax.sharding import AxisType, Mesh
 
-from nnthermo._checks import check, integer, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, integer, is_concrete, positive, random_key, real_array, refuse
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.devices import map_over
 from nnthermo.ensemble import DenseHessian, LayeredHessian, bulk_hessian, log_partition
+from nnthermo.ensemble.hessian import shift_and_scale
 from nnthermo.linalg.dense import gram, matmul
 from nnthermo.linalg.gram_inverse import Link, near_diagonal
 from nnthermo.linalg.positive import inverse_and_log_det
@@ -60,8 +60,8 @@ def weight_laplacian(
             gives NaN.
         TypeError: another kind of network.
     """
-    G, d, beta, m = _prepare(net, x, beta, m, slopes)
-    value = _layered_sum(G, beta, m) if isinstance(G, LayeredHessian) else _dense_sum(net, G, d, beta, m)
+    G, d, beta, c = _prepare(net, x, beta, m, slopes)
+    value = _layered_sum(G, beta, c) if isinstance(G, LayeredHessian) else _dense_sum(net, G, d, beta, c)
     _refuse_indefinite(value, G, beta, m)
     return value
 
@@ -75,8 +75,8 @@ def weight_curvatures(
         In units of the loss. A tuple of (n_{l+1}, n_l) for a `FeedForward`; (N, N) for a `Septuple`, where an entry
         whose weight is 0 tells what adding that connection would do, and rows of clamped input neurons are 0.
     """
-    G, d, beta, m = _prepare(net, x, beta, m, slopes)
-    found = _layered_each(G, beta, m) if isinstance(G, LayeredHessian) else _dense_each(net, G, d, beta, m)
+    G, d, beta, c = _prepare(net, x, beta, m, slopes)
+    found = _layered_each(G, beta, c) if isinstance(G, LayeredHessian) else _dense_each(net, G, d, beta, c)
     _refuse_indefinite(jax.tree.leaves(found)[0][0, 0], G, beta, m)
     return found
 
@@ -88,34 +88,26 @@ def _refuse_indefinite(value: Array, G: Any, beta: Scalar, m: Scalar) -> None:
 
 
 def _prepare(net: Network, x: State | None, beta: Scalar, m: Scalar, slopes: State | None) -> tuple:
+    """Ĝ, the slopes of a general graph, β, and c = 1 - βm."""
     positive("beta", beta)
     if slopes is None and x is not None:
         slopes = net.slopes(x)
     G = bulk_hessian(net, x, slopes=slopes)
-    dtype = jax.tree.leaves(G)[0].dtype
-    scale, curvature = (real_array(name, v, shape=()).astype(dtype) for name, v in (("beta", beta), ("m", m)))
-    if is_concrete(scale):
-        check("beta", f"be positive and finite in {dtype}", 0 < float(scale) < math.inf, float(scale))
-    d = real_array("slopes", slopes).astype(dtype) if isinstance(G, DenseHessian) else None
-    return G, d, scale, curvature
-
-
-def _links(G: LayeredHessian, beta: Array, m: Array) -> tuple[tuple[Link, ...], Array]:
-    shared = matmul(G.weights[0], G.weights[0].T)  # of the weights alone: once for all samples
-    first_gram = G.slopes[0][:, None] * shared * G.slopes[0][None, :]
-    return near_diagonal(G.blocks, 1 - beta * m, beta, first_gram)
+    beta, shift = shift_and_scale(beta, m, G.dtype)
+    d = real_array("slopes", slopes).astype(G.dtype) if isinstance(G, DenseHessian) else None
+    return G, d, beta, jnp.asarray(shift, G.dtype)
 
 
 @jax.jit
-def _layered_sum(G: LayeredHessian, beta: Array, m: Array) -> Array:
-    links, definite = _links(G, beta, m)
+def _layered_sum(G: LayeredHessian, beta: Array, c: Array) -> Array:
+    links, definite = near_diagonal(G.blocks, c, beta, G.first_gram)
     terms = map_runs(lambda d, k: jnp.vdot(d**2, k.trace * k.dual - beta * k.beside_norms), G.slopes, links)
     return jnp.where(definite, total(terms), jnp.nan)
 
 
 @jax.jit
-def _layered_each(G: LayeredHessian, beta: Array, m: Array) -> tuple[Array, ...]:
-    links, definite = _links(G, beta, m)
+def _layered_each(G: LayeredHessian, beta: Array, c: Array) -> tuple[Array, ...]:
+    links, definite = near_diagonal(G.blocks, c, beta, G.first_gram)
 
     def each(d: Array, k: Link) -> Array:
         found = d[:, None] ** 2 * (k.dual[:, None] * k.diagonal[None, :] - beta * k.beside**2)
@@ -125,8 +117,8 @@ def _layered_each(G: LayeredHessian, beta: Array, m: Array) -> tuple[Array, ...]
 
 
 @jax.jit
-def _dense_each(net: Septuple, G: DenseHessian, d: Array, beta: Array, m: Array) -> Array:
-    B, c = G.jacobian, 1 - beta * m
+def _dense_each(net: Septuple, G: DenseHessian, d: Array, beta: Array, c: Array) -> Array:
+    B = G.jacobian
     identity = c * jnp.eye(G.size, dtype=B.dtype)
     p, log_det = inverse_and_log_det(identity + beta * gram(B))
     dual, _ = inverse_and_log_det(identity + beta * gram(B.T))
@@ -136,8 +128,8 @@ def _dense_each(net: Septuple, G: DenseHessian, d: Array, beta: Array, m: Array)
 
 
 @jax.jit
-def _dense_sum(net: Septuple, G: DenseHessian, d: Array, beta: Array, m: Array) -> Array:
-    return jnp.sum(jnp.where(net.weight == 0, 0, _dense_each(net, G, d, beta, m)))
+def _dense_sum(net: Septuple, G: DenseHessian, d: Array, beta: Array, c: Array) -> Array:
+    return jnp.sum(jnp.where(net.weight == 0, 0, _dense_each(net, G, d, beta, c)))
 
 
 class Laplacian(NamedTuple):
@@ -158,7 +150,7 @@ def laplacian(
     *,
     method: str = "exact",
     key: Array | None = None,
-    samples: int = 64,
+    probes: int = 64,
     chunk: int = 64,
     mesh: Mesh | None = None,
 ) -> Laplacian:
@@ -181,10 +173,9 @@ def laplacian(
         "forward": the same numbers by two nested forward derivatives along each unit vector. Nothing is kept, so that
             memory does not grow with the length of the computation, and loops of unknown length (`while_loop`) are
             allowed; functions with only a `custom_vjp` are not. For long loops, and where "exact" runs out of memory.
-        "stochastic": the mean of vᵀHv over `samples` random vectors of ±1 (Hutchinson), for n beyond a few thousand,
-            with the products of "exact".
-            Its variance is 2 Σ_{k≠l} H_kl² / samples, 0 for a diagonal Hessian; the standard error is estimated from
-            the spread of the probes, and in the wings it holds for many samples only.
+        "stochastic": the mean of vᵀHv over `probes` random vectors of ±1 (Hutchinson), for n beyond a few thousand,
+            with the products of "exact". Its variance is 2 Σ_{k≠l} H_kl² / probes, 0 for a diagonal Hessian; the
+            standard error is estimated from the spread of the probes, and in the wings it holds for many of them only.
 
     Args:
         F: function of q to one real number, twice differentiable at q; where second derivatives jump or F has kinks
@@ -192,15 +183,15 @@ def laplacian(
         q: pytree of real arrays of one dtype, for example a network.
         method: see above.
         key: JAX random key, for "stochastic" only.
-        samples: number of probes, at least 2.
+        probes: how many random vectors, at least 2.
         chunk: vectors that are worked on together: memory grows with it, and speed up to the width of the machine.
         mesh: devices to divide the vectors over, as from `data_mesh()`; each works on chunks of its share.
 
     Raises:
-        TypeError: leaves of q, or a value of F, that are not real floating point; samples or chunk not integers; not a
+        TypeError: leaves of q, or a value of F, that are not real floating point; probes or chunk not integers; not a
             mesh.
         ValueError: F that does not return one number, an unknown method, no key, leaves of several dtypes, an empty q,
-            a mesh of some processes but not of all.
+            a mesh of some processes but not of all, or inside of one that the caller has set.
     """
     check("method", "be 'exact', 'forward' or 'stochastic'", method in ("exact", "forward", "stochastic"), repr(method))
     if method != "stochastic":
@@ -209,15 +200,16 @@ def laplacian(
         return Laplacian(value, jnp.zeros_like(value))
     if key is None:
         refuse("key", "be given for the stochastic method", None)
-    check("samples", "be at least 2", integer("samples", samples) >= 2, samples)
+    random_key("key", key)
+    probes = integer("probes", probes, least=2)
     curvature, size, dtype, _ = _curvature(F, q, "exact")
 
     def probe(k: Array) -> Array:
         v = jax.random.rademacher(k, (size,), dtype)
         return curvature(v)
 
-    found = _map(probe, jax.random.split(key, samples), chunk, mesh)
-    return Laplacian(jnp.mean(found), jnp.std(found, ddof=1) / samples**0.5)
+    found = _map(probe, jax.random.split(key, probes), chunk, mesh)
+    return Laplacian(jnp.mean(found), jnp.std(found, ddof=1) / probes**0.5)
 
 
 def second_derivatives(
@@ -239,10 +231,13 @@ def _diagonal(F: Callable, q: Any, method: str, chunk: int, mesh: Mesh | None) -
 
 
 def _map(function: Callable, rows: Array, chunk: int, mesh: Mesh | None) -> Array:
-    check("chunk", "be positive", integer("chunk", chunk) > 0, chunk)
-    return (
-        jax.lax.map(function, rows, batch_size=chunk) if mesh is None else map_over(function, mesh, chunk=chunk)(rows)
-    )
+    chunk = integer("chunk", chunk, least=1)
+    if mesh is None:
+        return jax.lax.map(function, rows, batch_size=chunk)
+    # what `function` holds was computed on the caller's mesh, of which the inside of `map_over` knows nothing
+    here = jax.sharding.get_abstract_mesh()
+    check("mesh", "be None inside of `jax.set_mesh`", here.empty or AxisType.Manual in here.axis_types, here.axis_names)
+    return map_over(function, mesh, chunk=chunk)(rows)
 
 
 def _curvature(F: Callable, q: Any, method: str) -> tuple[Callable[[Array], Array], int, Any, Callable]:

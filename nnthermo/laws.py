@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, integer, positive, real_array
+from nnthermo._checks import check, extra, finite, integer, positive, real_array
 from nnthermo._typing import Array
 
 LogPartition = Callable[[Array, Any], Array]
@@ -105,7 +105,7 @@ class SecondLaw(NamedTuple):
     Attributes:
         rates: ΔS/Δt between records, mean over seeds, (records - 1,), in nats a unit of time.
         errors: standard error over seeds; NaN for one seed.
-        low: lower end of the confidence interval of each rate.
+        low: lower end of the 95 % confidence interval of each rate, by Student's law.
         high: upper end.
         rising: records whose whole interval is above 0: where the law is broken beyond the spread of seeds.
         change: S at the end less S at the start of each seed, (seeds,).
@@ -122,10 +122,6 @@ class SecondLaw(NamedTuple):
     rises: np.ndarray
 
 
-STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
-"""97.5 % quantiles of Student's t by degrees of freedom; beyond them that of the normal distribution and its tail."""
-
-
 def second_law(times: Any, entropies: Any) -> SecondLaw:
     """How the total entropy changes along training runs: the second law (7.6) as a measurement.
 
@@ -139,6 +135,7 @@ def second_law(times: Any, entropies: Any) -> SecondLaw:
     Raises:
         ValueError: shapes that do not fit, fewer than two records, times that do not increase, entropies that are not
             finite (leave diverged runs out).
+        ImportError: several seeds without SciPy, with the command that installs it.
     """
     t, s = np.asarray(times, np.float64), np.atleast_2d(np.asarray(entropies, np.float64))
     check("times", "be one vector of at least two records", t.ndim == 1 and t.size > 1, f"shape {t.shape}")
@@ -150,14 +147,9 @@ def second_law(times: Any, entropies: Any) -> SecondLaw:
     seeds = len(s)
     mean = rates.mean(axis=0)
     error = rates.std(axis=0, ddof=1) / math.sqrt(seeds) if seeds > 1 else np.full_like(mean, np.nan)
-    half = _student(seeds - 1) * error if seeds > 1 else np.full_like(mean, np.inf)
+    half = np.full_like(mean, np.inf)
+    if seeds > 1:
+        half = extra("scipy.stats", "experiments").t.ppf(0.975, seeds - 1) * error
     size = np.abs(changes).sum(axis=1)
     rises = np.divide(np.maximum(changes, 0).sum(axis=1), size, out=np.zeros_like(size), where=size > 0)
     return SecondLaw(mean, error, mean - half, mean + half, mean - half > 0, s[:, -1] - s[:, 0], rises)
-
-
-def _student(degrees: int) -> float:
-    """Beyond the table by two terms of the expansion about the normal quantile: 1e-3 of it from 11 degrees on."""
-    z = 1.959964
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    return STUDENT.get(degrees, z + (z**3 + z) / (4 * degrees) + second / degrees**2)

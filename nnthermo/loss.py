@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nnthermo._checks import check, is_concrete, real_array
+from nnthermo._checks import function as check_function
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.network import FeedForward, Network, Septuple
@@ -108,8 +109,7 @@ def local_potential(function: Callable[[Array], Array]) -> Potential:
     Raises:
         TypeError: not a function.
     """
-    if not callable(function):
-        raise TypeError(f"`function` must be callable, but got {function!r}")
+    check_function("function", function)
     return _LocalPotential(function)
 
 
@@ -137,8 +137,7 @@ def total_potential(*parts: Potential) -> Potential:
     """
     check("parts", "hold at least one potential", len(parts) > 0, parts)
     for part in parts:
-        if not callable(part):
-            raise TypeError(f"`parts` must be functions of the state, but got {part!r}")
+        check_function("parts", part, "functions of the state")
     return parts[0] if len(parts) == 1 else _TotalPotential(parts)
 
 
@@ -180,6 +179,13 @@ def bulk_loss(net: Network, x: State, *, inputs: Array | None = None, potential:
     return loss if potential is None else loss + potential(x)
 
 
+def has_bounded_activations(net: Network) -> bool | None:
+    """Whether every activation stays bounded; None of a `TracedNetwork`, where that is not known."""
+    if isinstance(net, FeedForward):
+        return all(is_bounded(f, n) for f, n in zip(net.activations, net.sizes[1:], strict=True))
+    return is_bounded(net.activation, net.size) if isinstance(net, Septuple) else None
+
+
 def _quadratic_parts(potential: Any) -> list[Scalar]:
     """m of a quadratic potential, or of each that is among the parts of a sum."""
     if isinstance(potential, _TotalPotential):
@@ -202,11 +208,7 @@ def check_bounded_below(net: Network, potential: Potential | None) -> None:
     m = float(sum(float(v) for v in curvatures))
     if m <= 0:
         return
-    if isinstance(net, FeedForward):
-        parts = list(zip(net.activations, net.sizes[1:], strict=True))
-    else:
-        parts = [(net.activation, net.size)] if isinstance(net, Septuple) else []
-    if all(is_bounded(f, n) for f, n in parts):
+    if has_bounded_activations(net) is not False:
         check("m", "be below 1 for the bulk loss to have a minimum", m < 1, m)
     else:
         warnings.warn(

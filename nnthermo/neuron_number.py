@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.nn import logsumexp
 
-from nnthermo._checks import check, integer, is_concrete, positive, real_array
+from nnthermo._checks import check, instance, integer, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar
 from nnthermo.ensemble import bulk_hessian, log_partition
 from nnthermo.network import FeedForward
@@ -75,7 +75,8 @@ def width_log_partition(
     h = max(net.sizes[layer] for net in networks)
     kept = jnp.stack([jnp.arange(h) < net.sizes[layer] for net in networks])
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(_pad(net, layer, h) for net in networks))
-    return _map(stacked, kept, inputs, beta, layer, m, mean_term, normalised, True)
+    static = {"layer": layer, "mean_term": mean_term, "normalised": normalised, "stacked": True}
+    return _map(stacked, kept, inputs, beta, m, static)
 
 
 def nested_log_partition(
@@ -120,7 +121,8 @@ def nested_log_partition(
             check("order", f"be a permutation of 0, ..., {h - 1}", whole, order)
         rank = jnp.argsort(order)
     kept = rank[None, :] < jnp.asarray(chosen)[:, None]
-    return _map(net, kept, inputs, beta, layer, m, mean_term, normalised, False)
+    static = {"layer": layer, "mean_term": mean_term, "normalised": normalised, "stacked": False}
+    return _map(net, kept, inputs, beta, m, static)
 
 
 def subset_log_partition(
@@ -152,8 +154,8 @@ def subset_log_partition(
     h = _hidden(net, layer)
     check("net", "have at most 16 neurons in that layer", h <= 16, h)
     kept = np.array(list(itertools.product((False, True), repeat=h)))
-    each = _map(net, jnp.asarray(kept), inputs, beta, layer, m, mean_term, normalised, False)
-    return _pool(each, h)
+    static = {"layer": layer, "mean_term": mean_term, "normalised": normalised, "stacked": False}
+    return _pool(_map(net, jnp.asarray(kept), inputs, beta, m, static), h)
 
 
 @partial(jax.jit, static_argnums=1)
@@ -179,7 +181,7 @@ def free_neuron_log_partition(beta: Scalar, *, m: Scalar = 0.0, normalised: bool
 def influence_order(net: FeedForward, *, layer: int = 1) -> Array:
     """Hidden neurons by falling |w_in| |w_out|, the lengths of their incoming and outgoing weights: shape (h,).
 
-    Errors as `nested_log_partition`.
+    An `order` for `nested_log_partition`; arguments and errors as there.
     """
     _hidden(net, layer)
     return jnp.argsort(-jnp.linalg.norm(net.weights[layer - 1], axis=1) * jnp.linalg.norm(net.weights[layer], axis=0))
@@ -187,8 +189,7 @@ def influence_order(net: FeedForward, *, layer: int = 1) -> Array:
 
 def _hidden(net: Any, layer: int) -> int:
     """Neurons of a hidden layer."""
-    if not isinstance(net, FeedForward):
-        raise TypeError(f"`net` must be a FeedForward, but got {type(net).__name__}")
+    instance("net", net, FeedForward, "a FeedForward")
     hidden = len(net.sizes) - 2
     check("layer", f"be a hidden layer, 1 to {hidden}", 1 <= integer("layer", layer) <= hidden, layer)
     return net.sizes[layer]
@@ -205,24 +206,15 @@ def _pad(net: FeedForward, layer: int, h: int) -> FeedForward:
     return net.replace(weights=weights, biases=biases)
 
 
-def _map(
-    net: FeedForward,
-    kept: Array,
-    inputs: Any,
-    beta: Scalar,
-    layer: int,
-    m: Scalar,
-    mean_term: bool,
-    normalised: bool,
-    stacked: bool,
-) -> Array:
+def _map(net: FeedForward, kept: Array, inputs: Any, beta: Scalar, m: Scalar, static: dict[str, Any]) -> Array:
+    """Log Z for each row of `kept`, (k, h) booleans: which hidden neurons are there; of one sample or of many."""
     u = real_array("inputs", inputs)
     width = net.weights[0].shape[-1]
     check("inputs", f"have shape ({width},) or (samples, {width})", u.ndim in (1, 2) and u.shape[-1] == width, u.shape)
     positive("beta", beta)
     beta, m = real_array("beta", beta, shape=()), real_array("m", m, shape=())
     no_m = is_concrete(m) and float(m) == 0  # known to be 0, m leaves less to compile
-    return _log_partitions(net, kept, u, beta, None if no_m else m, layer, mean_term, normalised, stacked)
+    return _log_partitions(net, kept, u, beta, None if no_m else m, **static)
 
 
 @partial(jax.jit, static_argnames=("layer", "mean_term", "normalised", "stacked"))
@@ -232,11 +224,14 @@ def _log_partitions(
     u: Array,
     beta: Array,
     m: Array | None,
+    *,
     layer: int,
     mean_term: bool,
     normalised: bool,
     stacked: bool,
 ) -> Array:
+    """The same; `stacked` if there is a network for each row."""
+
     def one(net: FeedForward, kept: Array, u: Array) -> Array:
         """The neurons not kept are cut off, and what they add as free neurons is taken away."""
         kept, shift = kept.astype(net.weights[0].dtype), 0.0 if m is None else m

@@ -63,8 +63,7 @@ class Objective:
         check("boundary and bulk", "not both be 0", self.boundary or self.bulk, (self.boundary, self.bulk))
         if self.tolerance is not None:
             object.__setattr__(self, "tolerance", float(self.tolerance))
-        object.__setattr__(self, "max_steps", integer("max_steps", self.max_steps))
-        check("max_steps", "be positive", self.max_steps > 0, self.max_steps)
+        object.__setattr__(self, "max_steps", integer("max_steps", self.max_steps, least=1))
         if self.potential is not None:
             parts = self.potential if isinstance(self.potential, tuple | list) else (self.potential,)
             object.__setattr__(self, "potential", total_potential(*parts))

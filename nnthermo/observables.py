@@ -17,13 +17,7 @@ from nnthermo.network import Network, TracedNetwork
 from nnthermo.objective import FindState, fixed_state
 from nnthermo.relaxation import relax
 from nnthermo.spectral_estimates import StochasticSpectrum, stochastic_spectrum
-from nnthermo.spectrum import (
-    complexity,
-    decompose,
-    displaced_count,
-    log_eigenvalues,
-    thermodynamic_entropy,
-)
+from nnthermo.spectrum import complexity, decompose, displaced_count, log_eigenvalues, thermodynamic_entropy
 from nnthermo.thermodynamics import thermodynamic_functions
 
 
@@ -237,13 +231,12 @@ def thermodynamic_observer(
 
     Returns:
         A function (network, inputs, targets) -> dict with the fields of `Observables`, or of `StochasticObservables`
-        with `..._standard_error` and `..._truncation` of each, mean and median `boundary_loss`
-        over all samples, `accuracy` (the largest output is the largest target), mean and median `bulk_loss` over
-        the relaxed samples, `relaxed_boundary_loss`, the mean over those same samples, and `unrelaxed`, the share of
-        them that did not converge. Without targets (None) the boundary losses and the accuracy are left out and the
-        outputs relax too. If `state` reports convergence there is `unfixed`, the share of samples without it.
+        with `..._standard_error` and `..._truncation` of each; `boundary_loss` and `median_boundary_loss` over all
+        samples, `accuracy` (the largest output is the largest target), `bulk_loss` and `median_bulk_loss` over the
+        relaxed samples, `relaxed_boundary_loss`, the mean over those same samples, and `unrelaxed`, the share of them
+        that did not converge. Without targets (None) the boundary losses and the accuracy are left out and the outputs
+        relax too. If `state` reports convergence there is `unfixed`, the share of samples without it.
     """
-
     options = sample_options(None, hessian)
 
     def observe(net: Network, inputs: Array, targets: Array | None) -> dict[str, Array]:

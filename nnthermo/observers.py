@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from nnthermo._checks import check, is_concrete, positive, real_array
+from nnthermo._checks import check, full_precision, is_concrete, positive, real_array
+from nnthermo._checks import function as check_function
 from nnthermo._typing import Activation, Array, Scalar
 from nnthermo.devices import as_data_mesh, copied, replicate, shard_padded, split_here
 from nnthermo.ensemble.samples import sample_hessian, sample_mean, sample_options
@@ -35,7 +36,7 @@ def weight_observer(*, by_layer: bool = False) -> Observer:
         do not exist: all pairs of adjacent layers, or all of a graph that do not end in an input neuron.
 
     Raises:
-        ValueError: when called with `by_layer` and a network without layers.
+        ValueError: when called with `by_layer` and a network without layers, or with a network of half precision.
         TypeError: when called with a `TracedNetwork`, whose parameters need not be weights of single links.
     """
     return _Weights(by_layer)
@@ -46,25 +47,26 @@ class _Weights:
     by_layer: bool
 
     def __call__(self, net: Any, inputs: Array, targets: Array | None) -> dict[str, Array]:  # noqa: ARG002
-        _check_links(net)
+        _check_links(net, self.by_layer)
         if isinstance(net, FeedForward):
             found = _weight_statistics(net.weights, net.biases)
         else:
             rows = np.flatnonzero(~net.input_mask)
             found = _weight_statistics((net.weight[rows],), (net.bias[rows],))
         if self.by_layer:
-            check("net", "have layers to be observed by layer", isinstance(net, FeedForward), type(net).__name__)
             for k, (w, b) in enumerate(zip(net.weights, net.biases, strict=True), 1):
                 found |= {f"layer{k}_{name}": value for name, value in _weight_statistics((w,), (b,)).items()}
         return found
 
 
-def _check_links(net: Any) -> None:
+def _check_links(net: Any, by_layer: bool) -> None:
     if not isinstance(net, FeedForward | Septuple):
         raise TypeError(
             f"`net` must be a FeedForward or a Septuple for statistics of its links, but got {type(net).__name__}: "
             "observe it by a function of (network, inputs, targets)"
         )
+    layered = isinstance(net, FeedForward)
+    check("net", "have layers to be observed by layer", layered or not by_layer, type(net).__name__)
 
 
 def _weight_statistics(weights: tuple[Array, ...], biases: tuple[Array, ...]) -> dict[str, Array]:
@@ -73,6 +75,7 @@ def _weight_statistics(weights: tuple[Array, ...], biases: tuple[Array, ...]) ->
     links = jnp.sum(exists)
     count = jnp.maximum(links, 1).astype(w.dtype)
     mean = jnp.sum(w) / count
+    full_precision("net", w.dtype)
     norms = [jnp.linalg.svd(a, compute_uv=False)[0] for a in weights]
     return {
         "weight_norm": jnp.sqrt(jnp.sum(w**2)),
@@ -118,7 +121,7 @@ class _States:
     state: FindState | None
 
     def __call__(self, net: Any, inputs: Array, targets: Array | None) -> dict[str, Array]:  # noqa: ARG002
-        _check_links(net)
+        _check_links(net, self.by_layer)
         x, converged = jax.vmap(lambda u: fixed_state(net, u, self.state))(inputs)
         parts = (x, jax.vmap(net.pre_activations)(x), jax.vmap(net.slopes)(x))
         if isinstance(net, FeedForward):
@@ -131,7 +134,6 @@ class _States:
         columns = [(x, y, s, n) for (x, y, s, _), n in zip(layers, near, strict=True)]
         found = _state_statistics(*(jnp.concatenate(c, axis=-1) for c in zip(*columns, strict=True)))
         if self.by_layer:
-            check("net", "have layers to be observed by layer", isinstance(net, FeedForward), type(net).__name__)
             for k, column in enumerate(columns, 1):
                 found |= {f"layer{k}_{name}": value for name, value in _state_statistics(*column).items()}
         return found if converged is None else {**found, "unfixed": jnp.mean((~converged).astype(inputs.dtype))}
@@ -203,6 +205,8 @@ def equilibrium_observer(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Options:
+    """Options equal to themselves alone: observers must have a hash, and a dict has none."""
+
     given: Mapping[str, Any] | None
 
 
@@ -336,8 +340,7 @@ def as_observer(observe: Any) -> Observer:
             if not callable(function):
                 raise TypeError(f"`observe` must hold functions, but got {function!r} for {name!r}")
         return _Named(tuple(observe.items()))
-    if not callable(observe):
-        raise TypeError(f"`observe` must be a function or a dict of functions, but got {observe!r}")
+    check_function("observe", observe, "a function or a dict of functions")
     return observe
 
 

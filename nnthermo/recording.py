@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nnthermo._checks import check, extra, integer
+from nnthermo._checks import check, extra, instance, integer
 from nnthermo._typing import Array
 from nnthermo.history import to_dataset
 from nnthermo.network.flax import from_flax
@@ -134,8 +134,7 @@ class TensorBoard:
     """
 
     def __init__(self, folder: str | Path, *, prefix: str = "") -> None:
-        if not isinstance(folder, str | Path):
-            raise TypeError(f"`folder` must be a path, but got {type(folder).__name__}")
+        instance("folder", folder, str | Path, "a path")
         self._module = extra("tensorboardX", "tensorboard")
         self.folder, self._prefix = Path(folder), f"{prefix}/" if prefix else ""
         self._writer: Any = None

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nnthermo._checks import check, finite, integer, real_array, refuse
+from nnthermo._checks import check, finite, function, integer, is_key, real_array, refuse
 from nnthermo._typing import Array
 from nnthermo.descent import one_update
 from nnthermo.network import Network, Septuple, TracedNetwork
@@ -76,9 +76,8 @@ def log_spaced_epochs(epochs: int, count: int = 100) -> tuple[int, ...]:
         ValueError: negative epochs, or a count below 2.
         TypeError: numbers that are not integers.
     """
-    epochs, count = integer("epochs", epochs), integer("count", count)
+    epochs, count = integer("epochs", epochs), integer("count", count, least=2)
     check("epochs", "not be negative", epochs >= 0, epochs)
-    check("count", "be at least 2", count >= 2, count)
     if epochs == 0:
         return (0,)
     spaced = np.geomspace(epochs, 1, count - 1).round().astype(int)
@@ -159,8 +158,7 @@ def _check_links(links: Any, net: Network) -> Network | None:
 
 def _check_key(key: Any) -> Array:
     dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
-    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and shape == ()
-    if not typed and not (dtype == np.uint32 and shape == (2,)):
+    if not (is_key(key) and shape == ()) and not (dtype == np.uint32 and shape == (2,)):
         got = type(key).__name__ if dtype is None else f"shape {shape} and dtype {dtype}"
         raise TypeError(f"`key` must be one JAX random key, as from jax.random.key(0), but got {got}")
     return key
@@ -187,10 +185,9 @@ def _check_loss(
     loss: Any, state: FindState | None, net: Network, inputs: Array, targets: Array | None
 ) -> tuple[Loss, tuple[str, ...]]:
     """The loss, hashable, and the names under which its further terms are recorded."""
-    if not callable(loss):
-        raise TypeError(f"`loss` must be a function of (network, state, target), but got {loss!r}")
-    if state is not None and not callable(state):
-        raise TypeError(f"`state` must be a function of (network, inputs), but got {state!r}")
+    function("loss", loss, "(network, state, target)")
+    if state is not None:
+        function("state", state, "(network, inputs)")
     try:
         hash(loss)
     except TypeError:  # it cannot name a compiled program that others share
@@ -254,4 +251,4 @@ def identity(run: Run, observer: Observer) -> dict[str, Any]:
 
 def _plain(leaf: Any) -> Any:
     """Random keys as the numbers in them."""
-    return jax.random.key_data(leaf) if jnp.issubdtype(jnp.asarray(leaf).dtype, jax.dtypes.prng_key) else leaf
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf

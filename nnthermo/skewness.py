@@ -13,10 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, integer
+from nnthermo._checks import check, instance, integer
 from nnthermo._typing import Array
 from nnthermo.ensemble import DenseHessian, LayeredHessian
-from nnthermo.linalg.bidiagonal import block_sizes
 from nnthermo.linalg.dense import matmul
 
 Polynomial = dict[str, Fraction]
@@ -41,7 +40,7 @@ def hyperbolic_skewness(G: Any) -> Array:
     """
     _check_hessian(G)
     if isinstance(G, LayeredHessian):
-        blocks, grams = G.blocks, _first_gram(G)
+        blocks, grams = G.blocks, G.first_gram
         terms = [jnp.zeros((), grams.dtype)]
         for block in blocks[1:]:
             carried = matmul(block, grams)
@@ -78,21 +77,14 @@ def moment_series(G: Any, k: int, *, order: int = 6) -> Array:
         ValueError: k below 1, order below k, or the Hessian of many states.
     """
     _check_hessian(G)
-    k, order = integer("k", k), integer("order", order)
-    check("k", "be positive", k > 0, k)
+    k, order = integer("k", k, least=1), integer("order", order)
     check("order", f"be at least k = {k}", order >= k, order)
     return _layered_series(G, k, order) if isinstance(G, LayeredHessian) else _dense_series(G, k, order)
 
 
 def _check_hessian(G: Any) -> None:
-    if not isinstance(G, DenseHessian | LayeredHessian):
-        raise TypeError(f"`G` must be a Hessian from `bulk_hessian`, but got {type(G).__name__}")
+    instance("G", G, DenseHessian | LayeredHessian, "a Hessian from `bulk_hessian`")
     G.check_one_state()
-
-
-def _first_gram(G: LayeredHessian) -> Array:
-    d, w = G.slopes[0], G.weights[0]
-    return d[:, None] * matmul(w, w.T) * d[None, :]  # W_1W_1ᵀ is of the weights alone: once for all samples
 
 
 @partial(jax.jit, static_argnums=(1, 2))
@@ -115,7 +107,7 @@ def _dense_series(G: DenseHessian, k: int, order: int) -> Array:
 
 @partial(jax.jit, static_argnums=(1, 2))
 def _layered_series(G: LayeredHessian, k: int, order: int) -> Array:
-    blocks, gram = G.blocks, _first_gram(G)
+    blocks, gram = G.blocks, G.first_gram
 
     @cache
     def product(walk: tuple[int, ...]) -> Array:
@@ -133,7 +125,7 @@ def _layered_series(G: LayeredHessian, k: int, order: int) -> Array:
             return jnp.trace(product(walk))
         return jnp.sum(product(walk[: half + 1]) * product(walk[half:][::-1]))
 
-    walks = _closed_walks(block_sizes(G.weights), k, order)
+    walks = _closed_walks(G.sizes, k, order)
     return _combine(walks, trace, gram.dtype)
 
 

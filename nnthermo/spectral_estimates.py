@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from nnthermo._checks import check, real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
+from nnthermo.ensemble.hessian import shift_and_scale
 from nnthermo.ensemble.matrix_free import MatrixFreeHessian, Products, log_shifted, nodes_and_weights, probe_quadratures
 from nnthermo.linalg.divided_difference import elementwise
 from nnthermo.linalg.lanczos import krylov
@@ -115,9 +116,8 @@ class StochasticSpectrum:
         return self.log_det(beta, m), jnp.sum(self.mean_weights * shift * values / (shift + values))
 
     def _numbers(self, beta: Scalar, m: Scalar) -> tuple[Array, Array]:
-        dtype = self.nodes.dtype
-        beta, m = (real_array(name, v, shape=()).astype(dtype) for name, v in (("beta", beta), ("m", m)))
-        return beta, 1 - beta * m
+        beta, shift = shift_and_scale(beta, m, self.nodes.dtype)
+        return beta, jnp.asarray(shift, beta.dtype)
 
     def _sums(self, phi: Any, nodes: Array, weights: Array, numbers: tuple) -> Array:
         values = elementwise(phi, nodes.ravel(), numbers).reshape(nodes.shape)
@@ -169,7 +169,7 @@ def stochastic_spectrum(G: MatrixFreeHessian, *, mean: State | None = None) -> S
     if mean is None:
         none = jnp.zeros((0,), diagonal.dtype)
         return StochasticSpectrum(*flat(k), (*flat(less), none, none), units, none, none, G.size)
-    start, products = G._flat(mean), Products(G.network, G.state)
+    start, products = G.flat(mean), Products(G.network, G.state)
     length = jnp.vdot(start, start)
     _, mean_diagonal, mean_off = krylov(products.gram, start, G.steps)
     shorter = (*flat(less), *of_mean(max(1, 3 * G.steps // 4)))

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, function, is_concrete, positive, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar
 from nnthermo.linalg.layered_trace import layered_trace_function
+from nnthermo.linalg.positive import positive_or_nan
 from nnthermo.linalg.trace import trace_function
 
 
@@ -73,9 +74,8 @@ class LogSpectrum:
         shift = 1 - beta * m
         terms = shift + beta * jnp.exp(self.values)
         unit = shift + beta
-        logs = jnp.log(terms * jnp.where(terms > 0, 1, jnp.nan))  # NaN in derivatives too
-        ones = self.unit_count * jnp.log(unit * jnp.where(unit > 0, 1, jnp.nan))
-        return jnp.sum(logs) + (ones if self.unit_count else 0.0)
+        logs = jnp.sum(jnp.log(positive_or_nan(terms)))
+        return logs + self.unit_count * jnp.log(positive_or_nan(unit)) if self.unit_count else logs
 
     def moment(self, k: int) -> Array:
         """μ_k = Tr (log Ĝ)^k for k >= 1, (9.5) and (9.6) as printed: a sum over all eigenvalues."""
@@ -157,8 +157,7 @@ def spectral_trace(G: Any, phi: Callable[..., Array], *parameters: Scalar) -> Ar
 
     Args:
         G: Hessian from `bulk_hessian`, of one state; `jax.vmap` takes many. Of free neurons only, too: then at the cost
-            of their number cubed. Of a `MatrixFreeHessian`: an estimate, with first
-            derivatives only.
+            of their number cubed. Of a `MatrixFreeHessian`: an estimate, with first derivatives only.
         phi: φ(λ, *parameters), of numbers to a number in the dtype of λ; smooth near every eigenvalue, 1 included.
             Where it changes within less than 0.2 λ second derivatives lose digits. What it closes over is not
             differentiated (JAX raises): pass it as a parameter.
@@ -172,24 +171,30 @@ def spectral_trace(G: Any, phi: Callable[..., Array], *parameters: Scalar) -> Ar
     layered, estimated = hasattr(type(G), "blocks"), hasattr(type(G), "errors_transposed")
     if not layered and not estimated and not hasattr(type(G), "jacobian"):
         raise TypeError(f"`G` must be a Hessian from `bulk_hessian`, but got {type(G).__name__}")
-    shape = jnp.shape(jax.tree.leaves(G)[0])
-    check("G", "be that of one state", estimated or len(shape) == 2, f"a matrix of shape {shape}")
-    if not callable(phi):
-        raise TypeError(f"`phi` must be a function, but got {phi!r}")
-    dtype = G.network.dtype if estimated else jax.tree.leaves(G)[0].dtype
-    numbers = [real_array("parameters", p, shape=()).astype(dtype) for p in parameters]
-    found = jax.eval_shape(phi, jax.ShapeDtypeStruct((), dtype), *numbers)
-    right = getattr(found, "shape", None) == () and found.dtype == dtype
-    check("phi", f"return one number of dtype {dtype}", right, found)
+    if not estimated:
+        G.check_one_state()
+    function("phi", phi)
+    numbers = [real_array("parameters", p, shape=()).astype(G.dtype) for p in parameters]
+    found = jax.eval_shape(phi, jax.ShapeDtypeStruct((), G.dtype), *numbers)
+    right = getattr(found, "shape", None) == () and found.dtype == G.dtype
+    check("phi", f"return one number of dtype {G.dtype}", right, found)
     if estimated:
         return G.trace(phi, *numbers)
     if layered:
         return layered_trace_function(phi, G.blocks, *numbers, first_rows=G.weights[0])
-    return trace_function(phi, G.jacobian() if callable(G.jacobian) else G.jacobian, *numbers)
+    return trace_function(phi, G.jacobian, *numbers)
 
 
 def displaced_count(spectrum: LogSpectrum, beta: Scalar) -> Array:
-    """N_>: the eigenvalues above 1/β, the paper's λ ≫ 1/β with the threshold that splits (6.6) best, shape ()."""
+    """N_>: the eigenvalues above 1/β, the paper's λ ≫ 1/β with the threshold that splits (6.6) best, shape ().
+
+    Args:
+        spectrum: log λ of Ĝ, from `log_eigenvalues`.
+        beta: inverse temperature β > 0, in inverse units of the loss, shape ().
+
+    Raises:
+        ValueError: β not positive.
+    """
     positive("beta", beta)
     units = jnp.where(jnp.asarray(beta) > 1, spectrum.unit_count, 0)
     return jnp.sum(spectrum.values > -jnp.log(jnp.asarray(beta, spectrum.values.dtype))) + units
@@ -202,6 +207,14 @@ def complexity(spectrum: LogSpectrum, beta: Scalar | None = None, *, largest: in
 
     (6.7) is the threshold form: at finite β the split is smeared over |log βλ| of order 1 and costs up to ½ log 2 an
     eigenvalue; `decompose` is exact. Without cycles C_N = (N/2) log 2π for all weights, by (7.8).
+
+    Args:
+        spectrum: log λ of Ĝ, from `log_eigenvalues`.
+        beta: inverse temperature β > 0, in inverse units of the loss, shape ().
+        largest: n, 0 ... N, in place of β.
+
+    Returns:
+        Shape ().
 
     Raises:
         ValueError: both or neither of `beta` and `largest`; β not positive; n outside 0 ... N.
@@ -216,14 +229,14 @@ def complexity(spectrum: LogSpectrum, beta: Scalar | None = None, *, largest: in
 
 
 def thermodynamic_free_energy(spectrum: LogSpectrum, beta: Scalar) -> Array:
-    """A = (N_>/2β) log β (6.8), the threshold form, in units of the loss."""
+    """A = (N_>/2β) log β (6.8), the threshold form, shape (), in units of the loss. Arguments as `displaced_count`."""
     count = displaced_count(spectrum, beta).astype(spectrum.values.dtype)
     beta = jnp.asarray(beta, count.dtype)
     return count / (2 * beta) * jnp.log(beta)
 
 
 def thermodynamic_entropy(spectrum: LogSpectrum, beta: Scalar) -> Array:
-    """S₀ = (N_>/2)(1 - log β) (7.4), the threshold form, in nats."""
+    """S₀ = (N_>/2)(1 - log β) (7.4), the threshold form, shape (), in nats. Arguments as `displaced_count`."""
     count = displaced_count(spectrum, beta).astype(spectrum.values.dtype)
     return count / 2 * (1 - jnp.log(jnp.asarray(beta, count.dtype)))
 
@@ -256,6 +269,10 @@ def decompose(spectrum: LogSpectrum, beta: Scalar) -> Decomposition:
     which is the paper's log β + log λ where s = 1, and 0 where s = 0. Summed, log Z = -βA + C exactly; (6.3) asks
     besides that A depend on β alone, which holds as far as N_eff and Σ h(s) do not change with the weights.
 
+    Args:
+        spectrum: log λ of Ĝ, from `log_eigenvalues`.
+        beta: inverse temperature β > 0, in inverse units of the loss, shape ().
+
     Raises:
         ValueError: β not positive.
     """
@@ -286,6 +303,13 @@ def beta_from_gap(log_gap: Scalar, *, gamma: Scalar | None = None) -> Array:
 
     Not the temperature of the average loss: see `beta_from_loss`. The two differ by orders of magnitude.
 
+    Args:
+        log_gap: log λ of the gap, any shape, for example `LogSpectrum.gap().centre`.
+        gamma: fraction γ of eigenvalues below it, 0 <= γ < 1; None for γ → 0.
+
+    Returns:
+        β, in inverse units of the loss, in the shape of `log_gap`.
+
     Raises:
         ValueError: γ outside [0, 1).
     """
@@ -300,6 +324,13 @@ def beta_from_gap(log_gap: Scalar, *, gamma: Scalar | None = None) -> Array:
 
 def beta_from_loss(count: Scalar, loss: Scalar) -> Array:
     """Inverse temperature β = N_>/(2U) from the average loss (10.1). Another number than that of the gap.
+
+    Args:
+        count: N_>, any shape.
+        loss: average loss U > 0, any shape that broadcasts against it.
+
+    Returns:
+        β, in inverse units of the loss.
 
     Raises:
         ValueError: loss not positive.

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnthermo._checks import check, integer, refuse
+from nnthermo._checks import check, function, integer, refuse
 
 History = Mapping[str, np.ndarray]
 """Records by name, each with the leading axis of `history["epoch"]`."""
@@ -185,8 +185,7 @@ class _All:
 
 def _checked(rules: tuple[Any, ...]) -> tuple[Stop, ...]:
     for rule in rules:
-        if not callable(rule):
-            raise TypeError(f"`rules` must be functions of the history, but got {rule!r}")
+        function("rules", rule, "the history")
     return rules
 
 

@@ -125,7 +125,8 @@ def entropy(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None = None)
 def gaussian_entropy(G: Any, beta: Scalar, *, m: Scalar = 0.0) -> Array:
     """Shannon entropy -⟨log p⟩ (4.5) of the windowed Gaussian ensemble, in nats: (N/2) log 2πe - ½ log det M.
 
-    Exceeds (7.1) by ½ Tr M⁻¹ = ½⟨x·x⟩ about the mean, the window's term that (7.1) leaves out.
+    Exceeds (7.1) by ½ Tr M⁻¹ = ½⟨x·x⟩ about the mean, the window's term that (7.1) leaves out. Arguments and errors as
+    `thermodynamic_functions`.
     """
     return log_partition(G, beta, m=m) + 0.5 * G.size
 

@@ -13,11 +13,19 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from nnthermo._checks import check, extra, refuse
+from nnthermo._checks import check, extra, instance, refuse
 from nnthermo._typing import Array
 from nnthermo.checkpoint import Checkpoint
 from nnthermo.descent import compile_epochs
-from nnthermo.devices import as_data_mesh, check_same_everywhere, is_shared, replicate, said_by_first, shard_padded
+from nnthermo.devices import (
+    as_data_mesh,
+    check_same_everywhere,
+    is_shared,
+    replicate,
+    said_by_first,
+    shard_padded,
+    without_callers_mesh,
+)
 from nnthermo.history import to_dataset
 from nnthermo.loss import boundary_loss
 from nnthermo.network.given import as_network, like_given
@@ -63,6 +71,7 @@ class TrainResult(NamedTuple):
         return to_dataset(self.history, **attributes)
 
 
+@without_callers_mesh
 def train(
     net: Any,
     data: Any,
@@ -95,8 +104,8 @@ def train(
     Of a `TracedNetwork` its `parameters` are trained; arrays that its function closes over, and parameters that are not
     floating-point numbers, stay what they are. A model is trained as the septuple it is, one of dense layers as a
     `FeedForward` and any other as `network_from` reads it with the first sample for example, and comes back as a model
-    of its kind. It is called with one sample and no options, and must be in evaluation mode: what is no
-    parameter of it, such as batch statistics and random streams, stays what it is.
+    of its kind. It is called with one sample and no options, and must be in evaluation mode: what is no parameter of
+    it, such as batch statistics and random streams, stays what it is.
 
     On a `mesh` each device holds its share of the data and works on its share of every batch and of what is observed;
     the network and the optimiser's memory are copied to all. The batches are those of one device, whatever the numbers
@@ -128,7 +137,8 @@ def train(
         sinks: functions told (epoch, record) after each record, such as `TensorBoard(folder)`.
         checkpoint: folder, or `Checkpoint`, to save to and resume from.
         progress: show a progress bar (needs tqdm), or a function told (epochs done, epochs in all) now and then.
-        mesh: devices to divide the work over, as from `data_mesh()`; one device if None.
+        mesh: devices to divide the work over, as from `data_mesh()`, whatever mesh the caller has set; one device if
+            None.
 
     Returns:
         TrainResult.
@@ -301,6 +311,5 @@ def _chunk(remaining: int, visible: bool, done: int) -> int:
 
 
 def _open(checkpoint: Any) -> Checkpoint | None:
-    if not isinstance(checkpoint, Checkpoint | str | Path | None):
-        raise TypeError(f"`checkpoint` must be a folder or a Checkpoint, but got {type(checkpoint).__name__}")
+    instance("checkpoint", checkpoint, Checkpoint | str | Path | None, "a folder or a Checkpoint")
     return Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint

@@ -66,3 +66,15 @@ def few_memory_maps():
     if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Runs of studies one after the other where the compiled programs are."""
+    from nnthermo.experiments import processes
+
+    def run_all(run, jobs, *, workers, report=None):
+        for job in jobs:
+            run(job, report)
+
+    monkeypatch.setattr(processes, "run_all", run_all)

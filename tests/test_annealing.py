@@ -189,8 +189,8 @@ def test_float32_stays():
 
 def test_bad_arguments(monkeypatch):
     ensemble = nt.CanonicalEnsemble(bistable(), jnp.zeros(0), 5.0)
-    for name in ("particles", "moves", "integration_steps"):
-        with pytest.raises(ValueError, match=f"`{name}` must be at least [0-9]+, but got 0"):
+    for name, least in {"particles": "at least 32", "moves": "positive", "integration_steps": "positive"}.items():
+        with pytest.raises(ValueError, match=f"`{name}` must be {least}, but got 0"):
             nt.annealed(ensemble, KEY, **{name: 0})
     with pytest.raises(TypeError, match="`particles` must be an integer"):
         nt.annealed(ensemble, KEY, particles=10.5)

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from test_report import Page
+from pages import Page
 
 import nnthermo as nt
 from nnthermo import _checks, gravity, mechanics
@@ -365,28 +365,6 @@ def test_the_command_shows_one_equation(tmp_path, capsys):
     assert entry.verdict == "wrong"
     assert files == []
     assert not main_again.exists()  # nothing to draw
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--equation", "9.12"], "`equation` must be one of the 109 from 2.1 to 12.14, but got '9.12'"),
-        (["--equation", "gap"], "`equation` must be one of the 109 from 2.1 to 12.14, but got 'gap'"),
-        (["--equation", "8.6", "--seed", "-1"], "`seed` must not be negative, but got -1"),
-        (["--seed", "-1"], "`seed` must not be negative, but got -1"),
-    ],
-)
-def test_command_says_what_is_wrong_in_one_line(arguments, message, tmp_path, capsys):
-    from nnthermo.__main__ import main
-
-    with pytest.raises(SystemExit) as stop:
-        main(["audit", *arguments, "--output", str(tmp_path / "out")])
-    assert stop.value.code == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert message in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 def test_other_peoples_files_are_left_alone(tmp_path):

@@ -10,15 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import nnthermo as nt
 from nnthermo._checks import (
     check,
     extra,
     finite,
     function,
     increasing,
+    instance,
     integer,
     integers,
     is_concrete,
+    is_key,
     known,
     nonzero,
     positive,
@@ -122,8 +125,8 @@ def test_real_array_of_traced_values():
         (lambda: positive_numbers(a=[1.0]), ValueError, "`a` must have shape"),
         (lambda: real_matrix("D", [[1.0], [2.0]], 2), ValueError, r"`D` must have shape \(\), \(2,\) or \(2, 2\)"),
         (lambda: function("f", linear, "one point"), None, ""),
-        (lambda: function("f", 1.0), TypeError, "`f` must be a function, but got float"),
-        (lambda: function("f", 1.0, "one point"), TypeError, "`f` must be a function of one point, but got float"),
+        (lambda: function("f", 1.0), TypeError, "`f` must be a function, but got 1.0"),
+        (lambda: function("f", 1.0, "one point"), TypeError, "`f` must be a function of one point, but got 1.0"),
     ],
 )
 def test_what_numbers_and_functions_must_be(call, error, sentence):
@@ -147,7 +150,10 @@ def test_finite():
     jax.jit(lambda a: finite("a", a) or a)(np.nan)  # a traced value cannot be judged
 
 
-@pytest.mark.parametrize("value", [1.0, 3, np.float32(1e-30), np.array([1.0, 2.0]), jnp.asarray(0.5), np.inf])
+@pytest.mark.parametrize(
+    "value",
+    [1.0, 3, np.float32(1e-30), np.array([1.0, 2.0]), jnp.asarray(0.5), jnp.asarray(0.5, jnp.bfloat16), np.inf],
+)
 def test_positive(value):
     positive("a", value)
 
@@ -181,6 +187,82 @@ def test_integers(value):
 def test_what_is_no_integer(value):
     with pytest.raises(TypeError, match=f"^{re.escape(f'`a` must be an integer, but got {value!r}')}$"):
         integer("a", value)
+
+
+def test_integers_of_at_least():
+    assert integer("a", np.int64(1), least=1) == 1
+    assert integer("a", 4, least=4) == 4
+    with pytest.raises(ValueError, match="^`a` must be positive, but got 0$"):
+        integer("a", 0, least=1)
+    with pytest.raises(ValueError, match="^`a` must be at least 4, but got 3$"):
+        integer("a", 3, least=4)
+    with pytest.raises(TypeError, match="^`a` must be an integer, but got 4.0$"):
+        integer("a", 4.0, least=1)
+
+
+def test_kinds():
+    instance("a", "folder", str | dict, "a path")
+    with pytest.raises(TypeError, match="^`a` must be a path, but got int$"):
+        instance("a", 3, str | dict, "a path")
+    function("a", jnp.tanh)
+    for value, shown in {"tanh": "'tanh'", None: "None", 3.5: "3.5"}.items():
+        with pytest.raises(TypeError, match=f"^`a` must be a function of x, but got {shown}$"):
+            function("a", value, "x")
+    with pytest.raises(TypeError, match="^`a` must be a function, but got ndarray$"):
+        function("a", np.ones(1000))
+
+
+def test_random_keys_are_told_from_other_arrays():
+    assert is_key(jax.random.key(0))
+    assert is_key(jax.random.split(jax.random.key(0), 3))
+    for value in (jax.random.PRNGKey(0), jnp.ones(2), 0, None, "key"):
+        assert not is_key(value)
+
+
+@pytest.mark.parametrize(
+    "draws",
+    [
+        lambda key: nt.FeedForward.init(key, (2, 1), activation=jnp.tanh),
+        lambda key: nt.laplacian(jnp.sum, jnp.ones(2), method="stochastic", key=key),
+        lambda key: nt.fixed_points(NET.to_septuple(), jnp.ones(2), key=key),
+        lambda key: nt.ancestral(ENSEMBLE, key),
+        lambda key: nt.annealed(ENSEMBLE, key),
+        lambda key: nt.sample(ENSEMBLE, key),
+        lambda key: nt.gaussian_ensemble(ENSEMBLE).sample(key, 2),
+    ],
+    ids=["network", "laplacian", "fixed points", "ancestral", "annealed", "chains", "normal"],
+)
+def test_seeds_are_no_keys(draws):
+    with pytest.raises(ValueError, match="^`key` must be a random key from `jax.random.key`, but got int$"):
+        draws(0)
+    with pytest.raises(ValueError, match=r"^`key` must be one random key, but got shape \(2,\)$"):
+        draws(jax.random.split(jax.random.key(0)))
+
+
+NET = nt.FeedForward([jnp.ones((1, 2))], [jnp.ones(1)], activation=jnp.tanh)
+ENSEMBLE = nt.CanonicalEnsemble(NET, jnp.ones(2), 1.0)
+HALF = nt.FeedForward([jnp.ones((1, 2), jnp.bfloat16)], [jnp.ones(1, jnp.bfloat16)], activation=jnp.tanh)
+HALF_G = nt.DenseHessian(jnp.eye(3, dtype=jnp.float16))
+REFUSED_IN_HALF_PRECISION = {
+    "the Hessian": lambda: nt.bulk_hessian(HALF, HALF.propagate(jnp.ones(2))),
+    "a state to measure": lambda: nt.measure(HALF, HALF.propagate(jnp.ones(2)), 1.0),
+    "log Z": lambda: nt.log_partition(HALF_G, 1.0),
+    "log Z of layers": lambda: nt.log_partition(nt.LayeredHessian(HALF.weights, HALF.biases), 1.0),
+    "eigenvalues": lambda: nt.log_eigenvalues(HALF_G),
+    "eigenmodes": lambda: nt.eigenmodes(HALF_G),
+    "a trace": lambda: nt.spectral_trace(HALF_G, jnp.log),
+    "skewness": lambda: nt.hyperbolic_skewness(HALF_G),
+    "Newton's method": lambda: nt.newton(jnp.tanh, jnp.ones(2, jnp.bfloat16), 1e-3, 9),
+    "all fixed points": lambda: nt.fixed_points(HALF.to_septuple(), jnp.ones(2), key=jax.random.key(0)),
+    "an ensemble": lambda: nt.CanonicalEnsemble(HALF, jnp.ones(2), 1.0),
+    "norms of weights": lambda: nt.weight_observer()(HALF, None, None),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_IN_HALF_PRECISION)
+def test_half_precision_is_refused_in_one_sentence(name):
+    with pytest.raises(ValueError, match="^`(net|G|x)` must be float32 or float64, but got b?float16: cast"):
+        REFUSED_IN_HALF_PRECISION[name]()
 
 
 def test_missing_package_names_its_extra():
@@ -330,7 +412,7 @@ def test_maps_undefined_somewhere_still_act_on_each_neuron():
 @pytest.mark.parametrize(
     ("f", "error", "sentence"),
     [
-        (None, TypeError, "`activation` must be callable, but got None"),
+        (None, TypeError, "`activation` must be a function, but got None"),
         (jnp.sum, ValueError, r"`activation` must keep the shape \(4,\), but got shape \(\)"),
         (lambda y: y[:2], ValueError, r"`activation` must keep the shape \(4,\), but got shape \(2,\)"),
     ],

@@ -2,10 +2,14 @@
 
 import dataclasses
 import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from nnthermo.__main__ import STUDIES, described, main
+from nnthermo.__main__ import MINUTES, STUDIES, described, main
 
 SOME = {str: "mnist", int: "7", float: "0.25", int | None: "7", float | None: "0.25", str | None: "mnist"}
 
@@ -74,6 +78,56 @@ def main_returns(*arguments):
     return stop.value.code
 
 
+@pytest.mark.parametrize("name", STUDIES)
+def test_what_it_takes_is_said_before_and_is_that_of_the_committed_run(name, called, tmp_path, capsys):
+    called(name)
+    folder = {"reproduce": "reproduction", "compare": "comparison"}.get(name, name)
+    measured = json.loads((Path(__file__).parent.parent / "docs" / folder / "results.json").read_text())
+    assert MINUTES[name] == round(measured["seconds"] / 60)
+    assert main_returns(name, "--output", str(tmp_path / "out")) == 0
+    assert f"{name}: about {MINUTES[name]} min" in capsys.readouterr().out
+    assert main_returns(name, "--quick", "--output", str(tmp_path / "out")) == 0
+    assert f"{name}: about a minute" in capsys.readouterr().out
+
+
+def test_an_interrupt_says_how_to_go_on_and_has_its_own_exit_code(monkeypatch, tmp_path, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nnthermo.experiments.laws.laws", interrupted)
+    monkeypatch.setattr("nnthermo.experiments.audit.audit", interrupted)
+    assert main_returns("laws", "--output", str(tmp_path / "out")) == 130
+    assert capsys.readouterr().err == "Interrupted; continue with --resume.\n"
+    assert main_returns("audit", "--output", str(tmp_path / "out")) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+@pytest.mark.parametrize("text", ['{"settings": {', "{}", '{"settings": 3, "seconds": 1}'])
+def test_a_torn_record_is_said_in_one_line(text, tmp_path, capsys):
+    (tmp_path / "settings.json").write_text(text)
+    assert main_returns("laws", "--resume", "--output", str(tmp_path)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: `output` must hold a readable settings.json, but got ")
+    assert error.count("\n") == 1
+
+
+def test_an_interrupt_while_modules_are_imported_is_not_lost():
+    code = """
+import os, signal
+import nnthermo.__main__ as line
+def build(given):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        pass  # as a callback of the garbage collector does
+    raise SystemExit(7)
+line.build = build
+line.main([])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
+
+
 def test_one_budget_takes_the_place_of_the_other(called, tmp_path, capsys):
     calls = called("architectures")
     output = ["--output", str(tmp_path / "out")]
@@ -83,12 +137,3 @@ def test_one_budget_takes_the_place_of_the_other(called, tmp_path, capsys):
     assert (calls[1][0].parameters, calls[1][0].neurons) == (None, 9)
     assert main_returns("architectures", "--neurons", "9", "--parameters", "900", *output) == 2
     assert "`neurons` must not be given with `parameters`" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(["laws", "--seeds", "1.5"], "whole numbers"), (["architectures", "--betas", "x"], "numbers separated")],
-)
-def test_lists_of_the_wrong_kind_are_refused(arguments, message, tmp_path, capsys):
-    assert main_returns(*arguments, "--output", str(tmp_path / "out")) == 2
-    assert message in capsys.readouterr().err

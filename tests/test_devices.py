@@ -258,7 +258,7 @@ def check_maps_equal_a_loop(folder):
     def error(w):
         return mean_square(nt.FeedForward(w, net.biases, activation=jnp.tanh), *map(jnp.asarray, samples(6)))
 
-    probes = {"method": "stochastic", "key": jax.random.key(1), "samples": 10, "chunk": 2}
+    probes = {"method": "stochastic", "key": jax.random.key(1), "probes": 10, "chunk": 2}
     for options in ({}, probes):
         one, other = (jax.jit(lambda w, o=options, m=m: nt.laplacian(error, w, mesh=m, **o)) for m in (None, mesh))
         one = one(net.weights)
@@ -284,6 +284,17 @@ def check_maps_within_maps_and_under_meshes_of_the_caller(folder):
     with jax.set_mesh(jax.make_mesh((4,), ("samples",), axis_types=(AxisType.Explicit,))):
         np.testing.assert_allclose(jax.jit(look)(net, None, None)["elsewhere"], expected[0], rtol=1e-14)
         np.testing.assert_array_equal(nt.map_over(lambda a: a**2, mesh)(np.arange(5.0)), np.arange(5.0) ** 2)
+    for name, kind in (("samples", AxisType.Explicit), ("other", AxisType.Auto)):
+        with jax.set_mesh(jax.make_mesh((4,), (name,), axis_types=(kind,))):
+            given = jax.tree.map(lambda a: a + 0.0, (net, samples()))  # arrays on the caller's mesh
+            assert_close(train(mesh, net=given[0], data=given[1]), train(mesh))
+            refused(
+                r"`mesh` must be None inside of `jax.set_mesh`, but got \('\w+',\)",
+                nt.laplacian,
+                jnp.sum,
+                scales,
+                mesh=mesh,
+            )
 
 
 def check_traced_networks_train_as_on_one_device(folder):
@@ -444,7 +455,7 @@ def test_one_device_is_a_mesh_too():
         refused(sentence, function, np.ones(3), None, kind=TypeError)
     leaf = "`tree` must hold arrays, numbers or random keys, but got str"
     refused(leaf, nt.replicate, {"a": 1.0, "name": "abc"}, mesh, kind=TypeError)
-    refused("`function` must be callable, but got 3", nt.map_over, 3, mesh, kind=TypeError)
+    refused("`function` must be a function, but got 3", nt.map_over, 3, mesh, kind=TypeError)
     look = nt.on_mesh({"total": total_input}, mesh)
     rows = r"`targets` must have 5 rows, as many as inputs, but got shape \(8, 2\)"
     refused(rows, look, network(), np.ones((5, 3)), np.ones((8, 2)))

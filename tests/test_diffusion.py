@@ -221,7 +221,7 @@ def test_float32_and_refusals():
     assert kubo.diffusion.dtype == jnp.float32
     for call, message in (
         (lambda: mechanics.sgd_diffusion_matrix(g, 0.1, 5, replace=False), "`batch_size` must be at most 4"),
-        (lambda: mechanics.sgd_diffusion_matrix(g, 0.1, 0), "`batch_size` must be at least 1"),
+        (lambda: mechanics.sgd_diffusion_matrix(g, 0.1, 0), "`batch_size` must be positive"),
         (lambda: mechanics.sgd_diffusion_matrix(g[0], 0.1, 1), "`per_sample_gradients` must have 2 dim"),
         (lambda: mechanics.green_kubo_diffusion(np.ones((9, 2, 1)), 0.1, gamma=1.0, lags=9), "`lags` must lie between"),
         (lambda: mechanics.green_kubo_diffusion(np.ones((9, 2, 1)), 0.0, gamma=1.0), "`dt` must be positive"),

@@ -2,8 +2,10 @@
 
 import html
 import importlib
+import importlib.util
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -164,6 +166,22 @@ def test_indices_are_set_and_names_are_left_alone(generate):
         assert generate["formulas"].indices(name) == name
 
 
+def test_the_committed_reports_are_what_their_numbers_give(tmp_path):
+    """To the byte, with the pictures that they have; `python docs/reports.py` writes them again."""
+    docs = ROOT / "docs"
+    copied = shutil.copytree(docs, tmp_path / "docs", ignore=shutil.ignore_patterns("*.nc", "site", "figures"))
+    spec = importlib.util.spec_from_file_location("reports", docs / "reports.py")
+    reports = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reports)
+    for results in sorted(copied.glob("*/results.json")):
+        study = results.parent
+        reports.written(study, study)
+        assert (study / "report.html").read_bytes() == (docs / study.name / "report.html").read_bytes(), study.name
+        leads_to = re.findall(r'href="(\.\.[^"]+)"', (study / "report.html").read_text(encoding="utf-8"))
+        assert len(leads_to) == len(list(docs.glob("*/report.html"))) - 1
+        assert all((study / link).is_file() for link in leads_to)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The site, built as `mkdocs build --strict` builds it."""
@@ -195,6 +213,10 @@ def test_the_site_builds_and_its_links_lead_somewhere(site, generate):
             there = (path.parent / target).resolve() if target else path
             assert there.is_file(), f"{path.relative_to(site)}: {link}"
             assert not anchor or there not in ids or anchor in ids[there] | {"__codelineno-0-1"}, f"{path.name}: {link}"
+    for report in site.glob("studies/*/report.html"):
+        links = re.findall(r'href="(\.\.[^"]+)"', report.read_text(encoding="utf-8"))
+        assert links[0] == "../../studies.html"
+        assert all((report.parent / link).is_file() for link in links)
     reference = [path for path in pages if path.parent.name == "reference"]
     for name in generate["reference"].names():
         holders = [path for path in reference if name.path in ids[path]]

@@ -100,6 +100,20 @@ def test_mixed_with_the_boundary_loss_it_ends_lower_than_without():
     assert found[0.0]["boundary"][-1] < found[0.0]["boundary"][0]
 
 
+def test_a_traced_network_has_that_of_its_layers():
+    """Rounding only: the same blocks, found by differentiation of the function."""
+    net = network(7, (4, 3, 2))
+    u = draw_inputs(7, 4)
+    twin = nt.network_from(lambda q, x: q.outputs(q.propagate(x)), u, net)
+    for name in ("eigenvalues", "log_eigenvalues"):
+        wanted = nt.entropy_destruction(net, net.propagate(u), 1.3, coordinates=name)
+        assert abs(nt.entropy_destruction(twin, twin.propagate(u), 1.3, coordinates=name) - wanted) < 1e-13 * abs(
+            wanted
+        )
+    with pytest.raises(TypeError, match="`net` must be a FeedForward or a Septuple to have slopes"):
+        nt.entropy_destruction(twin, twin.propagate(u), 1.3, coordinates="weights")
+
+
 def test_dtypes_and_bad_arguments():
     net = network(0, (4, 3, 2), dtype=np.float32)
     x = net.propagate(jnp.ones(4, jnp.float32))

@@ -437,7 +437,7 @@ B = [np.zeros(4), np.zeros(2)]
             ValueError,
             "`weights and biases` must share one dtype, but got float32, float64",
         ),
-        (W, B, (jnp.tanh, 3), TypeError, "`activation` must be callable, but got 3"),
+        (W, B, (jnp.tanh, 3), TypeError, "`activation` must be a function, but got 3"),
         (
             W,
             B,

@@ -230,6 +230,16 @@ def test_weights_that_are_not_finite_are_named_as_such(kind, bad):
         nt.log_partition(G, 1.0)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_mean_that_is_not_finite_is_named_as_such(bad):
+    """Where it is known; a traced one gives NaN, and one that is finite is no reason to refuse."""
+    G, x = layered()
+    wrong = (x[0].at[1].set(bad), *x[1:])
+    with pytest.raises(ValueError, match="`mean` must be finite, but got 1 non-finite entries"):
+        nt.log_partition(G, 1.0, mean=wrong)
+    assert np.isnan(jax.jit(lambda mean: nt.log_partition(G, 1.0, mean=mean))(wrong))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_float32_in_float32_out(kind):
     """β as a Python number or a float32 array; float64 mode must not leak in."""

@@ -122,7 +122,7 @@ def test_float32_slopes_and_refusals():
         ({"q0": np.ones(3)}, "`q0` must have 2 dim"),
         ({"diffusion": np.ones(3)}, "`diffusion` must be a number"),
         ({"times": np.array([0.0, 0.0])}, "`times` must increase"),
-        ({"steps": 0}, "`steps` must be at least 1"),
+        ({"steps": 0}, "`steps` must be positive"),
         ({"drift": lambda q: q[0]}, "`drift` must return shape"),
     ):
         arguments = {

@@ -352,14 +352,12 @@ def test_trace_and_diagonal_of_a_quadratic_form(method, chunk):
 
 def test_stochastic_estimate_and_its_standard_error():
     """Var vᵀHv = 2 Σ_{k≠l} H_kl² for v of ±1: the estimates' spread over keys, and the error each one states."""
-    H, samples, runs = quadratic(2, 7), 50, 2000
+    H, probes, runs = quadratic(2, 7), 50, 2000
     q = {"a": jnp.ones((2, 3)), "b": jnp.asarray(0.5)}
-    run = jax.jit(
-        jax.vmap(lambda key: nt.laplacian(form(H), q, method="stochastic", key=key, samples=samples, chunk=20))
-    )
+    run = jax.jit(jax.vmap(lambda key: nt.laplacian(form(H), q, method="stochastic", key=key, probes=probes, chunk=20)))
     found = run(jax.random.split(jax.random.key(3), runs))
     exact, off = float(jnp.trace(H)), np.asarray(H - jnp.diag(jnp.diagonal(H)))
-    error = np.sqrt(2 * np.sum(off**2) / samples)
+    error = np.sqrt(2 * np.sum(off**2) / probes)
     assert found.value.shape == (runs,)
     assert abs(found.value.mean() - exact) < 5 * error / np.sqrt(runs)
     assert abs(found.value.std() / error - 1) < 5 / np.sqrt(2 * runs)  # of a normal sample
@@ -367,8 +365,8 @@ def test_stochastic_estimate_and_its_standard_error():
     within = np.abs(found.value - exact) < 5 * found.standard_error
     assert within.mean() > 0.999
     assert np.mean(np.abs(found.value - exact) < found.standard_error) > 0.6  # 0.68 if normal
-    one = nt.laplacian(form(H), q, method="stochastic", key=jax.random.key(0), samples=samples)
-    other = nt.laplacian(form(H), q, method="stochastic", key=jax.random.key(1), samples=samples)
+    one = nt.laplacian(form(H), q, method="stochastic", key=jax.random.key(0), probes=probes)
+    other = nt.laplacian(form(H), q, method="stochastic", key=jax.random.key(1), probes=probes)
     assert one.value != other.value
 
 
@@ -376,7 +374,7 @@ def test_square_of_the_standard_error_is_unbiased_for_few_samples():
     """Three probes: its mean is the variance of the estimate; 2000 runs tell to 2 %, five times that allowed."""
     H = quadratic(2, 7)
     q = {"a": jnp.ones((2, 3)), "b": jnp.asarray(0.5)}
-    run = jax.jit(jax.vmap(lambda key: nt.laplacian(form(H), q, method="stochastic", key=key, samples=3)))
+    run = jax.jit(jax.vmap(lambda key: nt.laplacian(form(H), q, method="stochastic", key=key, probes=3)))
     found = run(jax.random.split(jax.random.key(4), 2000))
     variance = 2 * np.sum(np.asarray(H - jnp.diag(jnp.diagonal(H))) ** 2) / 3
     assert abs(np.mean(found.standard_error**2) / variance - 1) < 0.1
@@ -397,7 +395,7 @@ def test_stochastic_laplacian_of_a_network():
         def function(n):
             return free_energy_along(n, inputs, 1.3)
 
-        return nt.laplacian(function, net), nt.laplacian(function, net, method="stochastic", key=key, samples=500)
+        return nt.laplacian(function, net), nt.laplacian(function, net, method="stochastic", key=key, probes=500)
 
     exact, estimate = both(net, jax.random.key(1))
     assert 0 < estimate.standard_error < 0.2 * abs(exact.value)
@@ -444,8 +442,8 @@ def test_bad_arguments_are_refused():
         nt.second_derivatives(square, q, method="stochastic")
     with pytest.raises(ValueError, match="`key` must be given for the stochastic method, but got None"):
         nt.laplacian(square, q, method="stochastic")
-    with pytest.raises(ValueError, match="`samples` must be at least 2, but got 1"):
-        nt.laplacian(square, q, method="stochastic", key=jax.random.key(0), samples=1)
+    with pytest.raises(ValueError, match="`probes` must be at least 2, but got 1"):
+        nt.laplacian(square, q, method="stochastic", key=jax.random.key(0), probes=1)
     with pytest.raises(ValueError, match="`chunk` must be positive, but got 0"):
         nt.laplacian(square, q, chunk=0)
     with pytest.raises(TypeError, match="`chunk` must be an integer, but got 1.5"):

@@ -2,20 +2,16 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray
-from test_report import Page
+from pages import Page, record, shows_everything
 
 import nnthermo as nt
-from nnthermo.experiments import page as shared
-from nnthermo.experiments import processes
-from nnthermo.experiments.laws import QUICK, Settings, laws, measuring, pipeline, runs
-from nnthermo.experiments.laws.report import CAVEATS, FIGURES, write_report
+from nnthermo.experiments.laws import Settings, laws, measuring, pipeline, report, runs
 from nnthermo.experiments.laws.settings import ENSEMBLES, PATHS, TEMPERATURES, WINDOW
 from nnthermo.experiments.laws.statements import CLAIMS, NAMES, mean_temperature, second_law_verdict, statements
 
@@ -26,34 +22,10 @@ TINY = Settings(
 SEEN = Settings(networks=("deep",), seeds=(0, 1), epochs=100, records=4, last_records=2, blocks=2)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"epochs": 0}, "`epochs` must be positive, but got 0"),
-        ({"blocks": 1}, "`blocks` must be at least 2"),
-        ({"records": 2}, "`records` must be at least 3"),
-        ({"networks": ("deeper",)}, "`networks` must be some of deep, shallow, but got deeper"),
-        ({"networks": ()}, "`networks` must be some of"),
-        ({"seeds": (1, 1)}, "`seeds` must differ"),
-        ({"seeds": ()}, "`seeds` must name at least one seed"),
-        ({"target_on": -1.0}, "`target_on` must exceed target_off"),
-        ({"epochs": 1}, "`epochs` must leave room for 4 records"),
-    ],
-)
-def test_bad_settings_are_named(change, message):
-    with pytest.raises(ValueError, match=message):
-        Settings(**change)
-
-
-def test_settings_survive_json():
-    assert Settings.from_json(TINY.to_json()) == TINY
-    with pytest.raises(ValueError, match=r"`beta` must stay 1\.4"):
-        dataclasses.replace(TINY, beta=2.0).require_same(TINY.to_json(), Path("here"))
+def test_records_are_log_spaced_from_the_start_to_the_end():
     assert Settings().observe_at[0] == 0
     assert Settings().observe_at[-1] == Settings().epochs
     assert 12 <= len(Settings().observe_at) <= 16
-    assert QUICK.dataset == "digits"
-    assert QUICK.epochs < 100
 
 
 def test_beta_of_the_loss_solves_the_exact_form_of_10_1():
@@ -209,86 +181,18 @@ def made_results(**changes):
         "beta": {"constant": [1.4, 1.4], "gap": [1.5, 1.6], "loss": [200.0, 54321.0]},
         "entropy_change": {e: {"constant": -1.25, "gap": 3.5, "loss": -2345.0} for e in ENSEMBLES},
     }  # fmt: skip
-    return {
-        "title": "The laws", "command": "nnthermo laws --output here", "quick": False, "settings": SEEN.to_json(),
-        "samples": 5000, "data_source": "5,000 digits", "workers": 2, "versions": {"python": "3.11.0"},
-        "machine": "x86_64, 2 cores", "date": "2026-01-02", "seconds": 400.0, "runs": [run],
-        "statements": [s.to_json() for s in found], **changes,
-    }  # fmt: skip
+    return record("laws", SEEN, found, samples=5000, seconds=400.0, runs=[run]) | changes
 
 
 def test_report_shows_every_statement_number_and_caveat_and_loads_nothing(tmp_path):
     results = made_results()
-    hostile = "<script>alert('x')</script> {{ 7 * 7 }}"
-    results["statements"][0]["comment"] = hostile
-    file = write_report(tmp_path, results, [])
-    page = Page(file.read_text(encoding="utf-8"))
-    assert hostile in page.text
-    assert not page.of("script")
-    for statement in results["statements"]:
-        assert statement["key"] in page.text
-    assert len(page.of("article")) == len(CLAIMS) == len({claim.key for claim in CLAIMS})
-    assert all(title in page.text for title, *_ in FIGURES.values())
-    for text in (
-        "nnthermo laws --output here",
-        "98.7%",
-        "0.0123",
-        "200 to 54,321",
-        "6 min 40 s",
-        "1.2%",
-        *NAMES.values(),
-    ):
+    page = shows_everything(report, CLAIMS, results, tmp_path / "out")
+    for text in ("98.7%", "0.0123", "200 to 54,321", "6 min 40 s", "1.2%", *NAMES.values()):
         assert text in page.text, text
-    assert len(page.ids) == len(set(page.ids))
-    assert {a["href"][1:] for a in page.of("a")} <= set(page.ids)
-    assert "://" not in file.read_text(encoding="utf-8")
-    assert "This is a short run" not in page.text
-    assert all(" ".join(Page(str(shared.indices(text))).text.split()) in page.text for text in CAVEATS)
     short = {"quick": True, "runs": [{**results["runs"][0], "finite": False}]}
-    other = Page(write_report(tmp_path, made_results(**short), []).read_text(encoding="utf-8")).text
+    other = Page(report.write_report(tmp_path / "out", made_results(**short), []).read_text(encoding="utf-8")).text
     assert "This is a short run" in other
     assert "Not every run stayed finite" in other
-
-
-def test_every_statement_has_one_place_in_the_report():
-    placed = [key for *_, keys in FIGURES.values() for key in keys]
-    assert sorted(placed) == sorted(claim.key for claim in CLAIMS)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--epochs", "0"], "`epochs` must be positive, but got 0"),
-        (["--networks", "wide"], "`networks` must be some of"),
-        (["--seeds", "a"], "`seeds` must be whole numbers"),
-        (["--samples", "9999"], "`samples` must lie between 1 and the 5000 of digits"),
-        (["--samples", "100"], "`relaxed_samples` must not exceed the 100 samples"),
-        (["--workers", "0"], "`workers` must be positive"),
-    ],
-)
-def test_command_says_what_is_wrong_in_one_line(arguments, message, tmp_path, capsys):
-    from nnthermo.__main__ import main
-
-    with pytest.raises(SystemExit) as stop:
-        main(["laws", *arguments, "--output", str(tmp_path / "out")])
-    assert stop.value.code == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert message in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Runs one after the other where the compiled programs are."""
-
-    def run_all(run, jobs, *, workers, report=None):
-        assert workers == 1
-        for job in jobs:
-            run(job, report)
-
-    monkeypatch.setattr(processes, "run_all", run_all)
 
 
 @pytest.mark.slow

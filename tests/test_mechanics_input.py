@@ -159,7 +159,7 @@ KEY = jax.random.key(0)
         (lambda: mechanics.velocity_from_densities(jnp.stack([BELL] * 3), TIMES, WALLS), "`times` must increase"),
         (lambda: mechanics.unwrap_free_energy(TIMES, 0.0), "`mu` must not be 0"),
         (lambda: mechanics.exchanged_neurons(TIMES * jnp.nan, 1.0), "`free_energy` must be finite"),
-        (lambda: mechanics.spectral_derivative(BELL, WALLS, 0, order=-1), "`order` must be at least 1"),
+        (lambda: mechanics.spectral_derivative(BELL, WALLS, 0, order=-1), "`order` must be positive"),
         (lambda: mechanics.spectral_gradient(BELL, WALLS, odd=(1,)), "`odd` must be a variable of the grid, 0 to 0"),
         (lambda: mechanics.gaussian_wave_packet(WALLS, [0.0, 1.0], 1.0, hbar=1.0), "`center` must be a number or have"),
         (lambda: mechanics.coherent_state(WALLS, 0.0, frequency=[1.0, 2.0], **PHYSICS), "`frequency` must be a number"),

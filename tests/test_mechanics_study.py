@@ -1,15 +1,14 @@
 """`nnthermo mechanics`: its ensembles against plain loops, its numbers against closed forms, its verdicts by value."""
 
 import dataclasses
-import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_report import Page
+from pages import Page, record
 
-from nnthermo.experiments.mechanics import QUICK, Settings, gaussian, measuring, runs
+from nnthermo.experiments.mechanics import Settings, gaussian, measuring, runs
 from nnthermo.experiments.mechanics.animations import FILMS, films
 from nnthermo.experiments.mechanics.demonstrations import double_well, vortices
 from nnthermo.experiments.mechanics.ensembles import gaussian_start, trained
@@ -23,30 +22,10 @@ TINY = Settings(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"pool": 3}, "`pool` must divide 28, but got 3"),
-        ({"hidden": 0}, "`hidden` must be positive"),
-        ({"replicas": 200}, "`replicas` must be at least 260: more than the weights"),
-        ({"momentum": 1.0}, "`momentum` must lie between 0 and 1"),
-        ({"planck_batch_sizes": (2, 2)}, "`planck_batch_sizes` must be positive and differ"),
-        ({"seeds": ()}, "`seeds` must name at least one seed"),
-        ({"learning_rate": 0.0}, "`learning_rate` must be positive"),
-        ({"steps": 3}, "`steps` must be at least 10"),
-    ],
-)
-def test_bad_settings_are_named(change, message):
-    with pytest.raises(ValueError, match=message):
-        Settings(**change)
-
-
-def test_settings_count_weights_and_survive_json():
+def test_settings_count_weights_and_records():
     assert Settings().parameters == 250  # 49-4-10: 49·4 + 4 + 4·10 + 10
-    assert Settings.from_json(TINY.to_json()) == TINY
     assert TINY.records_of("plane")[0] == 0
     assert TINY.records_of("weights")[-1] == TINY.steps
-    assert QUICK.dataset == "digits"
 
 
 def quadratic(q, x, t):
@@ -243,7 +222,8 @@ def test_demonstrations_keep_what_is_conserved():
 @pytest.mark.slow
 def test_a_tiny_run_from_networks_to_the_report(tmp_path):
     (tmp_path / "runs").mkdir()
-    jobs = [runs.Job(arm, 3, TINY, None, tmp_path / "runs") for arm in ("plane", "weights", "planck")]
+    shared = {"settings": TINY, "data_dir": None, "folder": tmp_path / "runs"}
+    jobs = [runs.Job(arm, 3, **shared) for arm in ("plane", "weights", "planck")]
     told = []
     for job in jobs:
         runs.run(job, lambda *message: told.append(message))
@@ -267,12 +247,15 @@ def test_a_tiny_run_from_networks_to_the_report(tmp_path):
     moving = films(found, well, pair, tmp_path / "films")
     assert set(moving) == set(FILMS)
     assert all(file.read_bytes()[:6] == b"GIF89a" for file in moving.values())
-    results = {
-        "title": "t", "command": "nnthermo mechanics", "quick": True, "settings": TINY.to_json(), "sizes": [4, 2, 10],
-        "parameters": 40, "data_source": "s", "versions": {"jax": "1"}, "machine": "m", "date": "2020-01-01",
-        "workers": 1, "seconds": 1.0, "demonstrations": {"a": 1e-9},
-        "statements": json.loads(json.dumps([s.to_json() for s in statements(found, TINY)])),
-    }  # fmt: skip
+    results = record(
+        "mechanics",
+        TINY,
+        statements(found, TINY),
+        quick=True,
+        sizes=[4, 2, 10],
+        parameters=40,
+        demonstrations={"a": 1e-9},
+    )
     text = Page(write_report(tmp_path, results, figures, moving).read_text(encoding="utf-8")).text
     assert "This is a short run" in text
     for title, *_ in FIGURES.values():

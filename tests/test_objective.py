@@ -254,7 +254,7 @@ BAD = {
     "no steps": (lambda: nt.Objective(bulk=1, max_steps=0), ValueError, "`max_steps` must be positive, but got 0"),
     "no function": (lambda: nt.Objective(1, potential=3), TypeError, "`parts` must be functions .*, but got 3"),
     "no parts": (nt.total_potential, ValueError, "`parts` must hold at least one potential, but got"),
-    "a number for V_i": (lambda: nt.local_potential(1.0), TypeError, "`function` must be callable, but got 1.0"),
+    "a number for V_i": (lambda: nt.local_potential(1.0), TypeError, "`function` must be a function, but got 1.0"),
     "no target": (
         lambda: nt.Objective(1.0)(network(0, (3, 2)), network(0, (3, 2)).propagate(np.ones(3)), None),
         ValueError,

@@ -106,6 +106,16 @@ def test_no_cycles_inside_a_subpackage():
     assert not remaining, f"in or above a cycle: {sorted(remaining)}"
 
 
+def test_studies_know_nothing_of_each_other():
+    experiments = PACKAGE / "experiments"
+    studies = {path.name for path in experiments.iterdir() if (path / "__init__.py").is_file()}
+    assert {"reproduce", "audit"} <= studies
+    for study in studies:
+        for path in (experiments / study).rglob("*.py"):
+            others = {dotted.split(".")[2] for dotted in imported(path) if dotted.startswith("nnthermo.experiments.")}
+            assert not others & studies - {study}, path
+
+
 def test_the_level_test_sees_an_upward_import():
     """The reader of imports itself, on a file that exists: training imports observables, not the other way round."""
     names = {modules_of(dotted) for dotted in imported(PACKAGE / "training.py")}

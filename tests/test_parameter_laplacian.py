@@ -141,7 +141,7 @@ def test_each_family_by_a_dense_hessian(name, slopes, seed, log_beta, share):
 
 
 whole = jax.jit(
-    nt.parameter_laplacian, static_argnums=0, static_argnames=("mean_term", "slopes", "method", "samples", "chunk")
+    nt.parameter_laplacian, static_argnums=0, static_argnames=("mean_term", "slopes", "method", "probes", "chunk")
 )
 
 
@@ -220,7 +220,7 @@ def test_other_methods_dtypes_and_bad_arguments():
     net, u = network(2, (3, 2, 2), dtype=np.float32), draw_inputs(2, 3).astype(jnp.float32)
     exact = whole(lambda q: q, net, u, 1.4)
     assert exact.value.dtype == jnp.float32
-    options = {"method": "stochastic", "key": jax.random.key(0), "samples": 400}
+    options = {"method": "stochastic", "key": jax.random.key(0), "probes": 400}
     drawn = whole(lambda q: q, net, u, 1.4, **options)
     assert abs(drawn.value - exact.value) < 4 * drawn.standard_error
     assert drawn.standard_error > 0

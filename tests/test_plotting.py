@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 
 from nnthermo import LogSpectrum, plotting, two_level_laplacian
 from nnthermo.experiments import drawing
+from nnthermo.experiments.histories import fixed_count_complexity
 from nnthermo.experiments.reproduce import figures
 from nnthermo.experiments.reproduce.settings import MILESTONES, Settings
 from nnthermo.experiments.reproduce.statements.laws import line
-from nnthermo.experiments.reproduce.statements.record import fixed_count_complexity, late
+from nnthermo.experiments.reproduce.statements.record import late
 
 xarray = pytest.importorskip("xarray")
 

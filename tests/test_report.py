@@ -5,62 +5,20 @@ import math
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import HOSTILE, Page, record, seen
 
 from nnthermo import _checks
 from nnthermo.experiments import page as shared
 from nnthermo.experiments.reproduce import report
 from nnthermo.experiments.reproduce.settings import Settings
-from nnthermo.experiments.reproduce.statements import CLAIMS, Number, Statement
-
-VOID = {"meta", "link", "img", "br", "hr", "input", "source", "col"}
-HOSTILE = "<script>alert('x')</script> & \"quoted\" {{ 7 * 7 }} <img src=http://example.org/a.png>"
-
-
-class Page(HTMLParser):
-    """Checks nesting and gathers text, attributes and ids."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.texts, self.ids = [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.ids += [value for name, value in attrs if name == "id"]
-        if tag == "small":  # a block of its own
-            self.texts.append(" ")
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-        if tag in {"td", "th"}:
-            self.texts.append(" ")
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.texts.append(data)
-
-    @property
-    def text(self):
-        return " ".join("".join(self.texts).split())
-
-    def of(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
-
-
-def seen(text):
-    """What a reader sees of a text of a statement: indices lowered, minus signs typeset."""
-    return " ".join(Page(str(shared.indices(text))).text.split())
+from nnthermo.experiments.reproduce.statements import CLAIMS
+from nnthermo.experiments.verdicts import Number, Statement
 
 
 def example(seeds=(0, 1, 2), **changes):
@@ -76,7 +34,7 @@ def example(seeds=(0, 1, 2), **changes):
             "Factor 10^0.3, at -0.5.",
         ),
         Statement(
-            "gap", "Figs. 4-5", "A gap opens.", "It is wide.", [number("centre of the gap", "-2.3", -2.5)],
+            "gap", "Fig. 5", "A gap opens.", "It is wide.", [number("centre of the gap", "-2.3", -2.5)],
             "agrees", "Yes.",
         ),
         Statement(
@@ -88,18 +46,8 @@ def example(seeds=(0, 1, 2), **changes):
             "agrees", "So.",
         ),
     ]  # fmt: skip
-    settings = Settings(seeds=seeds)
-    return {
-        "title": "Section 10", "command": "nnthermo reproduce --output here", "quick": False,
-        "settings": settings.to_json(), "versions": {"python": "3.11.0", "nnthermo": "0.1.0", "jax": "0.9.2"},
-        "machine": "x86_64, 2 cores", "date": "2026-01-02", "seconds": 7384.0, "samples": 5000,
-        "data_source": "5,000 digits",
-        "runs": [
-            {"network": n, "seed": k, "seconds": 61.0, "finite": True} for k in seeds for n in ("deep", "shallow")
-        ],
-        "statements": [s.to_json() for s in found],
-        **changes,
-    }  # fmt: skip
+    runs = [{"network": n, "seed": k, "seconds": 61.0, "finite": True} for k in seeds for n in ("deep", "shallow")]
+    return record("reproduce", Settings(seeds=seeds), found, samples=5000, runs=runs) | changes
 
 
 def with_sensitivity():
@@ -150,7 +98,7 @@ def test_everything_is_there(tmp_path, make):
         assert results[part] in page.text
     assert "2 h 3 min" in page.text
     assert all(f"{name} {version}" in page.text for name, version in results["versions"].items())
-    for title, paper, ours in report.FIGURES.values():
+    for title, paper, ours, _ in report.FIGURES.values():
         assert all(seen(part) in page.text for part in (title, paper, ours))
     assert all(seen(caveat) in page.text for caveat in report.CAVEATS)
 
@@ -162,8 +110,8 @@ def test_one_card_and_one_sign_a_statement(tmp_path):
     assert [(card["id"], card["class"]) for card in cards] == [
         (shared.slug(key), f"card {tone}")
         for key, tone in (  # in the order of the figures, then the rest
-            ("bulk below boundary", "disagrees"), ("jumps", "not-tested"), ("gap", "agrees"),
-            ("shallow symmetric", "agrees"), ("β of the gap", "partly"),
+            ("bulk below boundary", "disagrees"), ("jumps", "not-tested"), ("shallow symmetric", "agrees"),
+            ("gap", "agrees"), ("β of the gap", "partly"),
         )
     ]  # fmt: skip
     for verdict, sign in shared.VERDICTS.items():  # said by a sign and by a word, not by colour alone
@@ -199,6 +147,25 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path):
     assert "default-src 'none'" in policy
     assert len(page.ids) == len(set(page.ids))
     assert {a["href"][1:] for a in page.of("a")} <= set(page.ids)
+
+
+def test_other_reports_are_led_to_where_they_lie_beside(tmp_path):
+    results = example()
+    told = {"title": "Another & study", "versions": {"nnthermo": "0.1.0"}}
+    for name, content in {
+        "another": json.dumps(told), "foreign": '{"title": "x", "versions": {}}', "torn": "{", "list": "[1]",
+        "none": None,
+    }.items():  # fmt: skip
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.html").write_text("")
+        if content is not None:
+            (tmp_path / name / "results.json").write_text(content)
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "results.json").write_text(json.dumps(told))
+    (tmp_path / "out").mkdir()
+    page = written(tmp_path / "out", results)
+    assert [a["href"] for a in page.of("a") if not a["href"].startswith("#")] == ["../another/report.html"]
+    assert "Another & study another" in page.text
 
 
 def test_each_figure_is_inlined_from_its_smaller_file(tmp_path):
@@ -384,5 +351,5 @@ def test_jinja2_and_matplotlib_are_imported_late():
 
 def test_the_templates_are_shipped():
     folder = Path(_checks.__file__).parent / "experiments"
-    for name in ("page", "parts", "reproduce/report", "compare/report", "laws/report"):
+    for name in ("page", "parts", "study", "reproduce/report", "mechanics/report", "audit/report"):
         assert folder.joinpath(f"{name}.html.jinja").is_file()

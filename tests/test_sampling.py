@@ -191,8 +191,13 @@ def test_densities_are_finite_and_differentiable_up_to_the_edges(y):
 
 def test_bad_arguments(monkeypatch):
     ensemble = nt.CanonicalEnsemble(bistable(), jnp.zeros(0), 5.0, measure=nt.Box())
-    for name, least in {"draws": 4, "warmup": 20, "chains": 2, "integration_steps": 1}.items():
-        with pytest.raises(ValueError, match=f"`{name}` must be at least {least}, but got 0"):
+    for name, least in {
+        "draws": "at least 4",
+        "warmup": "at least 20",
+        "chains": "at least 2",
+        "integration_steps": "positive",
+    }.items():
+        with pytest.raises(ValueError, match=f"`{name}` must be {least}, but got 0"):
             nt.sample(ensemble, KEY, **{name: 0})
     with pytest.raises(TypeError, match="`draws` must be an integer"):
         nt.sample(ensemble, KEY, draws=10.5)

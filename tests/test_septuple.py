@@ -511,7 +511,7 @@ GOOD = {
         ({"bias": np.zeros(2)}, ValueError, r"`bias` must have shape \(3,\), but got shape \(2,\)"),
         ({"bias": None}, TypeError, "`bias` must be real, but got dtype object"),
         ({"bias": np.zeros(3, np.float32)}, ValueError, "`weight and bias` must share one dtype.* float64 and float32"),
-        ({"activation": "tanh"}, TypeError, "`activation` must be callable, but got 'tanh'"),
+        ({"activation": "tanh"}, TypeError, "`activation` must be a function, but got 'tanh'"),
         ({"activation": jax.nn.softmax}, ValueError, "`activation` must act on each neuron separately"),
         ({"activation": lambda y: y[:1]}, ValueError, r"`activation` must keep the shape \(3,\), but got shape \(1,\)"),
         ({"input_mask": np.array([1, 0, 0])}, TypeError, "`input_mask` must be boolean, but got dtype int64"),

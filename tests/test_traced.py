@@ -451,3 +451,15 @@ def test_states_in_another_order_and_starts_of_relaxation():
     np.testing.assert_array_equal(one.state["inputs"], rows)
     two = nt.relax(tokens, jnp.stack([rows, rows]), jnp.zeros((2, 3)), tolerance=1e-9)
     np.testing.assert_allclose(two.loss, one.loss, rtol=1e-9)
+
+
+def test_fixed_points_are_exact_unless_they_are_not_finite():
+    net = nt.network_from(lambda x: jnp.tanh(2 * jnp.tanh(x)), jnp.ones(2), neurons="activations")
+    found, expected = net.fixed_point(jnp.ones(2)), net.propagate(jnp.ones(2))
+    for name in net.names:
+        np.testing.assert_array_equal(found.state[name], expected[name])
+    assert (float(found.residual), bool(found.converged)) == (0.0, True)
+    assert found.steps == len(net.groups) - 1
+    lost = net.fixed_point(jnp.array([jnp.nan, 1.0]))
+    assert np.isnan(lost.residual)
+    assert not lost.converged

@@ -58,7 +58,10 @@ def on_files(files: Files, config: Any) -> Files:
     for path, source in COPIED.items():
         files.append(File.generated(config, path, abs_src_path=str(ROOT / source)))
     for path, source in _given():
-        files.append(File.generated(config, path, abs_src_path=str(source)))
+        if source.name == "report.html":
+            files.append(File.generated(config, path, content=_led_back(source.read_text(encoding="utf-8"))))
+        else:
+            files.append(File.generated(config, path, abs_src_path=str(source)))
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         text, pictures = nbconvert.MarkdownExporter().from_filename(str(notebook))
         text += f"\n[Download this notebook]({notebook.name})\n"
@@ -105,6 +108,11 @@ def _given() -> list[tuple[str, Path]]:
     found += [(f"studies/{p.relative_to(docs)}", p) for p in pictures]
     found += [(f"benchmarks/{p.name}", p) for p in (ROOT / "benchmarks").glob("*.png")]
     return found + [(f"notebooks/{p.name}", p) for p in (ROOT / "notebooks").glob("*.ipynb")]
+
+
+def _led_back(report: str) -> str:
+    """A report as it is on the site, with a link to the page of studies at its top."""
+    return report.replace("<main>", '<main>\n<p class="kicker"><a href="../../studies.html">All studies</a></p>', 1)
 
 
 def _in_the_site(path: str) -> str:

@@ -1,4 +1,9 @@
-"""Optimal architecture (Sections 8, 9): Laplacians of the free energy in any coordinates, and the two-level model."""
+"""Optimal architecture (Sections 8, 9): Laplacians of the free energy in any coordinates, and the two-level model.
+
+- `eigenvalues`, `parameters`: ΔF in λ or log λ; over any parametrisation of a network.
+- `destruction`, `optimum`: -ΔF as something to train on; the least that any spectrum allows.
+- `two_level`: the model (9.2)-(9.4), its stationary points and phases.
+"""
 
 from nnthermo.architecture.destruction import entropy_destruction as entropy_destruction
 from nnthermo.architecture.eigenvalues import eigenvalue_laplacian as eigenvalue_laplacian

@@ -6,6 +6,7 @@ from nnthermo._checks import check, is_concrete, positive, real_array
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.ensemble import bulk_hessian, log_partition
 from nnthermo.laplacians import weight_laplacian
+from nnthermo.linalg.positive import positive_or_nan
 from nnthermo.network import Network
 from nnthermo.spectrum import spectral_trace
 
@@ -32,7 +33,8 @@ def entropy_destruction(
         The three are not minimised by the same networks.
 
     Args:
-        net: a `FeedForward` or `Septuple`.
+        net: a network; a `TracedNetwork` has no "weights", and should be small enough for an exact Ĝ: all samples would
+            share the probes of a stochastic one.
         x: state in the structure of the network.
         beta: inverse temperature β > 0, in inverse units of the loss.
         m: curvature of the potential (3.3).
@@ -58,8 +60,7 @@ def entropy_destruction(
 
 
 def _shifted(x: Array, beta: Array, m: Array) -> Array:
-    found = 1 - beta * m + beta * x
-    return found * jnp.where(found > 0, 1, jnp.nan)  # NaN in derivatives too
+    return positive_or_nan(1 - beta * m + beta * x)
 
 
 def _eigenvalue(x: Array, beta: Array, m: Array) -> Array:

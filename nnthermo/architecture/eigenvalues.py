@@ -16,7 +16,15 @@ def eigenvalue_laplacian(spectrum: LogSpectrum, beta: Scalar, *, m: Scalar = 0.0
     """ΔF = -(β/2) Σ (1 - βm + βλ)⁻² (8.10), (9.1): second derivatives in the eigenvalues, each taken as free.
 
     Always negative, but that is a property of these coordinates: in log λ the sum is positive
-    (`log_eigenvalue_laplacian`), and in the weights it has either sign. In units of the loss (λ is dimensionless).
+    (`log_eigenvalue_laplacian`), and in the weights it has either sign.
+
+    Args:
+        spectrum: log λ of Ĝ, from `log_eigenvalues`.
+        beta: inverse temperature β > 0, in inverse units of the loss, shape ().
+        m: curvature of the potential (3.3).
+
+    Returns:
+        ΔF in units of the loss (λ is dimensionless), shape ().
 
     Raises:
         ValueError: β not positive, or m >= λ_min + 1/β where the numbers are known; where they are traced that gives
@@ -32,10 +40,8 @@ def log_eigenvalue_laplacian(spectrum: LogSpectrum, beta: Scalar, *, m: Scalar =
     """Σ ∂²F/∂(log λ)² = (1/2β) Σ c βλ/(c + βλ)², c = 1 - βm: the twin of (8.10) in log λ, each taken as free.
 
     For m = 0 it is Σ s(1 - s)/2β with s = βλ/(1 + βλ), between 0 and N/8β. Positive for c > 0 whatever the spectrum
-    is, where (8.10) is negative: neither sign belongs to learning. In units of the loss.
-
-    Raises:
-        ValueError: as `eigenvalue_laplacian`.
+    is, where (8.10) is negative: neither sign belongs to learning. In units of the loss, shape (); arguments and errors
+    as `eigenvalue_laplacian`.
     """
     log_det, beta, shift = _prepare(spectrum, beta, m)
     above = spectrum.values > 0  # λ or 1/λ, whichever is below 1: neither overflows
@@ -51,7 +57,11 @@ def integrated_eigenvalue_laplacian(spectrum: LogSpectrum, beta: Scalar) -> Arra
     As printed (8.11) has -½ Σ (1 + βλ)⁻², which takes ΔF as independent of β and loses a factor β². In units of the
     loss squared, as β is in inverse units of it; -Nβ²/4 for β → 0. Here as -(β²/2) Σ h(βλ), where
     h(x) = [log(1+x) - x/(1+x)]/x² = ½ - ⅔x + ¾x² - ..., of s = x/(1+x): h = (1-s)² (½ + s/3 + s²/4 + ...), which is
-    summed where s < 1/3: no difference of near numbers is left.
+    summed where s < 1/3: no difference of near numbers is left. Shape ().
+
+    Args:
+        spectrum: log λ of Ĝ, from `log_eigenvalues`.
+        beta: β > 0, the upper end of the integral, shape ().
 
     Raises:
         ValueError: β not positive, or not one number.

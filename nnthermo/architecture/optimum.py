@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from nnthermo._checks import check, integer, positive
+from nnthermo._checks import integer, positive
 from nnthermo._typing import Array, Scalar
 
 
@@ -41,8 +41,7 @@ def optimal_entropy_destruction(size: int, beta: Scalar) -> OptimalDestruction:
         ValueError: N below 1 or β not positive.
         TypeError: N not an integer.
     """
-    n = integer("size", size)
-    check("size", "be positive", n > 0, n)
+    n = integer("size", size, least=1)
     positive("beta", beta)
     beta = jnp.asarray(beta, jnp.result_type(float, beta))
     equal = n / (1 + beta) ** 2

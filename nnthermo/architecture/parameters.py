@@ -78,7 +78,7 @@ def parameter_laplacian(
     chunk_samples: int | None = None,
     method: str = "exact",
     key: Array | None = None,
-    samples: int = 64,
+    probes: int = 64,
     chunk: int = 64,
 ) -> Laplacian:
     """ΔF = Σ ∂²F/∂Q_k² (8.4) over all parameters Q of a family of networks, F the mean over samples.
@@ -112,7 +112,7 @@ def parameter_laplacian(
         hessian: options of `bulk_hessian`, as in `network_free_energy`; not "stochastic", which has no second
             derivatives.
         chunk_samples: samples worked on together, as in `network_free_energy`.
-        method: "exact", "forward" or "stochastic", with `key`, `samples` and `chunk`, as in `laplacian`.
+        method: "exact", "forward" or "stochastic", with `key`, `probes` and `chunk`, as in `laplacian`.
 
     Returns:
         ΔF in units of the loss over those of Q squared, and its standard error.
@@ -137,7 +137,7 @@ def parameter_laplacian(
         options: dict[str, Any] = {"slopes": frozen, "hessian": hessian, "chunk_samples": chunk_samples}
         return network_free_energy(made, u, beta, m=m, mean_term=mean_term, state=state, **options)
 
-    return laplacian(average, q, method=method, key=key, samples=samples, chunk=chunk)
+    return laplacian(average, q, method=method, key=key, probes=probes, chunk=chunk)
 
 
 def _inputs(net: Network, inputs: Any) -> tuple[Array, bool]:

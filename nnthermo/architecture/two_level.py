@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import xlogy
 
 from nnthermo._checks import check, is_concrete, positive
@@ -37,10 +38,12 @@ def two_level_laplacian(log_eigenvalue: Array, beta: Scalar, *, gamma: Scalar, s
 
     Returns:
         Shape of `log_eigenvalue`, in units of the loss.
+
+    Raises:
+        ValueError: β or γ out of range, where they are known.
     """
     positive("beta", beta)
-    positive("gamma", gamma)
-    positive("1 - gamma", 1 - gamma)
+    _refuse_fraction(gamma)
     small = (1 + beta * jnp.exp(log_eigenvalue)) ** -2
     large = (1 + beta * jnp.exp(log_eigenvalue * gamma / (gamma - 1))) ** -2
     return size * beta / 2 * (gamma * small + (1 - gamma) * large)
@@ -177,4 +180,4 @@ def two_level_phase_boundaries(gamma: Scalar) -> TwoLevelBoundaries:
 
 def _refuse_fraction(gamma: Scalar) -> None:
     if is_concrete(gamma):
-        check("gamma", "lie between 0 and 1", 0 < float(gamma) < 1, float(gamma))
+        check("gamma", "lie between 0 and 1", np.all((np.asarray(gamma) > 0) & (np.asarray(gamma) < 1)), gamma)

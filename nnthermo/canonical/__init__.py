@@ -1,4 +1,12 @@
-"""Canonical ensembles of states (Sections 4-5) themselves: exact, by quadrature, and sampled."""
+"""Canonical ensembles of states (Sections 4-5) themselves: exact, by quadrature, and sampled.
+
+- `maximum_entropy`: β from an average loss, (4.6)-(4.10).
+- `ensemble`, `measure`: the density exp(-βH), and what it is integrated against.
+- `gaussian`: the normal distribution that (5.9) puts in its place.
+- `quadrature`: up to three neurons, the oracle of the others.
+- `ancestral`, `weights`, `truncated`: exact sampling without cycles; weighted samples; normal numbers in an interval.
+- `annealing`, `sampling`, `coordinates`: log Z of any ensemble; Markov chains; neurons in coordinates without edges.
+"""
 
 from nnthermo.canonical.ancestral import ancestral as ancestral
 from nnthermo.canonical.ancestral import ancestral_samples as ancestral_samples

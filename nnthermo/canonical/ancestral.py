@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, integer, is_concrete, refuse
+from nnthermo._checks import check, instance, integer, is_concrete, random_key, refuse
 from nnthermo._typing import Array
 from nnthermo.canonical.ensemble import CanonicalEnsemble, CanonicalEstimate, Estimate
 from nnthermo.canonical.measure import Box
@@ -58,10 +58,10 @@ def ancestral(
         moments: whether to compute ⟨x⟩ and the covariance, from states that are then drawn in full.
 
     Raises:
-        ValueError: a graph with cycles, or whose weights are traced; κ = s + β(1 - m) not positive.
+        ValueError: a graph with cycles, or whose weights are traced; κ = s + β(1 - m) not positive; no random key.
         TypeError: another kind of network.
     """
-    count, levels = _checked(ensemble, samples)
+    count, levels = _checked(ensemble, key, samples)
     if not moments:
         return estimate_from(ensemble, *_sampled(ensemble, key, _with_slopes, count, levels))
     weighted, *slopes = _sampled(ensemble, key, _with_states, count, levels)
@@ -74,7 +74,7 @@ def ancestral_samples(ensemble: CanonicalEnsemble, key: Array, samples: int = 10
 
     The weights are all equal on all of R^N with m = 0 and outputs that are free.
     """
-    return _sampled(ensemble, key, _with_states, *_checked(ensemble, samples))[0]
+    return _sampled(ensemble, key, _with_states, *_checked(ensemble, key, samples))[0]
 
 
 def log_partition_difference(
@@ -96,21 +96,20 @@ def log_partition_difference(
     """
     shapes = [[leaf.shape for leaf in jax.tree.leaves(e.net)] for e in (one, other)]
     check("other", "have the shapes of the first network", shapes[0] == shapes[1], shapes[1])
-    logs = [_sampled(e, key, _alone, *_checked(e, samples)) for e in (one, other)]
+    logs = [_sampled(e, key, _alone, *_checked(e, key, samples)) for e in (one, other)]
     values = [log_mean(v) for v in logs]
     influence = jax.nn.softmax(logs[1]) - jax.nn.softmax(logs[0])
     return Estimate(values[1] - values[0], jnp.sqrt(jnp.sum(influence**2)))
 
 
-def _checked(ensemble: CanonicalEnsemble, samples: Any) -> tuple[int, int]:
+def _checked(ensemble: CanonicalEnsemble, key: Any, samples: Any) -> tuple[int, int]:
     """Samples, and neurons on the longest path of a graph (0 for layers)."""
-    count = integer("samples", samples)
-    check("samples", "be at least 2", count >= 2, count)
+    random_key("key", key)
+    count = integer("samples", samples, least=2)
     net = ensemble.net
     if isinstance(net, Septuple) and not is_concrete(net.weight):
         refuse("weight", "be known (not traced): the order of its neurons is read from it", "a tracer")
-    if not isinstance(net, FeedForward | Septuple):
-        raise TypeError(f"`net` must be a FeedForward or a Septuple without cycles, but got {type(net).__name__}")
+    instance("net", net, FeedForward | Septuple, "a FeedForward or a Septuple without cycles")
     levels = levels_of(net)
     if levels is None:
         refuse("net", "have no cycles to be sampled neuron by neuron", "a graph with cycles")

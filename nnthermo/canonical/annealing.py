@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, extra, integer, is_concrete, real_array
+from nnthermo._checks import check, extra, integer, is_concrete, random_key, real_array
 from nnthermo._typing import Array
 from nnthermo.canonical.ancestral import draw, levels_of
 from nnthermo.canonical.coordinates import Coordinates, activations, coordinates_of, curvature, density, reach
@@ -92,15 +92,16 @@ def annealed(
 
     Raises:
         ImportError: blackjax is not installed.
-        ValueError: too few particles, temperatures that do not rise from 0 to 1, or `resample` not in [0, 1].
+        ValueError: no random key, too few particles, temperatures that do not rise from 0 to 1, or `resample` not in
+            [0, 1].
     """
-    counts = {"particles": (particles, 32), "moves": (moves, 1), "integration_steps": (integration_steps, 1)}
-    for name, (value, least) in counts.items():
-        check(name, f"be at least {least}", integer(name, value) >= least, value)
+    random_key("key", key)
+    particles, moves = integer("particles", particles, least=32), integer("moves", moves, least=1)
+    integration_steps = integer("integration_steps", integration_steps, least=1)
     check("resample", "be in [0, 1]", 0 <= resample <= 1, resample)
     extra("blackjax", "sampling")
     grid, spaced = _grid(temperatures, ensemble.dtype)
-    plan = _Plan(int(particles), int(moves), int(integration_steps), float(resample), _levels(ensemble), spaced)
+    plan = _Plan(particles, moves, integration_steps, float(resample), _levels(ensemble), spaced)
     with lenient():
         return _run(ensemble, key, grid, plan)
 
@@ -119,8 +120,7 @@ class _Plan(NamedTuple):
 def _grid(temperatures: Any, dtype: Any) -> tuple[Array, bool]:
     """t_0 ... t_K to begin with, and whether the pilot run is to space them."""
     if np.ndim(temperatures) == 0:
-        count = integer("temperatures", temperatures)
-        check("temperatures", "be at least 2", count >= 2, count)
+        count = integer("temperatures", temperatures, least=2)
         return jnp.asarray(np.linspace(0, 1, count + 1) ** 4, dtype), True
     grid = real_array("temperatures", temperatures, ndim=1).astype(dtype)
     if is_concrete(grid):
@@ -328,9 +328,7 @@ def _resampled(key: Array, log_weights: Array, least: Array) -> tuple[Array, Arr
 def _result(ensemble: CanonicalEnsemble, particles: _Particles, grid: Array, trace: _Trace) -> Annealed:
     x = jax.vmap(coordinates_of(ensemble).state)(particles.y)
     losses = jax.vmap(lambda v: ensemble.loss(ensemble.state(v)))(x)
-    index, size = np.flatnonzero(ensemble.free), ensemble.net.size
-    states = jnp.broadcast_to(ensemble.clamped_state(), (x.shape[0], size)).at[:, index].set(x)
-    weighted = WeightedSamples(states, particles.log_weights, losses)
+    weighted = WeightedSamples(ensemble.complete(x), particles.log_weights, losses)
     # derivatives of a state's log density in β and s
     found = estimate_from(ensemble, weighted.log_weights, -losses, -0.5 * jnp.sum(x**2, axis=1), particles.family)
     found = found._replace(mean=weighted.mean(), covariance=weighted.covariance())

@@ -1,18 +1,19 @@
 """The canonical ensemble p(x) ∝ exp(-βH(x)) (4.10) over the states of any network, as an unnormalised density."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, finite, is_concrete, positive, real_array, refuse
-from nnthermo._pytree import pytree
+from nnthermo._checks import check, finite, full_precision, function, is_concrete, positive, real_array, refuse
+from nnthermo._pytree import pytree, set_fields
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.canonical.measure import Box, Measure, Window, resolved, stiffness_of
-from nnthermo.loss import Potential, QuadraticPotential, bulk_loss
-from nnthermo.network import FeedForward, Network, Septuple
-from nnthermo.network.activation import is_bounded
+from nnthermo.loss import Potential, QuadraticPotential, bulk_loss, has_bounded_activations
+from nnthermo.network import Network
+from nnthermo.network.protocol import boundary_masks
+from nnthermo.network.traced import dtype_of
 
 
 class Estimate(NamedTuple):
@@ -70,11 +71,11 @@ class CanonicalEnsemble:
         potential: V(x) besides, as for `nt.bulk_loss`.
 
     Raises:
-        ValueError: shapes that do not fit, numbers that are not finite, β not positive, no free neuron, or m so large
-            that no normalisable density is left where that is known: for bounded activations 1 + β(1 - m) <= 0 in the
-            window, m >= 1 without one or in a box with an open side. For linear ones it is β(λ_min - m) + 1 > 0 in the
-            window that decides, which is not looked at: `gaussian_ensemble` and `quadrature` refuse, and ancestral
-            samples have few `effective_samples`.
+        ValueError: shapes that do not fit, half precision, numbers that are not finite, β not positive, no free neuron,
+            or m so large that no normalisable density is left where that is known: for bounded activations
+            1 + β(1 - m) <= 0 in the window, m >= 1 without one or in a box with an open side. For linear ones it is
+            β(λ_min - m) + 1 > 0 in the window that decides, which is not looked at: `gaussian_ensemble` and
+            `quadrature` refuse, and ancestral samples have few `effective_samples`.
         TypeError: data that are not real, or another kind of measure.
     """
 
@@ -99,7 +100,8 @@ class CanonicalEnsemble:
         m: Scalar = 0.0,
         potential: Potential | None = None,
     ) -> None:
-        dtype = jax.tree.leaves(net)[0].dtype
+        dtype = dtype_of(net)
+        full_precision("net", dtype)
         data = real_array("inputs", inputs, shape=(net.input_size,)).astype(dtype)
         held = None if targets is None else real_array("targets", targets, shape=(net.output_size,)).astype(dtype)
         positive("beta", beta)
@@ -110,15 +112,13 @@ class CanonicalEnsemble:
                 finite(name, array)
         if isinstance(potential, QuadraticPotential):
             curvature, potential = curvature + jnp.asarray(potential.m, dtype), None
-        if potential is not None and not callable(potential):
-            raise TypeError(f"`potential` must be a function of the state, but got {potential!r}")
-        values = {
-            "net": net, "inputs": data, "beta": b, "targets": held, "clamp_inputs": bool(clamp_inputs),
-            "measure": resolved(Window() if measure is None else measure, net, dtype), "m": curvature,
-            "potential": potential,
-        }  # fmt: skip
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        if potential is not None:
+            function("potential", potential, "the state")
+        against = resolved(Window() if measure is None else measure, net, dtype)
+        set_fields(
+            self, net=net, inputs=data, beta=b, targets=held, clamp_inputs=bool(clamp_inputs), measure=against,
+            m=curvature, potential=potential,
+        )  # fmt: skip
         check("net", "have a neuron that is free", self.dimension > 0, f"{net.size} clamped ones")
         self._check_normalisable()
 
@@ -133,7 +133,7 @@ class CanonicalEnsemble:
 
     def replace(self, **changes: Any) -> "CanonicalEnsemble":
         """An ensemble with the given arguments in place of its own, checked as by the constructor."""
-        given = {name: getattr(self, name) for name in ENSEMBLE_FIELDS} | changes
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | changes
         return CanonicalEnsemble(given.pop("net"), given.pop("inputs"), given.pop("beta"), **given)
 
     @property
@@ -168,9 +168,14 @@ class CanonicalEnsemble:
         zero = net.unravel(jnp.zeros((net.size,), self.dtype))
         return net.ravel(net.clamp(zero, self.inputs if self.clamp_inputs else None, self.targets))
 
+    def complete(self, free: Array) -> Array:
+        """Every neuron, (..., N), from the values of the free ones, (..., dimension): clamped ones at their data."""
+        everywhere = jnp.broadcast_to(self.clamped_state(), (*free.shape[:-1], self.net.size))
+        return everywhere.at[..., np.flatnonzero(self.free)].set(free)
+
     def state(self, free: Array) -> State:
         """The state of the network, in its structure, from the values of its free neurons, (dimension,)."""
-        return self.net.unravel(self.clamped_state().at[np.flatnonzero(self.free)].set(free))
+        return self.net.unravel(self.complete(free))
 
     def loss(self, x: State) -> Array:
         """H(x) (3.4) of a state of the network, shape ()."""
@@ -191,26 +196,3 @@ class CanonicalEnsemble:
         if isinstance(self.measure, Box):
             return self.measure.low[index], self.measure.high[index]
         return jnp.full(index.shape, -jnp.inf, self.dtype), jnp.full(index.shape, jnp.inf, self.dtype)
-
-
-ENSEMBLE_FIELDS = ("net", "inputs", "beta", "targets", "clamp_inputs", "measure", "m", "potential")
-
-
-def boundary_masks(net: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Which neurons are inputs and which outputs, booleans of shape (N,) in the order of `net.ravel`."""
-    if isinstance(net, Septuple):
-        return net.input_mask, net.output_mask
-    marks = []
-    with jax.ensure_compile_time_eval():
-        zero = net.unravel(jnp.zeros((net.size,), jax.tree.leaves(net)[0].dtype))
-        for name, size in (("inputs", net.input_size), ("targets", net.output_size)):
-            marked = net.clamp(zero, **{name: jnp.ones((size,))})
-            marks.append(np.asarray(net.ravel(marked)) != 0)
-    return marks[0], marks[1]
-
-
-def has_bounded_activations(net: Network) -> bool:
-    """Whether every activation is known to stay bounded."""
-    if isinstance(net, FeedForward):
-        return all(is_bounded(f, n) for f, n in zip(net.activations, net.sizes[1:], strict=True))
-    return isinstance(net, Septuple) and is_bounded(net.activation, net.size)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, integer, is_concrete, refuse
+from nnthermo._checks import check, integer, is_concrete, random_key, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, State
 from nnthermo.canonical.ensemble import CanonicalEnsemble
@@ -42,7 +42,8 @@ class GaussianEnsemble:
 
     def sample(self, key: Array, samples: int) -> Array:
         """States, (samples, N), for `net.unravel`; dense, O(dimension³) once."""
-        check("samples", "be positive", integer("samples", samples) > 0, samples)
+        random_key("key", key)
+        samples = integer("samples", samples, least=1)
         noise = jax.random.normal(key, (self.free.shape[0], samples), self.mean.dtype)
         root = jnp.linalg.cholesky(self.precision)
         moves = jax.scipy.linalg.solve_triangular(root.T, noise, lower=False)

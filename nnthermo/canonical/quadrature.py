@@ -47,7 +47,7 @@ def quadrature(
     check("tolerance", "be positive", bound > 0, bound)
     low, high = _interval(ensemble)
     if points is not None:
-        check("points", "be positive", integer("points", points) > 0, points)
+        points = integer("points", points, least=1)
         found = _integrate(ensemble, low, high, points)
         return _estimate(ensemble, found, found, points**n)
     count = 32
@@ -159,6 +159,6 @@ def _estimate(ensemble: CanonicalEnsemble, found: Any, before: Any, points: int)
         entropy,
         square,
         jnp.asarray(points, ensemble.dtype),
-        mean=ensemble.clamped_state().at[index].set(found[3]),
+        mean=ensemble.complete(found[3]),
         covariance=jnp.zeros((size, size), ensemble.dtype).at[jnp.ix_(index, index)].set(covariance),
     )

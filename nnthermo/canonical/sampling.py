@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, extra, integer, is_concrete, real_array
+from nnthermo._checks import check, extra, integer, is_concrete, random_key, real_array
 from nnthermo._typing import Array
 from nnthermo.canonical.coordinates import Coordinates, coordinates_of, curvature, density, reach
 from nnthermo.canonical.ensemble import CanonicalEnsemble, Estimate
@@ -107,16 +107,15 @@ def sample(
 
     Raises:
         ImportError: blackjax is not installed.
-        ValueError: too few draws or chains, another method, a start of another shape or outside the box.
+        ValueError: no random key, too few draws or chains, another method, a start of another shape or outside the box.
     """
-    counts = {
-        "draws": (draws, 4),
-        "warmup": (warmup, 20),
-        "chains": (chains, 2),
-        "integration_steps": (integration_steps, 1),
-    }
-    for name, (value, least) in counts.items():
-        check(name, f"be at least {least}", integer(name, value) >= least, value)
+    random_key("key", key)
+    draws, warmup, chains = (
+        integer("draws", draws, least=4),
+        integer("warmup", warmup, least=20),
+        integer("chains", chains, least=2),
+    )
+    integration_steps = integer("integration_steps", integration_steps, least=1)
     check("method", "be 'nuts' or 'hmc'", method in ("nuts", "hmc"), repr(method))
     extra("blackjax", "sampling")
     if start is not None:
@@ -169,11 +168,10 @@ def _run(ensemble: CanonicalEnsemble, key: Array, start: Array | None, plan: _Pl
     x = jax.vmap(jax.vmap(coordinates.state))(y)
     losses = jax.vmap(jax.vmap(lambda v: ensemble.loss(ensemble.state(v))))(x)
     index = np.flatnonzero(ensemble.free)
-    states = jnp.broadcast_to(ensemble.clamped_state(), (*x.shape[:2], ensemble.net.size)).at[:, :, index].set(x)
     r_hat, effective = _diagnostics(jnp.concatenate([x, losses[:, :, None]], axis=-1))
     everywhere = jnp.ones((ensemble.net.size,), ensemble.dtype)
     return Chains(
-        states,
+        ensemble.complete(x),
         losses,
         everywhere.at[index].set(r_hat[:-1]),
         r_hat[-1],

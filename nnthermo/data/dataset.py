@@ -40,8 +40,7 @@ def one_hot(
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.integer):
         raise TypeError(f"`labels` must be integers, but got dtype {labels.dtype}")
-    classes = integer("classes", classes)
-    check("classes", "be positive", classes > 0, classes)
+    classes = integer("classes", classes, least=1)
     outside = labels[(labels < 0) | (labels >= classes)]
     if outside.size:
         refuse("labels", f"lie in 0..{classes - 1}", f"{outside.size} outside, the first {outside[0]}")

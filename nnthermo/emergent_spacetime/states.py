@@ -8,11 +8,12 @@ import numpy as np
 
 from nnthermo._checks import check, finite, integer, real_array
 from nnthermo._typing import Array, State
-from nnthermo.ensemble import bulk_hessian, hidden_neurons
+from nnthermo.ensemble import bulk_hessian
 from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import gram, matmul
 from nnthermo.linalg.positive import inverse_and_log_det
 from nnthermo.network import FeedForward, FixedPoint, Septuple, TracedNetwork, iterate
+from nnthermo.network.protocol import boundary_masks
 
 NEURONS = ("all", "driven", "hidden")
 NETWORKS = (FeedForward, Septuple, TracedNetwork)
@@ -47,9 +48,8 @@ class FixedStates:
             check("neurons", "be 'all', 'driven', 'hidden' or booleans", self.neurons in NEURONS, repr(self.neurons))
             if self.neurons == "all":
                 return np.arange(net.size)
-            with jax.ensure_compile_time_eval():
-                marked = net.clamp(net.unravel(jnp.ones((net.size,))), jnp.zeros((net.input_size,)))
-                mask = np.asarray(net.ravel(hidden_neurons(net) if self.neurons == "hidden" else marked)) > 0
+            inputs, outputs = boundary_masks(net)
+            mask = ~(inputs | outputs) if self.neurons == "hidden" else ~inputs
         else:
             mask = np.asarray(self.neurons)
         fits = mask.dtype == bool and mask.shape == (net.size,)

@@ -1,4 +1,11 @@
-"""Ensembles of states (Sections 4-5): the Hessian Ĝ and the Gaussian partition function."""
+"""Ensembles of states (Section 5): the Hessian Ĝ and the Gaussian partition function.
+
+- `bulk`: Ĝ of any network, in one of the structures below.
+- `hessian`, `blocks`, `restricted`: Ĝ layered or dense, in blocks, and of some of the neurons.
+- `traced`, `jacobian`, `matrix_free`: Ĝ of traced networks: which structure, its blocks, and products alone.
+- `gaussian`, `modes`: log Z; one decomposition for every temperature.
+- `explain`, `samples`: what a structure costs; means over samples of what follows from a Ĝ each.
+"""
 
 from nnthermo.ensemble.blocks import BlockHessian as BlockHessian
 from nnthermo.ensemble.bulk import bulk_hessian as bulk_hessian

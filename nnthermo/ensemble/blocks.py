@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from nnthermo._checks import check
+from nnthermo._checks import check, full_precision
 from nnthermo._typing import Array, Scalar
 from nnthermo.ensemble.hessian import Groups, layer_vectors, shift_and_scale
 from nnthermo.linalg import tridiagonal
@@ -39,11 +39,17 @@ class BlockHessian(NamedTuple):
         """Number of neurons N."""
         return sum(self.sizes)
 
+    @property
+    def dtype(self) -> Any:
+        """Of Ĝ and what follows from it."""
+        return self.diagonal[0].dtype
+
+    @property
     def jacobian(self) -> Array:
-        """B, shape (N, N)."""
+        """B = ∂r/∂x, shape (N, N), neurons in the order of computation."""
         self.check_one_state()
         edges = list(accumulate(self.sizes, initial=0))
-        B = jnp.zeros((self.size, self.size), self.diagonal[0].dtype)
+        B = jnp.zeros((self.size, self.size), self.dtype)
         for k, d in enumerate(self.diagonal):
             B = B.at[edges[k] : edges[k + 1], edges[k] : edges[k + 1]].set(d)
         for k, e in enumerate(self.lower):
@@ -52,7 +58,7 @@ class BlockHessian(NamedTuple):
 
     def to_dense(self) -> Array:
         """Ĝ, shape (N, N), neurons in the order of computation."""
-        return gram(self.jacobian())
+        return gram(self.jacobian)
 
     def errors(self, v: Sequence[Array]) -> tuple[Array, ...]:
         """B v for a tuple of level vectors."""
@@ -62,31 +68,32 @@ class BlockHessian(NamedTuple):
 
     def matvec(self, v: Any) -> tuple[Array, ...]:
         """Ĝ v for a tuple of level vectors, or a state of the network."""
-        r = self.errors(layer_vectors("v", v, self.sizes, self.diagonal[0].dtype, self.groups))
+        r = self.errors(layer_vectors("v", v, self.sizes, self.dtype, self.groups))
         product = [matmul(d.T, x) for d, x in zip(self.diagonal, r, strict=True)]
         above = [matmul(e.T, x) for e, x in zip(self.lower, r[1:], strict=True)]
         return (*(p + q for p, q in zip(product[:-1], above, strict=True)), product[-1])
 
     def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
         """log det((1 - βm) I + βĜ); NaN if not positive definite."""
-        return self._eliminate(*shift_and_scale(beta, m, self.diagonal[0].dtype)).log_det
+        return self._eliminate(*shift_and_scale(beta, m, self.dtype)).log_det
 
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: Any) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
-        beta, shift = shift_and_scale(beta, m, self.diagonal[0].dtype)
-        a = layer_vectors("mean", a, self.sizes, self.diagonal[0].dtype, self.groups)
+        beta, shift = shift_and_scale(beta, m, self.dtype)
+        a = layer_vectors("mean", a, self.sizes, self.dtype, self.groups)
         found = self._eliminate(beta, shift)
         terms = [jnp.vdot(r, q) for r, q in zip(self.errors(a), self.errors(found.solve(a)), strict=True)]
         return found.log_det, shift * beta * jnp.sum(jnp.stack(terms))
 
     def log_eigenvalues(self) -> tuple[Array, int]:
         """Every log λ, descending, by the singular values of B as a whole, and 0."""
-        return 2 * jnp.log(jnp.linalg.svd(self.jacobian(), compute_uv=False)), 0
+        return 2 * jnp.log(jnp.linalg.svd(self.jacobian, compute_uv=False)), 0
 
     def check_one_state(self) -> None:
-        """Refuse the Hessian of many states."""
+        """Refuse the Hessian of many states, or of half precision."""
         ranks = {jnp.ndim(d) for d in (*self.diagonal, *self.lower)}
         check("G", "be that of one state; `jax.vmap` takes many", ranks == {2}, f"arrays of ranks {ranks}")
+        full_precision("G", self.dtype)
 
     def _eliminate(self, beta: Array, shift: Scalar) -> tridiagonal.Elimination:
         self.check_one_state()

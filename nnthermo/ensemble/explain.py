@@ -1,17 +1,16 @@
 """How Ĝ is kept, why so, and what a log det of it costs."""
 
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from nnthermo._checks import instance
 from nnthermo.ensemble.blocks import BlockHessian
 from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian
 from nnthermo.ensemble.matrix_free import MatrixFreeHessian, colouring, unseen_inputs
 from nnthermo.ensemble.restricted import RestrictedHessian
-from nnthermo.ensemble.traced import Choice, Cost, choose
-from nnthermo.linalg import bidiagonal
+from nnthermo.ensemble.traced import Choice, Cost, block_flops, choose, dense_flops, layered_flops, level_sizes
 from nnthermo.linalg.reduction import unit_count
 from nnthermo.network.traced import TracedNetwork
 
@@ -73,21 +72,17 @@ def explain(subject: Any) -> Explanation:
     if isinstance(subject, MatrixFreeHessian):
         return _stochastic(subject)
     if isinstance(subject, LayeredHessian):
-        n = bidiagonal.block_sizes(subject.weights)
-        flops = sum(2.0 * b**2 * a + 2.0 * b**3 for a, b in pairwise(n))
+        n, cost = subject.sizes, Cost(layered_flops(subject.sizes), _bytes(subject))
         reason = "B is block bidiagonal, one block a layer"
-        return Explanation("layered", reason, sum(n), n, unit_count(n), Cost(flops, _bytes(subject)), 0, {})
+        return Explanation("layered", reason, sum(n), n, unit_count(n), cost, 0, {})
     if isinstance(subject, BlockHessian):
-        n = subject.sizes
-        flops = sum(4.0 * a**3 for a in n) + sum(4.0 * b**2 * a for a, b in pairwise(n))
-        reason = "B is block bidiagonal with full blocks"
-        return Explanation("blocks", reason, sum(n), n, 0, Cost(flops, _bytes(subject)), 0, {})
-    if isinstance(subject, DenseHessian | RestrictedHessian):
-        size = subject.size
-        method = "dense" if isinstance(subject, DenseHessian) else "restricted"
-        reason = "B is kept as one matrix" if method == "dense" else "some neurons are clamped"
-        return Explanation(method, reason, size, (size,), 0, Cost(4 / 3 * size**3, _bytes(subject)), 0, {})
-    raise TypeError(f"`subject` must be a Hessian or a TracedNetwork, but got {type(subject).__name__}")
+        n, cost = subject.sizes, Cost(block_flops(subject.sizes), _bytes(subject))
+        return Explanation("blocks", "B is block bidiagonal with full blocks", sum(n), n, 0, cost, 0, {})
+    instance("subject", subject, DenseHessian | RestrictedHessian, "a Hessian or a TracedNetwork")
+    size, cost = subject.size, Cost(dense_flops(subject.size), _bytes(subject))
+    method = "dense" if isinstance(subject, DenseHessian) else "restricted"
+    reason = "B is kept as one matrix" if method == "dense" else "some neurons are clamped"
+    return Explanation(method, reason, size, (size,), 0, cost, 0, {})
 
 
 def _bytes(tree: Any) -> float:
@@ -95,7 +90,7 @@ def _bytes(tree: Any) -> float:
 
 
 def _of_choice(net: TracedNetwork, found: Choice) -> Explanation:
-    sizes = tuple(sum(net.groups[k].size for k in level) for level in found.levels)
+    sizes = level_sizes(net, found.levels)
     if found.method == "stochastic":
         return _random(net, found.reason, sizes, MatrixFreeHessian.counts(net), found.costs)
     units = unit_count(sizes) if found.method == "layered" else 0
@@ -105,8 +100,8 @@ def _of_choice(net: TracedNetwork, found: Choice) -> Explanation:
 
 def _stochastic(G: MatrixFreeHessian) -> Explanation:
     found = choose(G.network)
-    sizes = tuple(sum(G.network.groups[k].size for k in level) for level in found.levels)
     reason = found.reason if found.method == "stochastic" else "asked for by name"
+    sizes = level_sizes(G.network, found.levels)
     return _random(G.network, reason, sizes, (G.probes, G.steps, G.chunk), found.costs)
 
 

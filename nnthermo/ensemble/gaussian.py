@@ -1,7 +1,7 @@
 """The Gaussian partition function (5.9)-(5.14)."""
 
 import math
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,19 +9,6 @@ import numpy as np
 
 from nnthermo._checks import check, finite, is_concrete, positive, refuse
 from nnthermo._typing import Array, Scalar, State
-
-
-class HasLogDet(Protocol):
-    """What log Z needs of Ĝ: its size and log det((1 - βm)I + βĜ). Hessians and spectra have both."""
-
-    @property
-    def size(self) -> int:
-        """Number of neurons N."""
-        ...
-
-    def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
-        """log det((1 - βm) I + βĜ)."""
-        ...
 
 
 def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None = None) -> Array:
@@ -50,22 +37,20 @@ def log_partition(G: Any, beta: Scalar, *, m: Scalar = 0.0, mean: State | None =
     positive("beta", beta)
     if not hasattr(G, "log_det"):
         raise TypeError(f"`G` must be a Hessian from `bulk_hessian`, but got {type(G).__name__}")
-    if not hasattr(G, "matvec"):
+    decomposed = not hasattr(G, "matvec")  # it brings its mean along, or has none
+    if decomposed:
         check("mean", f"be left out for {type(G).__name__}, which cannot take one", mean is None, type(mean).__name__)
-    if hasattr(G, "log_det_and_form") and not hasattr(G, "matvec"):  # a decomposition that brings its mean along
-        log_det, form = G.log_det_and_form(beta, m)
-    elif mean is None:
+    if mean is not None or (decomposed and hasattr(G, "log_det_and_form")):
+        log_det, form = G.log_det_and_form(beta, m, mean)
+    else:
         log_det = G.log_det(beta, m)
         form = jnp.zeros_like(log_det)
-    else:
-        log_det, form = G.log_det_and_form(beta, m, mean)
     if is_concrete(log_det, beta, m) and not np.isfinite(log_det):
         for leaf in jax.tree.leaves(G):
             if jnp.issubdtype(leaf.dtype, jnp.floating):  # and no random key
                 finite("G", leaf)
-        refuse(
-            "m", "keep (1 - βm)I + βĜ positive definite, i.e. m < λ_min + 1/β", f"m = {float(m)} at β = {float(beta)}"
-        )
+        requirement = "keep (1 - βm)I + βĜ positive definite, i.e. m < λ_min + 1/β"
+        refuse("m", requirement, f"m = {float(m)} at β = {float(beta)}")
     if mean is not None and is_concrete(form) and not np.isfinite(form):
         for leaf in jax.tree.leaves(mean):
             finite("mean", leaf)

@@ -1,4 +1,8 @@
-"""Ĝ = (I - f̂'ŵ)ᵀ(I - f̂'ŵ) (5.6), the Gauss-Newton Hessian of the bulk loss, in the structure of the network."""
+"""Ĝ = (I - f̂'ŵ)ᵀ(I - f̂'ŵ) (5.6), the Gauss-Newton Hessian of the bulk loss, in the structure of the network.
+
+Every Hessian has `size`, `sizes`, `dtype`, `jacobian`, `to_dense`, `matvec`, `log_det`, `log_det_and_form` and
+`log_eigenvalues`; one without a matrix (`matrix_free`) has estimates of some and `trace` in place of the others.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, real_array
+from nnthermo._checks import check, full_precision, is_concrete, real_array
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import cholesky, gram, matmul
@@ -21,8 +25,9 @@ def shift_and_scale(beta: Scalar, m: Scalar, dtype: Any) -> tuple[Array, Scalar]
     """β as an array, and c = 1 - βm: the number 1 if m is known to be 0, which spares the code for other signs of c.
 
     Raises:
-        ValueError: β or m not one number, or β zero or infinite in the dtype of Ĝ.
+        ValueError: β or m not one number, β zero or infinite in the dtype of Ĝ, or Ĝ of half precision.
     """
+    full_precision("G", dtype)
     beta = real_array("beta", beta, shape=()).astype(dtype)
     if is_concrete(beta):
         check("beta", f"be positive and finite in {beta.dtype}", 0 < float(beta) < np.inf, float(beta))
@@ -56,6 +61,16 @@ class DenseHessian(NamedTuple):
         """Number of neurons N."""
         return self.jacobian.shape[-1]
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """(N,): a general graph has no layers."""
+        return (self.size,)
+
+    @property
+    def dtype(self) -> Any:
+        """Of Ĝ and what follows from it."""
+        return self.jacobian.dtype
+
     def to_dense(self) -> Array:
         """Ĝ, shape (N, N)."""
         self.check_one_state()
@@ -67,13 +82,13 @@ class DenseHessian(NamedTuple):
 
     def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
         """log det((1 - βm) I + βĜ); NaN if not positive definite."""
-        beta, shift = shift_and_scale(beta, m, self.jacobian.dtype)
+        beta, shift = shift_and_scale(beta, m, self.dtype)
         return cholesky(self._shifted(beta, shift)).log_det()
 
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: Array) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
-        beta, shift = shift_and_scale(beta, m, self.jacobian.dtype)
-        a = flat_state("mean", a, self.size, self.groups).astype(self.jacobian.dtype)
+        beta, shift = shift_and_scale(beta, m, self.dtype)
+        a = flat_state("mean", a, self.size, self.groups).astype(self.dtype)
         factor = cholesky(self._shifted(beta, shift))
         error = matmul(self.jacobian, a)  # r = Ba: aᵀβĜM⁻¹a = βrᵀ(B M⁻¹ a), with no subtraction
         return factor.log_det(), shift * beta * jnp.vdot(error, matmul(self.jacobian, factor.solve(a)))
@@ -84,11 +99,13 @@ class DenseHessian(NamedTuple):
         return 2 * jnp.log(jnp.linalg.svd(self.jacobian, compute_uv=False)), 0
 
     def check_one_state(self) -> None:
-        """Refuse the Hessian of many states."""
-        check("G", "be that of one state; `jax.vmap` takes many", jnp.ndim(self.jacobian) == 2, self.jacobian.shape)
+        """Refuse the Hessian of many states, or of half precision."""
+        shape = jnp.shape(self.jacobian)
+        check("G", "be that of one state; `jax.vmap` takes many", len(shape) == 2, f"a matrix of shape {shape}")
+        full_precision("G", self.dtype)
 
     def _shifted(self, beta: Array, shift: Scalar) -> Array:
-        return shift * jnp.eye(self.size, dtype=self.jacobian.dtype) + beta * self.to_dense()
+        return shift * jnp.eye(self.size, dtype=self.dtype) + beta * self.to_dense()
 
 
 class LayeredHessian(NamedTuple):
@@ -110,47 +127,66 @@ class LayeredHessian(NamedTuple):
     @property
     def size(self) -> int:
         """Number of neurons N."""
-        return sum(bidiagonal.block_sizes(self.weights))
+        return sum(self.sizes)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Neurons in each layer, inputs first."""
+        return bidiagonal.block_sizes(self.weights)
+
+    @property
+    def dtype(self) -> Any:
+        """Of Ĝ and what follows from it."""
+        return self.weights[0].dtype
 
     @property
     def blocks(self) -> tuple[Array, ...]:
         """A_l = diag(f'_l) W_l."""
         return tuple(d[:, None] * w for d, w in zip(self.slopes, self.weights, strict=True))
 
+    @property
+    def first_gram(self) -> Array:
+        """A_1A_1ᵀ = diag(f'_1) W_1W_1ᵀ diag(f'_1), all that a log det needs of wide inputs, (n_1, n_1)."""
+        shared = matmul(self.weights[0], self.weights[0].T)  # of the weights alone: once for all samples
+        return self.slopes[0][:, None] * shared * self.slopes[0][None, :]
+
+    @property
+    def jacobian(self) -> Array:
+        """B = ∂r/∂x = I - f̂'ŵ, shape (N, N), neurons in the order of the layers."""
+        return bidiagonal.to_dense(self.blocks)
+
     def to_dense(self) -> Array:
         """Ĝ, shape (N, N), neurons in the order of the layers."""
-        return gram(bidiagonal.to_dense(self.blocks))
+        return gram(self.jacobian)
 
     def matvec(self, v: tuple[Array, ...]) -> tuple[Array, ...]:
         """Ĝ v for a tuple of layer vectors."""
-        v = layer_vectors("v", v, bidiagonal.block_sizes(self.weights), self.weights[0].dtype, self.groups)
+        v = layer_vectors("v", v, self.sizes, self.dtype, self.groups)
         return bidiagonal.multiply_transposed(self.blocks, bidiagonal.multiply(self.blocks, v))
 
     def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
         """log det((1 - βm) I + βĜ) in O(L n³), n the width after the input layer; NaN if not positive definite."""
-        zero = tuple(jnp.zeros(n, self.weights[0].dtype) for n in bidiagonal.block_sizes(self.weights))
+        zero = tuple(jnp.zeros(n, self.dtype) for n in self.sizes)
         return self.log_det_and_form(beta, m, zero)[0]
 
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: tuple[Array, ...]) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9)."""
         self.check_one_state()
-        a = layer_vectors("mean", a, bidiagonal.block_sizes(self.weights), self.weights[0].dtype, self.groups)
-        shared = matmul(self.weights[0], self.weights[0].T)
-        first_gram = self.slopes[0][:, None] * shared * self.slopes[0][None, :]
-        beta, shift = shift_and_scale(beta, m, shared.dtype)
-        first = First(first_gram, self.slopes[0] * matmul(self.weights[0], a[0]))
+        beta, shift = shift_and_scale(beta, m, self.dtype)
+        a = layer_vectors("mean", a, self.sizes, self.dtype, self.groups)
+        first = First(self.first_gram, self.slopes[0] * matmul(self.weights[0], a[0]))
         return log_det_and_form(self.blocks, shift, beta, a, first)
 
     def log_eigenvalues(self) -> tuple[Array, int]:
         """Log λ of the coupled directions, descending, and how many eigenvalues are exactly 1 besides."""
         self.check_one_state()
-        count = unit_count(bidiagonal.block_sizes(self.weights))
-        return 2 * log_singular_values(self.blocks, self.weights[0]), count
+        return 2 * log_singular_values(self.blocks, self.weights[0]), unit_count(self.sizes)
 
     def check_one_state(self) -> None:
-        """Refuse the Hessian of many states."""
+        """Refuse the Hessian of many states, or of half precision."""
         ranks = {jnp.ndim(w) for w in self.weights}, {jnp.ndim(d) for d in self.slopes}
         check("G", "be that of one state; `jax.vmap` takes many", ranks == ({2}, {1}), f"arrays of ranks {ranks}")
+        full_precision("G", self.dtype)
 
 
 Hessian = DenseHessian | LayeredHessian

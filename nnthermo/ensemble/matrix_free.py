@@ -18,13 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, integer, real_array
+from nnthermo._checks import check, integer, is_key, real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar
 from nnthermo.ensemble.hessian import shift_and_scale
 from nnthermo.ensemble.jacobian import jacobian_block
 from nnthermo.linalg.divided_difference import elementwise, slope
 from nnthermo.linalg.lanczos import krylov
+from nnthermo.linalg.positive import positive_or_nan
 from nnthermo.linalg.trace import Structure, structured_trace
 from nnthermo.network.traced import States, TracedNetwork
 
@@ -74,38 +75,39 @@ class MatrixFreeHessian:
             ValueError: no probes or steps.
         """
         counts = cls.counts(net, probes, steps, chunk)
-        random = key is None or (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key))
-        check("key", "be a random key from `jax.random.key`", random, type(key).__name__)
+        check("key", "be a random key from `jax.random.key`", key is None or is_key(key), type(key).__name__)
         return cls(net, x, jax.random.key(0) if key is None else key, *counts)
 
     @staticmethod
     def counts(net: TracedNetwork, probes: int = 8, steps: int = 32, chunk: int | None = None) -> tuple[int, int, int]:
         """Probes, steps and probes side by side, checked and no more than there can be."""
-        probes, steps = integer("probes", probes), min(integer("steps", steps), net.size)
-        check("probes", "be positive", probes > 0, probes)
-        check("steps", "be positive", steps > 0, steps)
-        fitting = max(1, min(probes, AT_ONCE // (net.size * (steps + 1))))
-        chunk = fitting if chunk is None else integer("chunk", chunk)
-        check("chunk", "be positive", chunk > 0, chunk)
-        return probes, steps, min(chunk, probes)
+        probes, steps = integer("probes", probes, least=1), min(integer("steps", steps, least=1), net.size)
+        if chunk is None:
+            chunk = max(1, AT_ONCE // (net.size * (steps + 1)))
+        return probes, steps, min(integer("chunk", chunk, least=1), probes)
 
     @property
     def size(self) -> int:
         """Number of neurons N."""
         return self.network.size
 
+    @property
+    def dtype(self) -> Any:
+        """Of Ĝ and what follows from it."""
+        return self.network.dtype
+
     def errors(self, v: Any) -> Any:
         """B v for a state or a vector (N,)."""
-        return self._as(v, Products(self.network, self.state).forward(self._flat(v)))
+        return self._as(v, Products(self.network, self.state).forward(self.flat(v)))
 
     def errors_transposed(self, v: Any) -> Any:
         """Bᵀ v for a state or a vector (N,)."""
-        return self._as(v, Products(self.network, self.state).transposed(self._flat(v)))
+        return self._as(v, Products(self.network, self.state).transposed(self.flat(v)))
 
     def matvec(self, v: Any) -> Any:
         """Ĝ v for a state or a vector (N,)."""
         products = Products(self.network, self.state)
-        return self._as(v, products.gram(self._flat(v)))
+        return self._as(v, products.gram(self.flat(v)))
 
     def to_dense(self) -> Array:
         """Ĝ, shape (N, N), of a network that is small enough."""
@@ -128,7 +130,7 @@ class MatrixFreeHessian:
         The form is NaN where 2,000 steps do not solve for it.
         """
         beta, shift = shift_and_scale(beta, m, self.network.dtype)
-        products, vector = Products(self.network, self.state), self._flat(a)
+        products, vector = Products(self.network, self.state), self.flat(a)
 
         def shifted(v: Array) -> Array:
             return shift * v + beta * products.gram(v)
@@ -140,7 +142,8 @@ class MatrixFreeHessian:
         form = shift * beta * jnp.vdot(products.forward(vector), products.forward(solved))
         return self.log_det(beta, m), form
 
-    def _flat(self, v: Any) -> Array:
+    def flat(self, v: Any) -> Array:
+        """A state, or a vector as it is, as one vector (N,) in the dtype of Ĝ."""
         if hasattr(v, "keys"):
             return self.network.ravel(v)
         return real_array("v", v, shape=(self.size,)).astype(self.network.dtype)
@@ -151,8 +154,7 @@ class MatrixFreeHessian:
 
 def log_shifted(value: Array, shift: Array, beta: Array) -> Array:
     """log(c + βλ); NaN where that is not positive."""
-    shifted = shift + beta * value
-    return jnp.log(shifted * jnp.where(shifted > 0, 1, jnp.nan))
+    return jnp.log(positive_or_nan(shift + beta * value))
 
 
 class Products:
@@ -288,7 +290,7 @@ def _parted(G: MatrixFreeHessian) -> tuple[list[Array], list[Array], Structure]:
     real = tuple(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves)
     moving = [leaf for leaf, r in zip(leaves, real, strict=True) if r]
     fixed = [leaf for leaf, r in zip(leaves, real, strict=True) if not r]
-    fixed = [jax.random.key_data(f) if jnp.issubdtype(f.dtype, jax.dtypes.prng_key) else f for f in fixed]
+    fixed = [jax.random.key_data(f) if is_key(f) else f for f in fixed]
     return moving, fixed, _structure(tree, real, str(jax.random.key_impl(G.key)))
 
 
@@ -299,7 +301,7 @@ def _structure(tree: Any, real: tuple[bool, ...], kind: str) -> Structure:
     def rebuild(moving: list[Array], fixed: list[Array]) -> MatrixFreeHessian:
         a, b = iter(moving), iter(fixed)
         G = jax.tree.unflatten(tree, [next(a) if r else next(b) for r in real])
-        if not jnp.issubdtype(G.key.dtype, jax.dtypes.prng_key):
+        if not is_key(G.key):
             object.__setattr__(G, "key", jax.random.wrap_key_data(G.key, impl=kind))
         return G
 

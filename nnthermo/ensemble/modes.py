@@ -4,14 +4,15 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from nnthermo._checks import real_array
+from nnthermo._checks import instance
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.ensemble.blocks import BlockHessian
-from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian, flat_state, layer_vectors
+from nnthermo.ensemble.hessian import DenseHessian, LayeredHessian, flat_state, layer_vectors, shift_and_scale
 from nnthermo.ensemble.restricted import RestrictedHessian
 from nnthermo.linalg import bidiagonal
 from nnthermo.linalg.dense import matmul
+from nnthermo.linalg.positive import positive_or_nan
 from nnthermo.linalg.reduction import reduce_blocks, unit_count
 
 
@@ -45,13 +46,12 @@ class Eigenmodes:
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: None = None) -> tuple[Array, Array]:  # noqa: ARG002
         """log det of M = cI + βĜ, c = 1 - βm, and x̄ᵀ cβĜM⁻¹ x̄ of (5.9)."""
         dtype = self.log_values.dtype
-        beta, m = (real_array(name, v, shape=()).astype(dtype) for name, v in (("beta", beta), ("m", m)))
-        shift = 1 - beta * m
+        beta, shift = shift_and_scale(beta, m, dtype)
         values = jnp.concatenate([jnp.exp(self.log_values), jnp.ones((1,), dtype)])
         counts = jnp.ones_like(values).at[-1].set(self.unit_count)
         shares = jnp.append(self.shares, self.unit_share)
         shifted = shift + beta * values
-        shifted = jnp.where(counts == 0, 1, shifted * jnp.where(shifted > 0, 1, jnp.nan))  # NaN in derivatives too
+        shifted = jnp.where(counts == 0, 1, positive_or_nan(shifted))
         return jnp.sum(counts * jnp.log(shifted)), jnp.sum(shift * beta * values / shifted * shares)
 
 
@@ -71,15 +71,15 @@ def eigenmodes(G: Any, *, mean: State | None = None) -> Eigenmodes:
         ValueError: the Hessian of many states.
         TypeError: another kind of Hessian.
     """
-    if isinstance(G, DenseHessian | LayeredHessian):
-        G.check_one_state()
+    instance("G", G, DenseHessian | LayeredHessian | BlockHessian | RestrictedHessian, "a Hessian of a network")
+    G.check_one_state()
     if isinstance(G, LayeredHessian):
         if mean is None:
             values, count = G.log_eigenvalues()
             return Eigenmodes(values, jnp.zeros_like(values), jnp.zeros((), values.dtype), count)
         reduced, bases = reduce_blocks(G.blocks, G.weights[0])
-        dense, count = bidiagonal.to_dense(reduced), unit_count(bidiagonal.block_sizes(G.weights))
-        mean = layer_vectors("mean", mean, bidiagonal.block_sizes(G.weights), dense.dtype, G.groups)
+        dense, count = bidiagonal.to_dense(reduced), unit_count(G.sizes)
+        mean = layer_vectors("mean", mean, G.sizes, dense.dtype, G.groups)
         rest = jnp.zeros((), dense.dtype)
         inside = []
         for v, basis in zip(mean, bases, strict=True):
@@ -90,12 +90,8 @@ def eigenmodes(G: Any, *, mean: State | None = None) -> Eigenmodes:
         return _decompose(dense, jnp.concatenate(inside), rest, count)
     if isinstance(G, RestrictedHessian):
         kept = None if mean is None else G.select(mean)
-        return _decompose(G.jacobian(), kept if not isinstance(kept, tuple) else jnp.concatenate(kept))
-    if isinstance(G, BlockHessian):
-        return _decompose(G.jacobian(), None if mean is None else flat_state("mean", mean, G.size, G.groups))
-    if isinstance(G, DenseHessian):
-        return _decompose(G.jacobian, None if mean is None else flat_state("mean", mean, G.size, G.groups))
-    raise TypeError(f"`G` must be a Hessian of a network, but got {type(G).__name__}")
+        return _decompose(G.jacobian, kept if not isinstance(kept, tuple) else jnp.concatenate(kept))
+    return _decompose(G.jacobian, None if mean is None else flat_state("mean", mean, G.size, G.groups))
 
 
 def _decompose(jacobian: Array, mean: Array | None, unit_share: Array | None = None, count: int = 0) -> Eigenmodes:

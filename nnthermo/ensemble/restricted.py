@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, real_array
+from nnthermo._checks import check, instance, is_concrete, real_array
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.ensemble.hessian import DenseHessian, Hessian, LayeredHessian, flat_state, layer_vectors, shift_and_scale
-from nnthermo.linalg import bidiagonal, shifted_gram
+from nnthermo.linalg import shifted_gram
 from nnthermo.linalg.dense import matmul
 from nnthermo.network import Network
+from nnthermo.network.protocol import as_state, boundary_masks
 
 
 @pytree(static=("kept",))
@@ -34,14 +35,23 @@ class RestrictedHessian:
     @property
     def size(self) -> int:
         """Number of free neurons."""
-        return sum(map(len, self.kept))
+        return sum(self.sizes)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Free neurons in each layer; one number for a general graph."""
+        return tuple(map(len, self.kept))
+
+    @property
+    def dtype(self) -> Any:
+        """Of Ĝ and what follows from it."""
+        return self.hessian.dtype
 
     def select(self, x: State) -> State:
         """The free neurons of a state of the whole network."""
         if isinstance(self.hessian, DenseHessian):
             return flat_state("x", x, self.hessian.size, self.hessian.groups)[self._index(0)]
-        sizes, groups = bidiagonal.block_sizes(self.hessian.weights), self.hessian.groups
-        x = layer_vectors("x", x, sizes, self.hessian.weights[0].dtype, groups)
+        x = layer_vectors("x", x, self.hessian.sizes, self.dtype, self.hessian.groups)
         return tuple(v[self._index(k)] for k, v in enumerate(x))
 
     def embed(self, v: State) -> State:
@@ -49,9 +59,8 @@ class RestrictedHessian:
         if isinstance(self.hessian, DenseHessian):
             v = real_array("v", v, shape=(self.size,))
             return jnp.zeros((self.hessian.size,), v.dtype).at[self._index(0)].set(v)
-        sizes = bidiagonal.block_sizes(self.hessian.weights)
-        v = layer_vectors("v", v, tuple(map(len, self.kept)), self.hessian.weights[0].dtype)
-        pairs = enumerate(zip(sizes, v, strict=True))
+        v = layer_vectors("v", v, self.sizes, self.dtype)
+        pairs = enumerate(zip(self.hessian.sizes, v, strict=True))
         return tuple(jnp.zeros((n,), u.dtype).at[self._index(k)].set(u) for k, (n, u) in pairs)
 
     def to_dense(self) -> Array:
@@ -67,49 +76,48 @@ class RestrictedHessian:
     def log_det(self, beta: Scalar, m: Scalar = 0.0) -> Array:
         """log det((1 - βm) I + βĜ) over free neurons; NaN if not positive definite."""
         if isinstance(self.hessian, DenseHessian):
-            return DenseHessian(self.jacobian()).log_det(beta, m)
-        dtype = self.hessian.weights[0].dtype
-        return self._layered(beta, m, tuple(jnp.zeros((len(k),), dtype) for k in self.kept))[0]
+            return DenseHessian(self.jacobian).log_det(beta, m)
+        return self._layered(beta, m, tuple(jnp.zeros((n,), self.dtype) for n in self.sizes))[0]
 
     def log_det_and_form(self, beta: Scalar, m: Scalar, a: State) -> tuple[Array, Array]:
         """log det of M = cI + βĜ, c = 1 - βm, and the form aᵀ cβĜM⁻¹ a of (5.9); a is a state of the whole network."""
         if isinstance(self.hessian, DenseHessian):
-            return DenseHessian(self.jacobian()).log_det_and_form(beta, m, self.select(a))
+            return DenseHessian(self.jacobian).log_det_and_form(beta, m, self.select(a))
         return self._layered(beta, m, self.select(a))
 
+    @property
     def jacobian(self) -> Array:
         """The columns of B = ∂r/∂x of free neurons, dense, without rows that are zero for any weights."""
-        if isinstance(self.hessian, DenseHessian):
-            return self.hessian.jacobian[:, self._index(0)]
-        columns = bidiagonal.to_dense(self.hessian.blocks)[:, self._flat()]
+        columns = self.hessian.jacobian[:, self._flat()]
         seen = [bool(own) or (k > 0 and bool(self.kept[k - 1])) for k, own in enumerate(self.kept)]
-        return columns[np.repeat(seen, bidiagonal.block_sizes(self.hessian.weights))]
+        return columns if all(seen) else columns[np.repeat(seen, self.hessian.sizes)]
 
     def log_eigenvalues(self) -> tuple[Array, int]:
         """Every log λ, descending, and 0. They need not sum to zero: Σ log λ = 0 (7.8) is a property of the whole.
 
         From singular values of the columns of B, at the cost of the free neurons' number cubed: not reduced further.
         """
-        return DenseHessian(self.jacobian()).log_eigenvalues()
+        return DenseHessian(self.jacobian).log_eigenvalues()
+
+    def check_one_state(self) -> None:
+        """Refuse the Hessian of many states, or of half precision."""
+        self.hessian.check_one_state()
 
     def _index(self, k: int) -> np.ndarray:
         return np.asarray(self.kept[k], int)
 
     def _flat(self) -> np.ndarray:
-        if isinstance(self.hessian, DenseHessian):
-            return self._index(0)
-        starts = np.cumsum((0, *bidiagonal.block_sizes(self.hessian.weights)))
+        starts = np.cumsum((0, *self.hessian.sizes))
         return np.concatenate([starts[k] + self._index(k) for k in range(len(self.kept))])
 
     def _layered(self, beta: Scalar, m: Scalar, a: tuple[Array, ...]) -> tuple[Array, Array]:
         G = self.hessian
         assert isinstance(G, LayeredHessian)
-        dtype = G.weights[0].dtype
         # A_1 of the free inputs; its Gram matrix is shared between states as long as the slopes are kept apart
         first = G.weights[0][:, self._index(0)]
         gram = G.slopes[0][:, None] * matmul(first, first.T) * G.slopes[0][None, :]
         product = G.slopes[0] * matmul(first, a[0])
-        beta, shift = shift_and_scale(beta, m, dtype)
+        beta, shift = shift_and_scale(beta, m, self.dtype)
         return shifted_gram.log_det_and_form(G.blocks, shift, beta, a, shifted_gram.First(gram, product), self.kept)
 
 
@@ -129,13 +137,11 @@ def restrict(G: Hessian, free: State) -> RestrictedHessian:
         ValueError: another structure, no neuron free, or the Hessian of many states.
         TypeError: not booleans, or traced; or a Hessian of another kind, such as one restricted before.
     """
-    if not isinstance(G, DenseHessian | LayeredHessian):
-        raise TypeError(f"`G` must be a Hessian of all neurons, but got {type(G).__name__}")
+    instance("G", G, DenseHessian | LayeredHessian, "a Hessian of all neurons")
     G.check_one_state()
-    sizes = (G.size,) if isinstance(G, DenseHessian) else bidiagonal.block_sizes(G.weights)
     layers = tuple(jax.tree.leaves(free))
-    check("free", f"have {len(sizes)} arrays, one a layer", len(layers) == len(sizes), len(layers))
-    for size, layer in zip(sizes, layers, strict=True):
+    check("free", f"have {len(G.sizes)} arrays, one a layer", len(layers) == len(G.sizes), len(layers))
+    for size, layer in zip(G.sizes, layers, strict=True):
         if not is_concrete(layer) or np.asarray(layer).dtype != bool:
             raise TypeError(f"`free` must be booleans known before compilation, but got {layer!r}")
         check("free", f"have shape ({size},)", np.shape(layer) == (size,), np.shape(layer))
@@ -146,7 +152,5 @@ def restrict(G: Hessian, free: State) -> RestrictedHessian:
 
 def hidden_neurons(net: Network) -> Any:
     """Booleans in the structure of a state, NumPy, True for the neurons that neither inputs nor targets clamp (3.2)."""
-    with jax.ensure_compile_time_eval():
-        marked = net.unravel(jnp.ones((net.size,)))
-        free = net.clamp(marked, jnp.zeros((net.input_size,)), jnp.zeros((net.output_size,)))
-        return jax.tree.map(lambda v: np.asarray(v) > 0, free)
+    inputs, outputs = boundary_masks(net)
+    return as_state(net, ~(inputs | outputs))

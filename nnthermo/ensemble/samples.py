@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nnthermo._checks import check, integer
+from nnthermo._checks import check, instance, integer, is_key
 from nnthermo._typing import Array, State
 from nnthermo.ensemble.bulk import bulk_hessian
 from nnthermo.ensemble.traced import choose
@@ -26,8 +26,7 @@ def sample_options(net: Network | None, options: Any) -> Options:
         TypeError: not a dict of options.
         ValueError: `slopes` among them.
     """
-    if not isinstance(options, Mapping | None):
-        raise TypeError(f"`hessian` must be a dict of options of `bulk_hessian`, but got {type(options).__name__}")
+    instance("hessian", options, Mapping | None, "a dict of options of `bulk_hessian`")
     found = dict(options or {})
     check("hessian", "leave out `slopes`, which are an argument of their own", "slopes" not in found, sorted(found))
     if isinstance(net, TracedNetwork) and found.get("method", "auto") == "auto":
@@ -40,7 +39,7 @@ def sample_options(net: Network | None, options: Any) -> Options:
 def sample_hessian(net: Network, x: State | None, number: Array, options: Options, slopes: State | None = None) -> Any:
     """Ĝ of sample `number`; what is random follows from the key and the number: errors of samples are independent."""
     own = dict(options)
-    if jnp.issubdtype(getattr(own.get("key"), "dtype", bool), jax.dtypes.prng_key):
+    if is_key(own.get("key")):
         own["key"] = jax.random.fold_in(own["key"], number)
     return bulk_hessian(net, x, slopes=slopes, **own)
 
@@ -59,8 +58,10 @@ def sample_mean(function: Callable[..., Array], rows: Any, options: Options, chu
         ValueError: chunk below 1.
         TypeError: chunk not an integer.
     """
-    check("chunk_samples", "be positive", chunk is None or integer("chunk_samples", chunk) > 0, chunk)
-    chunk = 1 if chunk is None and options.get("method") == "stochastic" else chunk
+    if chunk is not None:
+        chunk = integer("chunk_samples", chunk, least=1)
+    elif options.get("method") == "stochastic":
+        chunk = 1
     samples = jax.tree.leaves(rows)[0].shape[0]
     numbered = (*rows, jnp.arange(samples))
     if chunk is None or chunk >= samples > 1:

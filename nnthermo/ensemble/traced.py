@@ -61,25 +61,42 @@ def levels_of(net: TracedNetwork) -> tuple[tuple[int, ...], ...]:
     return tuple(levels)
 
 
+def level_sizes(net: TracedNetwork, levels: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Neurons in each level."""
+    return tuple(sum(net.groups[k].size for k in level) for level in levels)
+
+
 def is_layered(net: TracedNetwork, levels: Sequence[Sequence[int]]) -> bool:
     """Whether no neuron depends on another of its own level."""
     return all(not net.groups[k].parents & set(level) for level in levels for k in level)
 
 
+def dense_flops(size: int) -> float:
+    """Of a log det of Ĝ as one matrix: BᵀB and a Cholesky factor."""
+    return 4 / 3 * float(size) ** 3
+
+
+def layered_flops(sizes: Sequence[int]) -> float:
+    """Of a log det of a `LayeredHessian`."""
+    return sum(2.0 * b**2 * a + 2.0 * b**3 for a, b in pairwise(sizes))
+
+
+def block_flops(sizes: Sequence[int]) -> float:
+    """Of a log det of a `BlockHessian`."""
+    return sum(4.0 * a**3 for a in sizes) + sum(4.0 * b**2 * a for a, b in pairwise(sizes))
+
+
 def choose(net: TracedNetwork, *, max_bytes: float = MAX_BYTES, max_flops: float = MAX_FLOPS) -> Choice:
     """The method for a network, from its sizes and wiring alone."""
     levels = levels_of(net)
-    n = [sum(net.groups[k].size for k in level) for level in levels]
+    n = level_sizes(net, levels)
     number = jnp.dtype(net.dtype).itemsize
     blocks = sum(float(a) * b for a, b in pairwise(n))
-    costs = {"dense": Cost(4 / 3 * float(net.size) ** 3, 3.0 * number * net.size**2)}
-    layered = is_layered(net, levels) and len(levels) > 1
-    if layered:
-        flops = sum(2.0 * b**2 * a + 2.0 * b**3 for a, b in pairwise(n))
-        costs["layered"] = Cost(flops, number * (blocks + 2 * sum(float(b) ** 2 for b in n[1:])))
+    costs = {"dense": Cost(dense_flops(net.size), 3.0 * number * net.size**2)}
+    if len(levels) > 1 and is_layered(net, levels):
+        costs["layered"] = Cost(layered_flops(n), number * (blocks + 2 * sum(float(b) ** 2 for b in n[1:])))
     elif len(levels) > 1:
-        flops = sum(4.0 * a**3 for a in n) + sum(4.0 * b**2 * a for a, b in pairwise(n))
-        costs["blocks"] = Cost(flops, number * (2 * blocks + 3 * sum(float(a) ** 2 for a in n)))
+        costs["blocks"] = Cost(block_flops(n), number * (2 * blocks + 3 * sum(float(a) ** 2 for a in n)))
     fits = {k: c.bytes <= max_bytes and c.flops <= max_flops for k, c in costs.items()}
     for method in sorted(fits, key=lambda k: costs[k].flops):
         if fits[method]:
@@ -125,9 +142,8 @@ def traced_hessian(
         check("net", "have no neurons that depend on others of their level", is_layered(net, chosen.levels), "some")
         return LayeredHessian(tuple(below), tuple(jnp.ones(len(a), net.dtype) for a in below), groups)
     within = []
-    for level in chosen.levels:
+    for level, n in zip(chosen.levels, level_sizes(net, chosen.levels), strict=True):
         own = any(net.groups[k].parents & set(level) for k in level)
-        n = sum(net.groups[k].size for k in level)
         unit = jnp.eye(n, dtype=net.dtype)
         within.append(unit - jacobian_block(net, x, level, level) if own else unit)
     return BlockHessian(tuple(within), tuple(-a for a in below), groups)

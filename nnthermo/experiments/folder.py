@@ -1,56 +1,33 @@
 """The folder of results: opened, written whole or not at all, and what is said of every run."""
 
-import dataclasses
+import contextlib
 import datetime
 import json
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
 
 from nnthermo import __version__
 from nnthermo._checks import check, refuse
+from nnthermo.experiments.settings import StoredSettings
 from nnthermo.network import FeedForward
 
-
-class StoredSettings:
-    """A frozen dataclass of settings that a folder keeps: as JSON types, back from them, and compared with them."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as JSON types."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[call-overload]
-
-    @classmethod
-    def from_json(cls, saved: dict[str, Any]) -> Self:
-        """The settings that `to_json` wrote."""
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()})
-
-    def changed(self, **given: Any) -> Self:
-        """The same with what is given.
-
-        Raises:
-            ValueError: settings that are not allowed, alone or together.
-        """
-        return dataclasses.replace(self, **given)  # type: ignore[type-var]
-
-    def require_same(self, saved: dict[str, Any], where: Path) -> None:
-        """Refuse to continue a run that was started with other settings; the message names the first that differs."""
-        for name, value in self.to_json().items():
-            if saved.get(name) != value:
-                refuse(name, f"stay {saved.get(name)}, as the run in {where} was started", value)
+RECORD = "settings.json"
+"""Settings of the run in a folder, and the seconds spent on it."""
 
 
 class Clock:
     """Seconds spent on a study in all its calls; the folder keeps them, so that a kill loses the last few only."""
 
     def __init__(self, folder: Path, settings: StoredSettings, spent: float) -> None:
-        self._file, self._settings, self._spent = folder / "settings.json", settings, spent
+        self._file, self._settings, self._spent = folder / RECORD, settings, spent
         self._started = self._kept = time.perf_counter()
 
     @property
@@ -75,50 +52,78 @@ class Clock:
         return told
 
 
-def open_folder(folder: Path, settings: StoredSettings, *, resume: bool) -> Clock:
-    """Make the output folder or check that it holds this run; the clock goes on from the seconds spent on it before."""
-    record = folder / "settings.json"
+def require_folder(folder: Path) -> None:
+    """Refuse a file in its place."""
     if folder.exists() and not folder.is_dir():
         refuse("output", "be a folder", f"a file, {folder}")
-    if record.exists():
-        check("output", "be empty (or continued with --resume)", resume, f"a run in {folder}")
-        try:
-            saved = json.loads(record.read_text())
-            settings.require_same(saved["settings"], folder)
-            spent = float(saved["seconds"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"`output` must hold a readable settings.json, but got {error!r} in {record}") from error
-        return Clock(folder, settings, spent)
-    if folder.exists() and any(folder.iterdir()):
-        refuse("output", "be empty", f"{folder}, which holds other files")
+
+
+@contextlib.contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Say by name that a folder cannot be written."""
     try:
-        (folder / "runs").mkdir(parents=True, exist_ok=True)
-        write_json(record, {"settings": settings.to_json(), "seconds": 0.0})
+        yield
     except OSError as error:
         raise OSError(f"`output` must be a folder that can be written, but got {folder}: {error}") from error
-    return Clock(folder, settings, 0.0)
+
+
+def saved_run(folder: Path) -> dict[str, Any] | None:
+    """What a folder keeps of its run, `settings` as JSON types and the `seconds` spent; None if it has none.
+
+    Raises:
+        ValueError: a record that cannot be read.
+    """
+    record = folder / RECORD
+    if not record.exists():
+        return None
+    try:
+        saved = json.loads(record.read_text(encoding="utf-8"))
+        return {"settings": dict(saved["settings"]), "seconds": float(saved["seconds"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"`output` must hold a readable {RECORD}, but got {error!r} in {record}") from error
+
+
+def open_folder(folder: Path, settings: StoredSettings, *, resume: bool) -> Clock:
+    """Make the output folder or check that it holds this run; the clock goes on from the seconds spent on it before."""
+    require_folder(folder)
+    if saved := saved_run(folder):
+        check("output", "be empty (or continued with --resume)", resume, f"a run in {folder}")
+        settings.require_same(saved["settings"], folder)
+        return Clock(folder, settings, saved["seconds"])
+    if folder.exists() and any(folder.iterdir()):
+        refuse("output", "be empty", f"{folder}, which holds other files")
+    with writable(folder):
+        (folder / "runs").mkdir(parents=True, exist_ok=True)
+        clock = Clock(folder, settings, 0.0)
+        clock.keep()
+    return clock
+
+
+@contextlib.contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """Where to write a file that shall appear only when it is complete."""
+    partial = file.with_suffix(".partial")
+    yield partial
+    partial.replace(file)
 
 
 def write_json(file: Path, content: Any) -> None:
-    """Write a JSON file, which appears only when it is complete."""
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(file)
+    """Write a JSON file."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with whole(file) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def save_arrays(file: Path, arrays: Mapping[str, Any]) -> None:
-    """Write arrays (npz) to a file, which appears only when it is complete."""
-    partial = file.with_suffix(".partial")
-    with partial.open("wb") as stream:
+    """Write arrays (npz)."""
+    with whole(file) as partial, partial.open("wb") as stream:
         np.savez(stream, **arrays)
-    partial.replace(file)
 
 
 def save_dataset(file: Path, dataset: Any) -> None:
-    """Write an xarray dataset (NetCDF) to a file, which appears only when it is complete."""
-    partial = file.with_suffix(".partial")
-    dataset.to_netcdf(partial, engine="h5netcdf")
-    partial.replace(file)
+    """Write an xarray dataset (NetCDF)."""
+    with whole(file) as partial:
+        dataset.to_netcdf(partial, engine="h5netcdf")
 
 
 def arrays_of(net: FeedForward) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 import base64
 import importlib.resources
+import json
 import math
 import re
 from collections import Counter
@@ -10,9 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from nnthermo._checks import extra
+from nnthermo.experiments.folder import whole
 
 VERDICTS = {"agrees": "✓", "partly": "◐", "disagrees": "✕", "not tested": "○"}
 """Verdicts in the order of the tally, with the sign that stands for each besides its colour."""
+
+PAPER = "“Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280)"
+
+UNITS = (
+    "Numbers of equations, figures and sections are those of arXiv:2004.09280. Entropies and complexities are in nats, "
+    "log is the natural logarithm."
+)
+"""Of every report."""
 
 DASH = "–"
 
@@ -67,6 +77,11 @@ def with_spread(mean: float | None, spread: float | None) -> str:
     return f"({text}) × 10{str(exponent).translate(_SUPERSCRIPTS)}" if scaled else text
 
 
+def percent(share: float | None) -> str:
+    """A share as "98.7%"; a dash for none."""
+    return DASH if share is None else f"{share:.1%}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as "42 s", "3 min 20 s" or "5 h 12 min"."""
     whole = round(seconds)
@@ -109,15 +124,29 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(slug=slug, symbol=symbol, tone=tone, indices=indices)
+    environment.filters.update(slug=slug, symbol=symbol, tone=tone, indices=indices, ticks=ticks)
     environment.filters.update(filters)
     if verdicts is not None:
         environment.filters.update(symbol=lambda v: verdicts[v][0], tone=lambda v: verdicts[v][1])
-    page = environment.get_template(template).render(**content)
-    partial = file.with_suffix(".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(file)
+    page = environment.get_template(template).render(beside=beside(file), **content)
+    with whole(file) as partial:
+        partial.write_text(page, encoding="utf-8")
     return file
+
+
+def beside(file: Path) -> list[tuple[str, str, str]]:
+    """Titles, folders and addresses of our other reports, those in folders that lie beside the one of a report."""
+    found = []
+    for other in sorted(file.resolve().parent.parent.glob("*/report.html")):
+        record = next((f for name in ("results.json", "audit.json") if (f := other.with_name(name)).exists()), None)
+        try:
+            told = json.loads(record.read_text(encoding="utf-8")) if record else {}
+            ours = "nnthermo" in told["versions"] and other.parent != file.resolve().parent
+        except (OSError, ValueError, TypeError, KeyError):  # another program's
+            continue
+        if ours:
+            found.append((str(told["title"]), other.parent.name, f"../{other.parent.name}/report.html"))
+    return found
 
 
 def card(statement: dict[str, Any]) -> dict[str, Any]:
@@ -189,6 +218,12 @@ def indices(text: str) -> Any:
     lowered = re.sub(r"(?<![\w)\]^-])-(?=\d)", _MINUS, lowered)  # -0.1, but not 784-40 or Figs. 4-5
     raised = re.sub(r"\b10\^(-?\d+(?:\.\d+)?)", lambda m: f"10<sup>{m[1].replace('-', _MINUS)}</sup>", lowered)
     return markupsafe.Markup(raised)
+
+
+def ticks(text: str) -> Any:
+    """Text with what stands between `ticks` set as code, and the rest escaped."""
+    markupsafe = extra("markupsafe", "experiments")
+    return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(markupsafe.escape(text))))
 
 
 def symbol(verdict: str | None) -> str:

@@ -89,6 +89,11 @@ def per_seed(dataset: Any, function: Callable[..., float], *arguments: Any) -> l
     return [float(function(dataset.isel(seed=k), *arguments)) for k in range(dataset.sizes["seed"])]
 
 
+def graded(whole: Any, part: Any) -> str:
+    """ "agrees" where the whole criterion is met, "partly" where only a part of it is, else "disagrees"."""
+    return "agrees" if whole else "partly" if part else "disagrees"
+
+
 def judge(results: Sequence[bool]) -> str:
-    """ "agrees" if every seed meets the criterion, "partly" if some do, else "disagrees"."""
-    return "agrees" if all(results) else "partly" if any(results) else "disagrees"
+    """The verdict of all seeds: "partly" if only some meet the criterion."""
+    return graded(all(results), any(results))

@@ -52,9 +52,8 @@ def tridiagonalise(matvec: Matvec, start: Array, steps: int) -> tuple[Array, Arr
 def krylov(matvec: Matvec, start: Array, steps: int) -> tuple[Array, Array, Array]:
     """Basis (k, n) of the Krylov space, and diagonal (k,) and off-diagonal (k - 1,) of T in it, after k Lanczos steps.
 
-    Orthogonalised in full at every step. A start of 0 gives zeros.
-
-    Where the Krylov space of the start is exhausted before, the rest of T is 0: its nodes carry no weight.
+    Orthogonalised in full at every step. Where the Krylov space of the start is exhausted before, the rest of T is 0:
+    its nodes carry no weight. A start of 0 gives zeros.
 
     Args:
         matvec: the matrix.

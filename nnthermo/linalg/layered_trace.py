@@ -11,11 +11,11 @@ l + 1 and column l, and for each coupled σ the weights p = (λφ')[σ², 1], q 
          + P {C_l Q [Ṽ p Ṽᵀ]_{l,l} + C_{l+1}ᵀ Q [Ũ q Ṽᵀ]_{l+2,l}} Qᵀ,
 
 dK̃ that of B̃ in the direction QᵀdBQ. There is no term P C_l P: a layer that is reduced keeps as many directions as the
-next one has neurons, which then is not reduced, P = 0. The rest enters through P only, whatever its size: for n coupled
+next one has rows, which then is not reduced, P = 0. The rest enters through P only, whatever its size: for n coupled
 directions a second derivative costs one SVD of n × n and products linear in the width of the layers that were reduced.
 """
 
-import itertools
+from itertools import accumulate
 
 import jax.numpy as jnp
 
@@ -73,7 +73,7 @@ class _Coupled:
     def block(self, matrix: Array, row: int, column: int) -> Array:
         """That of a matrix of the coupled part."""
         kept = [n if q is None else q.shape[1] for n, q in zip(self.sizes, self.bases, strict=True)]
-        edges = (0, *itertools.accumulate(kept))
+        edges = (0, *accumulate(kept))
         return matrix[edges[row] : edges[row + 1], edges[column] : edges[column + 1]]
 
     def project(self, layer: int, x: Array) -> Array:

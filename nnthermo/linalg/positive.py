@@ -54,6 +54,11 @@ def _inverse_and_log_det_batched(_size: int, _batched: list[bool], matrices: Arr
     return _eliminate(matrices), (True, True)
 
 
+def positive_or_nan(x: Array) -> Array:
+    """The numbers that are positive, NaN in place of all others, in derivatives too."""
+    return x * jnp.where(x > 0, 1, jnp.nan)
+
+
 def _eliminate(matrices: Array) -> tuple[Array, Array]:
     """Inverses (..., n, n) and log dets (...,) by halves."""
     n = matrices.shape[-1]

@@ -64,8 +64,7 @@ def log_singular_values(blocks: Blocks, first_rows: Array | None = None) -> Arra
 
     Accurate to rounding × cond(B), where the eigenvalues of BᵀB would lose cond(B)². Differentiable once at any
     degeneracy in the sense that matters: sums of φ(log σ) have the derivative of φ(B), and none passes through the
-    reduction. Second derivatives of degenerate values are not defined;
-    those of their sums are in `layered_trace`.
+    reduction. Second derivatives of degenerate values are not defined; those of their sums are in `layered_trace`.
     """
     return _log_singular_values(tuple(blocks), first_rows)
 

@@ -19,7 +19,7 @@ c < 0 only T_l is a difference, as M is one. A layer wider than the one before i
 
 and a wide first layer enters through A_1A_1ᵀ only.
 
-**Columns left out** are neurons held fixed. Their rows stay, as observations A_lz_{l-1} = 0 with noise 1/√β alone,
+**Columns left out** are variables held fixed. Their rows stay, as observations A_lz_{l-1} = 0 with noise 1/√β alone,
 which multiply det M by det Q of those rows. They come after the T of the layers they watch, which need not be positive
 definite before for c < 0 even if M is; then M itself is eliminated from the first block on (**Schur**),
 
@@ -64,8 +64,8 @@ class Rows(NamedTuple):
     """The rows of B of one layer after the first, on the columns that are kept.
 
     Attributes:
-        free: rows of neurons that are kept, (n_l, n_{l-1}).
-        fixed: rows of neurons that are left out, (k, n_{l-1}); None if there are none.
+        free: rows whose own columns are kept, (n_l, n_{l-1}).
+        fixed: rows whose own columns are left out, (k, n_{l-1}); None if there are none.
     """
 
     free: Array

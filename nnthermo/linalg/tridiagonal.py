@@ -45,7 +45,7 @@ class Selected(NamedTuple):
     lower: tuple[Array, ...]
 
 
-class Link(NamedTuple):
+class Run(NamedTuple):
     """What elimination leaves of `count` layers in a row that are alike, with a leading axis over them.
 
     Attributes:
@@ -61,12 +61,12 @@ class Elimination(NamedTuple):
     """M = L diag(S_l) Lᵀ, from `eliminate`.
 
     Attributes:
-        links: of all layers but the last.
+        runs: of all layers but the last.
         last: S⁻¹ of the last layer.
         log_det: log det M; NaN, never the log of |det|, if M is not positive definite, and then nothing else holds.
     """
 
-    links: tuple[Link, ...]
+    runs: tuple[Run, ...]
     last: Array
     log_det: Array
 
@@ -77,21 +77,21 @@ class Elimination(NamedTuple):
             gain, following = layer
             return following - matmul(gain, y), y
 
-        gains = [link.gain for link in self.links]
+        gains = [run.gain for run in self.runs]
         y, halfway = _run(forward, right[0], zip(gains, self._stack(right[1:]), strict=True))
-        start = [_each(link.inverse, v) for link, v in zip(self.links, halfway, strict=True)]
+        start = [_each(run.inverse, v) for run, v in zip(self.runs, halfway, strict=True)]
         return self._back(start, matmul(self.last, y))
 
     def selected_inverse(self) -> Selected:
         """The blocks of M⁻¹ on the diagonal and below it, at the cost of the elimination."""
 
-        def back(p: Array, layer: Link) -> tuple[Array, tuple[Array, Array]]:
+        def back(p: Array, layer: Run) -> tuple[Array, tuple[Array, Array]]:
             below = -matmul(p, layer.gain)
             p = layer.inverse - matmul(layer.gain.T, below)
             p = (p + p.T) / 2
             return p, (p, below)
 
-        _, found = _run(back, self.last, self.links, reverse=True)
+        _, found = _run(back, self.last, self.runs, reverse=True)
         return Selected((*unstack_runs([p for p, _ in found]), self.last), unstack_runs([below for _, below in found]))
 
     def sample(self, key: Array, mean: BlockVector) -> tuple[Array, ...]:
@@ -105,7 +105,7 @@ class Elimination(NamedTuple):
         ends = np.cumsum([mu.size for mu in around])
         drawn = jnp.split(jax.random.normal(key, (int(ends[-1]),), self.last.dtype), ends[:-1])
         noise = [z.reshape(mu.shape) for z, mu in zip(drawn, around, strict=True)]
-        start = [_each(_root(link.inverse), z) for link, z in zip(self.links, noise[:-1], strict=True)]
+        start = [_each(_root(run.inverse), z) for run, z in zip(self.runs, noise[:-1], strict=True)]
         return self._back(start, matmul(_root(self.last), noise[-1]), around)
 
     def _back(self, start: list[Array], last: Array, around: list[Array] | None = None) -> tuple[Array, ...]:
@@ -116,7 +116,7 @@ class Elimination(NamedTuple):
             x = own - matmul(gain.T, x)
             return x, x
 
-        gains = [link.gain for link in self.links]
+        gains = [run.gain for run in self.runs]
         _, found = _run(step, last, zip(gains, start, strict=True), reverse=True)
         found.append(last[None])
         if around is not None:
@@ -125,7 +125,7 @@ class Elimination(NamedTuple):
         return unstack_runs(found)
 
     def _stack(self, blocks: Sequence[Array]) -> list[Array]:
-        return stack_runs(blocks, [len(link.gain) for link in self.links])
+        return stack_runs(blocks, [len(run.gain) for run in self.runs])
 
 
 def eliminate(diagonal: Sequence[Array], lower: Sequence[Array]) -> Elimination:
@@ -142,17 +142,17 @@ def eliminate(diagonal: Sequence[Array], lower: Sequence[Array]) -> Elimination:
     shapes, expected = [e.shape for e in lower], [(after, before) for before, after in pairwise(sizes)]
     check("lower", f"have shapes {expected}", shapes == expected, shapes)
 
-    def step(carry: tuple[Array, Array], layer: tuple[Array, Array]) -> tuple[tuple[Array, Array], Link]:
+    def step(carry: tuple[Array, Array], layer: tuple[Array, Array]) -> tuple[tuple[Array, Array], Run]:
         (inverse, log_det), (below, following) = carry, layer
         gain = matmul(below, inverse)
         after, term = inverse_and_log_det(following - matmul(gain, below.T))
-        return (after, log_det + term), Link(inverse, gain)
+        return (after, log_det + term), Run(inverse, gain)
 
     counts = run_lengths(shapes)  # E_l of one shape in a row are square: what goes from layer to layer keeps its shape
     layers = zip(stack_runs(lower, counts), stack_runs(diagonal[1:], counts), strict=True)
-    (last, log_det), links = _run(step, inverse_and_log_det(diagonal[0]), layers)
+    (last, log_det), runs = _run(step, inverse_and_log_det(diagonal[0]), layers)
     log_det = jnp.where(jnp.isfinite(log_det), log_det, jnp.nan)  # a pivot of exactly 0 leaves -∞
-    return Elimination(tuple(links), last, log_det)
+    return Elimination(tuple(runs), last, log_det)
 
 
 def multiply(diagonal: Sequence[Array], lower: Sequence[Array], v: BlockVector) -> tuple[Array, ...]:

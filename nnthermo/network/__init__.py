@@ -1,4 +1,13 @@
-"""Networks (Section 2): general directed graphs and feed-forward layers."""
+"""Networks (Section 2): what a network is, its two plain kinds, and any JAX function as a third.
+
+- `protocol`: what the theory asks of any network.
+- `activation`: element-wise maps f and their slopes f'.
+- `septuple`, `feedforward`: a general directed graph; layers.
+- `fixed_point`, `fixed_points`: one fixed state (2.9) with a report; all of them that can be found.
+- `traced`, `graph`: a JAX function as a network; how its neurons are found.
+- `models`, `flax`, `given`: models of Flax and Equinox as networks, and networks as these models again.
+- `trainable`: what of a network training changes.
+"""
 
 from nnthermo.network.feedforward import FeedForward as FeedForward
 from nnthermo.network.fixed_point import FixedPoint as FixedPoint

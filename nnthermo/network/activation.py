@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, refuse
+from nnthermo._checks import check, function, is_concrete, refuse
 from nnthermo._typing import Activation, Array
 
 PROBES = np.linspace(-1.3, 1.7, 8)
@@ -47,8 +47,7 @@ def check_elementwise(activation: Activation, size: int) -> None:
         TypeError: not callable.
         ValueError: not element-wise, as probed at a few points.
     """
-    if not callable(activation):
-        raise TypeError(f"`activation` must be callable, but got {activation!r}")
+    function("activation", activation)
     if size == 0:
         return
     with jax.ensure_compile_time_eval():

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, integer, real_array, refuse
-from nnthermo._pytree import pytree
+from nnthermo._checks import check, integer, random_key, real_array
+from nnthermo._pytree import pytree, set_fields
 from nnthermo._typing import Activation, Array
 from nnthermo.network.activation import Layerwise, as_tuple, check_elementwise, slope
-from nnthermo.network.fixed_point import FixedPoint
+from nnthermo.network.fixed_point import FixedPoint, exact_fixed_point
 from nnthermo.network.septuple import Conditions, Septuple, inputs_agree
 
 LayerStates = tuple[Array, ...]
@@ -53,19 +53,14 @@ class FeedForward:
             check(f"weights[{k}]", "connect layers with at least one neuron", min(w.shape) > 0, f"shape {w.shape}")
             if k:
                 fan_in = ws[k - 1].shape[0]
-                check(
-                    f"weights[{k}]",
-                    f"take the {fan_in} neurons of the layer before",
-                    w.shape[1] == fan_in,
-                    f"shape {w.shape}",
-                )
+                requirement = f"take the {fan_in} neurons of the layer before"
+                check(f"weights[{k}]", requirement, w.shape[1] == fan_in, f"shape {w.shape}")
         dtypes = {str(a.dtype) for a in (*ws, *bs)}
         check("weights and biases", "share one dtype", len(dtypes) == 1, ", ".join(sorted(dtypes)))
         fs = as_tuple(activation, len(ws))
         for f, b in zip(fs, bs, strict=True):
             check_elementwise(f, b.shape[0])
-        for name, value in (("weights", ws), ("biases", bs), ("activations", fs)):
-            object.__setattr__(self, name, value)
+        set_fields(self, weights=ws, biases=bs, activations=fs)
 
     @classmethod
     def init(
@@ -87,9 +82,10 @@ class FeedForward:
             dtype: default float dtype if None.
 
         Raises:
-            ValueError: fewer than two layers or an empty one.
+            ValueError: fewer than two layers or an empty one, or no random key.
             TypeError: a size that is not an integer.
         """
+        random_key("key", key)
         sizes = tuple(integer(f"sizes[{k}]", n) for k, n in enumerate(sizes))
         check("sizes", "name at least two layers", len(sizes) >= 2, sizes)
         check("sizes", "be positive", min(sizes) > 0, sizes)
@@ -183,9 +179,7 @@ class FeedForward:
     def fixed_point(self, boundary: Any) -> FixedPoint:
         """x̄ (2.9) with the report that general graphs give: exact after L - 1 steps."""
         state = self.propagate(boundary)
-        finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(s)) for s in state]))
-        residual = jnp.where(finite, 0.0, jnp.nan).astype(state[0].dtype)
-        return FixedPoint(state, residual, jnp.asarray(len(self.weights), jnp.int32), finite)
+        return exact_fixed_point(state, len(self.weights), state[0].dtype)
 
     def inputs(self, x: LayerStates) -> Array:
         """P_in x, shape (n_0,)."""
@@ -223,8 +217,7 @@ class FeedForward:
         """
         driven = object.__new__(FeedForward)
         weights = ((self.weights[0] @ x[0])[:, None], *self.weights[1:])
-        for name, value in (("weights", weights), ("biases", self.biases), ("activations", self.activations)):
-            object.__setattr__(driven, name, value)
+        set_fields(driven, weights=weights, biases=self.biases, activations=self.activations)
         return driven, (jnp.ones((1,), x[0].dtype), *x[1:])
 
     def restore_inputs(self, x: LayerStates, inputs: Array) -> LayerStates:
@@ -265,12 +258,8 @@ class FeedForward:
         Raises:
             ValueError: not a tuple of as many vectors as layers, or vectors of other lengths.
         """
-        if not isinstance(x, tuple | list) or len(x) != len(self.sizes):
-            refuse(
-                "x",
-                f"be a tuple of {len(self.sizes)} layer vectors",
-                type(x).__name__ if not isinstance(x, tuple | list) else len(x),
-            )
+        count = len(x) if isinstance(x, tuple | list) else type(x).__name__
+        check("x", f"be a tuple of {len(self.sizes)} layer vectors", count == len(self.sizes), count)
         shapes = tuple(jnp.shape(s) for s in x)
         expected = tuple((n,) for n in self.sizes)
         check("x", f"have layer shapes {expected}", shapes == expected, shapes)

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nnthermo._typing import Array, Scalar
+from nnthermo._checks import full_precision
+from nnthermo._typing import Array, Scalar, State
 
 Map = Callable[[Array], Array]
 
@@ -28,6 +29,13 @@ class FixedPoint(NamedTuple):
 
 
 Solver = Callable[[Map, Array, Scalar, int], tuple[Array, Array]]
+"""(f, start (N,), tolerance on the largest |x - f(x)|, max_steps) -> x, steps."""
+
+
+def exact_fixed_point(state: State, steps: int, dtype: Any) -> FixedPoint:
+    """The report of a network without cycles, which needs no solver; converged unless the state is not finite."""
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(s)) for s in jax.tree.leaves(state)]))
+    return FixedPoint(state, jnp.where(finite, 0.0, jnp.nan).astype(dtype), jnp.asarray(steps, jnp.int32), finite)
 
 
 def _distance(f: Map, x: Array) -> Array:
@@ -35,7 +43,17 @@ def _distance(f: Map, x: Array) -> Array:
 
 
 def iterate(f: Map, x: Array, tolerance: Scalar, max_steps: int) -> tuple[Array, Array]:
-    """Solver: the network's own dynamics (2.5), which finds stable fixed points only; returns (x, steps)."""
+    """Solver: the network's own dynamics (2.5), which finds stable fixed points only.
+
+    Args:
+        f: x ↦ f(ŵx + b), (N,) to (N,).
+        x: start, (N,).
+        tolerance: on the largest |x - f(x)|.
+        max_steps: bound on the iterations.
+
+    Returns:
+        (x, steps), as every solver; whether it converged its caller finds out.
+    """
 
     def unfinished(carry: tuple[Array, Array]) -> Array:
         return (carry[1] < max_steps) & (_distance(f, carry[0]) > tolerance)
@@ -46,8 +64,13 @@ def iterate(f: Map, x: Array, tolerance: Scalar, max_steps: int) -> tuple[Array,
 def newton(f: Map, x: Array, tolerance: Scalar, max_steps: int) -> tuple[Array, Array]:
     """Solver: Newton steps on r(x) = x - f(x), halved until |r| falls; finds unstable fixed points too.
 
-    Dense Jacobian: O(N³) a step. Stops early when 30 halvings do not reduce the residual. Returns (x, steps).
+    Dense Jacobian: O(N³) a step. Stops early when 30 halvings do not reduce the residual. Arguments and what is
+    returned as `iterate`.
+
+    Raises:
+        ValueError: half precision.
     """
+    full_precision("x", x.dtype)
 
     def residual(x: Array) -> Array:
         return x - f(x)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, integer, is_concrete, positive, real_array, refuse
+from nnthermo._checks import full_precision, integer, is_concrete, positive, random_key, real_array, refuse
 from nnthermo._typing import Array, Scalar
 from nnthermo.network.activation import is_bounded
 from nnthermo.network.fixed_point import newton
@@ -68,13 +68,15 @@ def fixed_points(
 
     Raises:
         TypeError: another kind of network.
-        ValueError: traced weights, no starts, or inputs of another shape.
+        ValueError: traced weights, a network of half precision, no random key, no starts, or inputs of another shape.
     """
     if not isinstance(net, Septuple):
         raise TypeError(f"`net` must be a Septuple, but got {type(net).__name__}; layers have one fixed state")
     if not is_concrete(net.weight, net.bias):
         refuse("net", "be known (not traced): how many fixed points there are depends on it", "a tracer")
-    check("starts", "be positive", integer("starts", starts) > 0, starts)
+    full_precision("net", net.weight.dtype)
+    random_key("key", key)
+    starts = integer("starts", starts, least=1)
     data = real_array("inputs", inputs, shape=(net.input_size,)).astype(net.weight.dtype)
     if tolerance is None:
         rows = float(jnp.max(jnp.sum(jnp.abs(net.signal_weight), axis=1)))

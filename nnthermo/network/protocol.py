@@ -2,6 +2,10 @@
 
 from typing import Any, Protocol
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from nnthermo._typing import Array, State
 
 
@@ -66,3 +70,20 @@ class Network(Protocol):
     def unravel(self, vector: Array) -> State:
         """Inverse of `ravel`."""
         ...
+
+
+def boundary_masks(net: Network) -> tuple[np.ndarray, np.ndarray]:
+    """The diagonals of P_in and P_out: which neurons are inputs and which outputs, (N,) booleans as `ravel` orders."""
+    if hasattr(net, "input_mask") and hasattr(net, "output_mask"):  # a general graph has them at hand
+        return net.input_mask, net.output_mask
+    with jax.ensure_compile_time_eval():
+        zero = net.unravel(jnp.zeros((net.size,)))
+        inputs = net.ravel(net.clamp(zero, jnp.ones((net.input_size,))))
+        outputs = net.ravel(net.clamp(zero, None, jnp.ones((net.output_size,))))
+        return np.asarray(inputs) != 0, np.asarray(outputs) != 0
+
+
+def as_state(net: Network, neurons: np.ndarray) -> State:
+    """Booleans (N,), NumPy, in the structure of a state."""
+    with jax.ensure_compile_time_eval():
+        return jax.tree.map(lambda leaf: np.asarray(leaf) != 0, net.unravel(jnp.asarray(neurons, float)))

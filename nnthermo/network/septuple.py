@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nnthermo._checks import check, is_concrete, positive, real_array, refuse
-from nnthermo._pytree import pytree
+from nnthermo._checks import check, integer, is_concrete, positive, real_array, refuse
+from nnthermo._pytree import pytree, set_fields
 from nnthermo._typing import Activation, Array, Scalar
 from nnthermo.network.activation import check_elementwise, slope
 from nnthermo.network.fixed_point import FixedPoint, Solver, iterate, solve_fixed_point
@@ -96,13 +96,7 @@ class Septuple:
             masks.append(mask)
         if (both := masks[0] & masks[1]).any():
             refuse("input_mask and output_mask", "not overlap", f"neurons {np.flatnonzero(both).tolist()} in both")
-        fields = zip(
-            ("weight", "bias", "activation", "_inputs", "_outputs"),
-            (w, b, activation, Mask(masks[0]), Mask(masks[1])),
-            strict=True,
-        )
-        for field, value in fields:
-            object.__setattr__(self, field, value)
+        set_fields(self, weight=w, bias=b, activation=activation, _inputs=Mask(masks[0]), _outputs=Mask(masks[1]))
 
     def replace(
         self,
@@ -222,7 +216,7 @@ class Septuple:
             cycles may have no fixed point in reach (`converged` is False) or several (the one reached is returned).
         """
         inputs = real_array("boundary", boundary, shape=(self.input_size,)).astype(self.weight.dtype)
-        check("max_steps", "be positive", max_steps > 0, max_steps)
+        max_steps = integer("max_steps", max_steps, least=1)
         if tolerance is not None:
             positive("tolerance", tolerance)
         start = jnp.zeros_like(self.bias) if initial is None else real_array("initial", initial, shape=(self.size,))

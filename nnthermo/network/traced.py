@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from nnthermo._checks import check, full_precision, real_array, refuse
 from nnthermo._pytree import pytree
 from nnthermo._typing import Array
-from nnthermo.network.fixed_point import FixedPoint
+from nnthermo.network.fixed_point import FixedPoint, exact_fixed_point
 from nnthermo.network.graph import Finder, Neurons, Steps, as_calls, run
 from nnthermo.network.models import as_function
 
@@ -142,10 +142,7 @@ class TracedNetwork:
 
     def fixed_point(self, boundary: Any) -> FixedPoint:
         """x̄ (2.9) with the report that general graphs give: exact after one pass."""
-        state = self.propagate(boundary)
-        finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(s)) for s in state.values()]))
-        residual = jnp.where(finite, 0.0, jnp.nan).astype(self.dtype)
-        return FixedPoint(state, residual, jnp.asarray(len(self.groups) - 1, jnp.int32), finite)
+        return exact_fixed_point(self.propagate(boundary), len(self.groups) - 1, self.dtype)
 
     def slopes(self, x: States) -> States:  # noqa: ARG002
         """Not defined: the function's f̂'ŵ is one linear map, of which no slopes are split off.
@@ -228,21 +225,17 @@ class TracedNetwork:
         Raises:
             ValueError: other names or shapes.
         """
-        if not hasattr(x, "keys") or set(x) != set(self.names):
-            refuse(
-                "x",
-                f"hold states of {', '.join(self.names)}",
-                ", ".join(map(str, x)) if hasattr(x, "keys") else type(x),
-            )
+        named = hasattr(x, "keys")
+        if not named or set(x) != set(self.names):
+            refuse("x", f"hold states of {', '.join(self.names)}", ", ".join(map(str, x)) if named else type(x))
         for group in self.groups:
             got = jnp.shape(x[group.name])
             check(f"x[{group.name!r}]", f"have shape {group.shape}", got == group.shape, f"shape {got}")
 
     def _data(self, inputs: Any) -> Array:
         group, data = self.groups[0], real_array("inputs", inputs)
-        check(
-            "inputs", f"have shape {group.shape}, or {(group.size,)}", self.is_one_sample(data), f"shape {data.shape}"
-        )
+        requirement = f"have shape {group.shape}, or {(group.size,)}"
+        check("inputs", requirement, self.is_one_sample(data), f"shape {data.shape}")
         return data.reshape(group.shape).astype(group.dtype)
 
     def _named(self, values: Iterable[Array]) -> States:

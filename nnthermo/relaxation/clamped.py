@@ -10,10 +10,11 @@ import numpy as np
 from jax.custom_batching import custom_vmap
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from nnthermo._checks import check, finite, is_concrete, positive, real_array, refuse
+from nnthermo._checks import check, finite, integer, is_concrete, positive, real_array, refuse
 from nnthermo._typing import Array, Scalar, State
 from nnthermo.loss import Potential, bulk_loss, check_bounded_below
 from nnthermo.network import FeedForward, Network, TracedNetwork
+from nnthermo.network.protocol import as_state, boundary_masks
 from nnthermo.network.traced import dtype_of
 from nnthermo.relaxation.bfgs import largest, minimise
 from nnthermo.relaxation.coordinates import Coordinates, GraphStates, LayerErrors, Layers, LayerStates
@@ -115,7 +116,7 @@ def relax(
             or with other numbers of inputs and outputs.
         TypeError: data that are not real.
     """
-    check("max_steps", "be positive", max_steps > 0, max_steps)
+    max_steps = integer("max_steps", max_steps, least=1)
     check_bounded_below(net, potential)
     dtype = dtype_of(net)
     if tolerance is None:
@@ -202,14 +203,9 @@ def _masks(net: Network, clamped: State | None, inputs: bool, targets: bool, per
         sizes = net.input_size, net.output_size
         check("periodic", "be for as many outputs as inputs", sizes[0] == sizes[1], f"{sizes[1]} and {sizes[0]}")
         check("targets", "be left out if `periodic`", not targets, "both")
-    ends = targets or periodic  # on a ring the outputs copy the inputs
-    with jax.ensure_compile_time_eval():
-        marked = net.clamp(
-            net.unravel(jnp.ones((net.size,))),
-            jnp.zeros((net.input_size,)) if inputs else None,
-            jnp.zeros((net.output_size,)) if ends else None,
-        )
-        masks = [np.asarray(leaf) == 0 for leaf in jax.tree.leaves(marked)]
+    first, last = boundary_masks(net)
+    held = (first & inputs) | (last & (targets or periodic))  # on a ring the outputs copy the inputs
+    masks = jax.tree.leaves(as_state(net, held))
     if clamped is None:
         return masks
     leaves = jax.tree.leaves(clamped)

@@ -1,12 +1,13 @@
 """Figures of the study: every correlation, -ΔF against accuracy, depth, skewness along training, the skews of skips."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nnthermo.experiments.architectures.measures import SCORES, Correlations, reached, values
-from nnthermo.experiments.drawing import canvas, save, style
+from nnthermo.experiments.drawing import canvas, dress, save_all
 from nnthermo.plotting import COOL, DARK, FAINT, INK, WARM
 
 COLOURS = {"tanh": DARK, "relu": WARM, "sigmoid": COOL}
@@ -15,35 +16,9 @@ MARKS = {"none": "o", "hidden": "^", "all": "s"}
 
 
 def draw(correlations: Correlations, folder: Path) -> list[Path]:
-    """Draw figures 1-5 as PNG (150 dots an inch) and SVG; the same results give the same SVG to the byte.
-
-    Args:
-        correlations: of the study.
-        folder: where they go, made if need be.
-
-    Returns:
-        figure-1.png, figure-1.svg, ..., figure-5.svg.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with style():
-        figures = (
-            _forest(correlations),
-            _scatter(correlations),
-            _depth(correlations),
-            _training(correlations),
-            _skips(correlations),
-        )
-        pairs = [save(figure, folder / f"figure-{k}") for k, figure in enumerate(figures, start=1)]
-    return [file for pair in pairs for file in pair]
-
-
-def _dress(ax: Any, title: str, x: str, y: str = "") -> None:
-    ax.set_title(title, loc="left", fontsize="medium", color=INK)
-    ax.set_xlabel(x)
-    ax.set_ylabel(y)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(visible=True, color="#e4e4e4", linewidth=0.6)
-    ax.set_axisbelow(True)
+    """Figures 1-5, see `save_all`."""
+    figures = (_forest, _scatter, _depth, _training, _skips)
+    return save_all(folder, *(partial(figure, correlations) for figure in figures))
 
 
 def _forest(c: Correlations) -> Any:
@@ -73,7 +48,7 @@ def _forest(c: Correlations) -> Any:
                 )
         ax.axvline(0, color=INK, linewidth=0.7)
         ax.set_xlim(-1, 1.0)
-        _dress(ax, f"after {epoch} epochs" if epoch else "untrained", "ρ with the accuracy reached")
+        dress(ax, f"after {epoch} epochs" if epoch else "untrained", "ρ with the accuracy reached")
     axes[0].set_yticks(range(len(SCORES)), [s.label for s in SCORES], fontsize="small")
     axes[0].set_ylim(len(SCORES) - 0.5, -0.5)
     handles = [axes[0].plot([], [], "o-", color=colour, label=kind)[0] for kind, colour in KINDS.items()]
@@ -113,7 +88,7 @@ def _scatter(c: Correlations) -> Any:
                 linewidths=0,
             )
         found = c.of("entropy_destruction", activation=activation)
-        _dress(ax, f"{activation}, ρ = {found.value:.2f}".replace("-", "−"), "−ΔF at the start, less unlinked")
+        dress(ax, f"{activation}, ρ = {found.value:.2f}".replace("-", "−"), "−ΔF at the start, less unlinked")
     axes[0].set_ylabel("test accuracy reached")
     figure.colorbar(points, ax=axes[-1], label="hidden layers", ticks=sorted(c.settings.depths))
     handles = [
@@ -144,9 +119,9 @@ def _depth(c: Correlations) -> Any:
             ax.plot(plain.depth.values, each, ".", color=COLOURS[activation], alpha=0.35)
             levels = sorted(set(plain.depth.values))
             ax.plot(levels, [np.median(each[plain.depth.values == d]) for d in levels], "-", color=COLOURS[activation])
-    _dress(left, "accuracy: best, and median (dashed)", "hidden layers", "test accuracy reached")
-    _dress(middle, "skewness, untrained, no skips", "hidden layers")
-    _dress(right, "−ΔF less unlinked, no skips", "hidden layers")
+    dress(left, "accuracy: best, and median (dashed)", "hidden layers", "test accuracy reached")
+    dress(middle, "skewness, untrained, no skips", "hidden layers")
+    dress(right, "−ΔF less unlinked, no skips", "hidden layers")
     left.legend(frameon=False, fontsize="small")
     return figure
 
@@ -173,7 +148,7 @@ def _training(c: Correlations) -> Any:
                 )
         ax.axhline(0, color=FAINT, linewidth=0.7)
         ax.set_xticks(place, [str(e) for e in c.settings.records])
-        _dress(ax, activation, "epoch")
+        dress(ax, activation, "epoch")
     axes[0].set_ylabel("μ3, median over architectures")
     axes[-1].legend(frameon=False, fontsize="x-small")
     return figure
@@ -194,7 +169,7 @@ def _skips(c: Correlations) -> Any:
         ax.axhline(0, color=INK, linewidth=0.7)
         ax.set_yscale("symlog", linthresh=1)
         ax.set_xticks(range(len(c.settings.skips)), c.settings.skips)
-        _dress(ax, activation, "skips")
+        dress(ax, activation, "skips")
     axes[0].set_ylabel("Σ 2 sinh log λ")
     handles = [
         axes[0].plot([], [], "o", color=colour, label=text)[0]

@@ -10,7 +10,7 @@ from nnthermo import _checks
 from nnthermo.experiments.architectures.figures import draw
 from nnthermo.experiments.architectures.measures import Correlations, reached, table
 from nnthermo.experiments.architectures.report import write_report
-from nnthermo.experiments.architectures.runs import Job, load_results, members, run
+from nnthermo.experiments.architectures.runs import Job, load_runs, members, run
 from nnthermo.experiments.architectures.settings import Settings
 from nnthermo.experiments.architectures.statements import statements
 from nnthermo.experiments.folder import save_dataset
@@ -25,32 +25,14 @@ QUICK = Settings(
 """Real data and a few architectures, in less than a minute; too short to judge the paper by."""
 
 
-def architectures(
-    settings: Settings,
-    output: str | os.PathLike[str],
-    **options: Unpack[Options],
-) -> dict[str, Any]:
+def architectures(settings: Settings, output: str | os.PathLike[str], **options: Unpack[Options]) -> dict[str, Any]:
     """Train every architecture that a budget allows, and judge the scores that should have told which one is best.
 
-    The folder gets `results.json`, `report.html`, `scores.nc` (NetCDF: every score of every network at every record),
-    `figures/` and `runs/`. Killed at any moment and resumed, all but the seconds is the same.
-
-    Args:
-        settings: of the family, the trainings and the scores.
-        output: folder, made if need be; it must be empty unless `resume` is set.
-        options: `nnthermo.experiments.study.Options`.
-
-    Returns:
-        The contents of `results.json`.
-
-    Raises:
-        ValueError: bad settings, or a folder that belongs to another run.
-        OSError: a folder that cannot be written.
-        ImportError: a missing optional package.
+    Arguments, result and errors are those of every study, see `nnthermo.experiments.study`. The folder also gets
+    `scores.nc` (NetCDF): every score of every network at every record.
     """
     study = Study(settings, output, ("xarray", "h5netcdf", "jinja2", "matplotlib", "scipy"), **options)
-    data_dir, folder = options.get("data_dir"), study.folder
-    data = held_out(settings, data_dir)  # what is wrong with the data is said before the folder is made
+    data = held_out(settings, study.data_dir)
     some = max(settings.spectrum_samples, settings.kernel_samples)
     _checks.check("samples", f"leave the {some} samples that are scored", some <= len(data.inputs), len(data.inputs))
     everyone = members(settings, data.inputs.shape[1], data.targets.shape[1])
@@ -60,26 +42,24 @@ def architectures(
     study.open()
 
     pairs = sorted({(a.activation, a.depth) for a in everyone}, key=lambda p: (-p[1], settings.activations.index(p[0])))
-    jobs = [Job(activation, depth, settings, data_dir, folder / "runs") for activation, depth in pairs]
+    jobs = study.jobs(Job, pairs)
     networks = len(everyone) * len(settings.seeds)
-    study.say(
-        f"Training {len(everyone)} architectures, {networks:,} networks, for {settings.epochs} epochs on "
-        f"{len(data.inputs):,} samples"
-    )
-    study.run_all(run, jobs)
+    task = f"{networks:,} networks, for {settings.epochs} epochs on {len(data.inputs):,} samples"
+    study.run_all(f"Training {len(everyone)} architectures, {task}", run, jobs)
 
-    study.say("Correlations, verdicts, figures, report")
+    study.say("Verdicts, figures, report")
     order = [a.name for a in everyone]
-    results = load_results(jobs).sel(architecture=order)
+    results = load_runs(jobs).sel(architecture=order)
     results.attrs["settings"] = json.dumps(settings.to_json())
-    save_dataset(folder / "scores.nc", results)
+    save_dataset(study.folder / "scores.nc", results)
     correlations = Correlations(results, settings)
     lost = len(everyone) - correlations.results.sizes["architecture"]
-    figures = draw(correlations, folder / "figures")
+    figures = draw(correlations, study.figures)
     content = study.record(
         "Which architectures learn well? Asking the free energy",
         QUICK,
         data.source,
+        statements(correlations, lost),
         samples=len(data.inputs),
         test_samples=len(data.test_inputs),
         architectures=len(everyone),
@@ -87,9 +67,8 @@ def architectures(
         not_finite=lost,
         best=_best(correlations),
         correlations=[_plain(row) for row in table(correlations)],
-        statements=[s.to_json() for s in statements(correlations, lost)],
     )
-    write_report(folder, content, figures)
+    write_report(study.folder, content, figures)
     return content
 
 

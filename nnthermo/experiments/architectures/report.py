@@ -4,17 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from nnthermo.experiments.architectures.statements import CLAIMS
-from nnthermo.experiments.page import (
-    DASH,
-    number,
-    tally_sentence,
-)
-from nnthermo.experiments.study_page import facts, write_page
-
-
-def _keys(*starts: str) -> tuple[str, ...]:
-    return tuple(claim.key for claim in CLAIMS if claim.key.startswith(starts))
-
+from nnthermo.experiments.claims import keys
+from nnthermo.experiments.page import DASH, PAPER, number, percent
+from nnthermo.experiments.study_page import Frame, Table, facts, write_page
 
 FIGURES = {
     1: (
@@ -22,31 +14,31 @@ FIGURES = {
         "No test of this kind. The claimed signs stand at the right.",
         "Spearman's ρ over architectures, ranked within each activation, with 95 % bootstrap intervals; below each, in "
         "grey, the same at a fixed number of parameters.",
-        _keys("better than", "more than", "variance", "dynamical", "apples"),
+        keys(CLAIMS, "better than", "more than", "variance", "dynamical", "apples"),
     ),
     2: (
         "Entropy destruction",
         "The smaller -ΔF, the better.",
         "-ΔF in the eigenvalues (9.1) of untrained networks and the test accuracy they reached; colours are depths.",
-        _keys("less entropy", "also after", "the Laplacian"),
+        keys(CLAIMS, "less entropy", "also after", "the Laplacian"),
     ),
     3: (
         "Depth",
         "Hidden layers make the distribution of log λ skewed, -ΔF smaller and learning better.",
         "Accuracy, skewness and -ΔF against the number of hidden layers, at the same budget.",
-        _keys("depth"),
+        keys(CLAIMS, "depth"),
     ),
     4: (
         "Skewness along training",
         "A second peak grows: a few eigenvalues become very small.",
         "μ3 (9.6), the median over architectures without skips.",
-        _keys("skewness"),
+        keys(CLAIMS, "skewness"),
     ),
     5: (
         "Skips",
         "Layers only.",
         "Σ 2 sinh log λ of every network, before and after training. Without skips it is -Σ_{k>=2}|A^k|².",
-        _keys("no skips"),
+        keys(CLAIMS, "no skips"),
     ),
 }
 """Title, what the paper has of it, how it is drawn, and the statements that rest on it, by number."""
@@ -68,38 +60,41 @@ CAVEATS = (
 )
 
 _WORDS = {
-    "dataset": "data set",
     "test_samples": "samples to test on",
     "neurons": "hidden neurons of each architecture",
     "parameters": "parameters of each architecture, at most",
     "depths": "numbers of hidden layers",
-    "scale": "initial weights, times Glorot",
     "score_epochs": "epochs after which scores are taken",
     "betas": "β of the scores",
     "spectrum_samples": "samples of the spectra",
     "kernel_samples": "samples of the tangent kernel",
     "resamples": "resamples of the bootstrap",
-    "pixel_high": "value of a white pixel",
-    "target_off": "target of silent outputs",
-    "target_on": "target of the active output",
 }
+
+
+FRAME = Frame(
+    FIGURES,
+    short="but small architectures and {epochs} epochs",
+    kept="every score of every network at every record in `scores.nc` (NetCDF)",
+    caveats=CAVEATS,
+    words=_WORDS,
+    units="Kernel and synflow scores are decimal logarithms.",
+)
 
 
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
     """Write `report.html`; see `nnthermo.experiments.study_page.write_page`."""
     unused = [name for name, value in results["settings"].items() if value is None]
     return write_page(
-        "architectures/report.html.jinja",
+        FRAME,
         folder,
         results,
         figures,
-        figures=FIGURES,
         summary=_summary(results),
-        facts=facts(results, ("architectures", f"{results['architectures']}"), words=_WORDS, left_out=unused),
-        best_shown=[_best(row) for row in results["best"]],
-        scores_shown=[_score(row) for row in results["correlations"]],
-        activations=results["settings"]["activations"],
-        caveats=CAVEATS,
+        facts=facts(FRAME, results, ("architectures", f"{results['architectures']}"), left_out=unused),
+        notices=_left_out(results),
+        tables=[_best(results["best"])],
+        after=[_scores(results["correlations"], results["settings"]["activations"])],
     )
 
 
@@ -109,34 +104,53 @@ def _summary(results: dict[str, Any]) -> str:
         f"{settings['neurons']} hidden neurons" if settings["neurons"] else f"{settings['parameters']:,} parameters"
     )
     return (
-        "Sections 8 and 9 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) say that the "
+        f"Sections 8 and 9 of {PAPER} say that the "
         "Laplacian of the free energy and the skewness of log Ĝ tell how efficiently a network learns. Here "
         f"{results['architectures']} architectures of {budget}, {results['networks']:,} networks, were scored, trained "
         f"for {settings['epochs']} epochs on {results['samples']:,} images, and tested on {results['test_samples']:,} "
-        "others. " + tally_sentence(results["statements"])
+        "others."
     )
 
 
-def _best(row: dict[str, Any]) -> dict[str, str]:
-    return {
-        "name": f"{row['activation']}, {row['place']}",
-        "wiring": row["wiring"],
-        "parameters": number(row["parameters"]),
-        "accuracy": f"{row['accuracy']:.1%}",
-        "seeds": ", ".join(f"{v:.1%}" for v in row["per_seed"]),
-    }
+def _left_out(results: dict[str, Any]) -> list[tuple[str, str]]:
+    lost = f"{results['not_finite']} of {results['architectures']} architectures are left out:"
+    return [(lost, "a number of theirs is not finite.")] if results["not_finite"] else []
 
 
-def _score(row: dict[str, Any]) -> dict[str, Any]:
-    at = "" if row["beta"] is None else f", β = {row['beta']:g}"
-    return {
-        "name": row["label"] + at,
-        "epoch": number(row["epoch"]),
-        "sign": {1: "+", -1: "\N{MINUS SIGN}", 0: DASH}[row["sign"]],
-        "all": _rho(row["all"]),
-        "beyond": _rho(row["beyond_parameters"]),
-        "each": [_rho(found) for found in row["activations"].values()],
-    }
+def _best(rows: list[dict[str, Any]]) -> Table:
+    shown = [
+        (
+            f"{row['activation']}, {row['place']}",
+            row["wiring"],
+            number(row["parameters"]),
+            percent(row["accuracy"]),
+            ", ".join(map(percent, row["per_seed"])),
+        )
+        for row in rows
+    ]
+    heads = ("activation", "hidden layers", "parameters", "test accuracy", "seeds")
+    return Table("best and worst architectures", heads, shown)
+
+
+def _scores(rows: list[dict[str, Any]], activations: list[str]) -> Table:
+    signs = {1: "+", -1: "\N{MINUS SIGN}", 0: DASH}
+    shown = [
+        (
+            row["label"] + ("" if row["beta"] is None else f", β = {row['beta']:g}"),
+            number(row["epoch"]),
+            signs[row["sign"]],
+            *map(_rho, (row["all"], row["beyond_parameters"], *row["activations"].values())),
+        )
+        for row in rows
+    ]
+    return Table(
+        "rank correlations",
+        ("score", "epochs", "claimed", "all activations", "at fixed parameters", *activations),
+        shown,
+        title="Every correlation",
+        note="Spearman's ρ of a score with the test accuracy reached, and its 95 % interval; “claimed” is the sign it "
+        "should have.",
+    )
 
 
 def _rho(found: dict[str, Any] | None) -> str:

@@ -5,7 +5,7 @@ architectures share. Architectures are spread over the devices there are. After 
 optimiser and scores; killed, the run goes on from the last one to the same bits.
 """
 
-import json
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,36 +18,26 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nnthermo._checks import extra
 from nnthermo._typing import Array
+from nnthermo.experiments import processes
 from nnthermo.experiments.architectures.family import ACTIVATIONS, Architecture, family
 from nnthermo.experiments.architectures.scores import baselines, each, fixed_scores, thermodynamic_scores
 from nnthermo.experiments.architectures.settings import Settings
 from nnthermo.experiments.architectures.stack import Parameters, Wiring, boundary_losses, initial, responses, wirings
-from nnthermo.experiments.folder import save_arrays, save_dataset
-from nnthermo.experiments.processes import Report, alone
+from nnthermo.experiments.folder import save_arrays
+from nnthermo.experiments.histories import save_run
+from nnthermo.experiments.processes import Report
 from nnthermo.experiments.samples import Data, held_out
 
 NETWORKS = PartitionSpec(None, "architectures")
 """How what has axes (seeds, architectures, ...) lies on the devices."""
 
 
-class Job(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Job(processes.Job[Settings]):
     """All architectures of one activation and one depth; `folder` gets a NetCDF file of their scores."""
 
     activation: str
     depth: int
-    settings: Settings
-    data_dir: str | None
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Activation and depth, as files and progress bars call the run."""
-        return f"{self.activation}-{self.depth}"
-
-    @property
-    def file(self) -> Path:
-        """Where the scores go."""
-        return self.folder / f"{self.name}.nc"
 
     @property
     def checkpoint(self) -> Path:
@@ -64,13 +54,9 @@ def members(settings: Settings, inputs: int, outputs: int) -> list[Architecture]
 
 
 def run(job: Job, report: Report | None = None) -> None:
-    """Train and score; a finished run is left alone, an interrupted one continues to the same numbers."""
-    jax.config.update("jax_enable_x64", True)  # scores in float64; the networks are trained in float32
-    with alone(job.file):
-        if job.file.exists():
-            job.checkpoint.unlink(missing_ok=True)  # of a process that was killed just before it would have
-        else:
-            _run(job, held_out(job.settings, job.data_dir), report)
+    """Train in float32 and score in float64; an interrupted run continues to the same numbers."""
+    _run(job, report)
+    job.checkpoint.unlink(missing_ok=True)
 
 
 class State(NamedTuple):
@@ -188,8 +174,9 @@ def _all(one: Callable[[Wiring, Parameters], Any], wiring: Wiring, parameters: P
     return jax.lax.map(lambda p: each(lambda pair: one(*pair), (wiring, p)), parameters)
 
 
-def _run(job: Job, data: Data, report: Report | None) -> None:
-    settings = job.settings
+@processes.once
+def _run(job: Job, report: Report | None = None) -> None:
+    settings, data = job.settings, held_out(job.settings, job.data_dir)
     chosen = [
         a
         for a in members(settings, data.inputs.shape[1], data.targets.shape[1])
@@ -212,7 +199,6 @@ def _run(job: Job, data: Data, report: Report | None) -> None:
         if epoch % max(1, settings.epochs // 5) == 0:
             _keep(job.checkpoint, state, epoch, rows, trainer.count)
     _write(job, chosen, rows, data)
-    job.checkpoint.unlink()
 
 
 def _keep(file: Path, state: State, epoch: int, rows: list[dict[str, np.ndarray]], count: int) -> None:
@@ -238,7 +224,6 @@ def _restored(file: Path, like: State, count: int) -> tuple[State, int, list[dic
 
 def _write(job: Job, architectures: list[Architecture], rows: list[dict[str, np.ndarray]], data: Data) -> None:
     """A run as NetCDF: dimensions (seed, architecture, epoch, beta), and what is fixed by the drawing."""
-    xarray = extra("xarray", "experiments")
     settings = job.settings
     variables: dict[str, Any] = {}
     for name in rows[0]:
@@ -256,12 +241,10 @@ def _write(job: Job, architectures: list[Architecture], rows: list[dict[str, np.
     }
     for name in ("shape", "skip", "activation", "wiring"):
         coordinates[name] = (("architecture",), [getattr(a, name) for a in architectures])
-    dataset = xarray.Dataset(variables, coords=coordinates)
-    dataset.attrs["settings"] = json.dumps(settings.to_json())
-    save_dataset(job.file, dataset)
+    save_run(job.file, variables, coordinates, settings)
 
 
-def load_results(jobs: list[Job]) -> Any:
+def load_runs(jobs: list[Job]) -> Any:
     """The scores of all finished runs as one dataset, architectures in the order of the family."""
     xarray = extra("xarray", "experiments")
     parts = []

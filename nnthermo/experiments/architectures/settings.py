@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from nnthermo._checks import check, integer
 from nnthermo.experiments.architectures.family import ACTIVATIONS, SKIPS
-from nnthermo.experiments.folder import StoredSettings
+from nnthermo.experiments.settings import StoredSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,35 +67,20 @@ class Settings(StoredSettings):
             integer(name, getattr(self, name))
         if self.parameters is not None:
             object.__setattr__(self, "neurons", None)
-        for name in (
-            "test_samples", "epochs", "learning_rate", "batch_size", "scale", "spectrum_samples", "kernel_samples",
-            "pixel_high",
-        ):  # fmt: skip
-            check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
-        for name in ("neurons", "parameters"):
-            value = getattr(self, name)
-            check(name, "be positive", value is None or value > 0, value)
-        check("neurons or parameters", "be given", self.neurons or self.parameters, None)
-        check("resamples", "be at least 100", self.resamples >= 100, self.resamples)
-        check("target_on", "exceed target_off", self.target_on > self.target_off, self.target_on)
-        for name, known in (("activations", ACTIVATIONS), ("skips", SKIPS)):
-            values = getattr(self, name)
-            check(name, f"be some of {', '.join(known)}", values and set(values) <= set(known), ", ".join(values))
-        for name in ("depths", "activations", "skips", "seeds", "score_epochs", "betas"):
-            values = getattr(self, name)
-            check(name, "name at least one", len(values) > 0, values)
-            check(name, "differ", len(set(values)) == len(values), values)
-        check("depths", "be positive", min(self.depths) > 0, self.depths)
-        check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
-        check("betas", "be positive", min(self.betas) > 0, self.betas)
-        within = self.score_epochs[0] == 0 and tuple(sorted(self.score_epochs)) == self.score_epochs
-        check("score_epochs", "increase from 0", within, self.score_epochs)
-        check(
-            "score_epochs",
-            f"lie before the {self.epochs} epochs",
-            self.score_epochs[-1] < self.epochs,
-            self.score_epochs,
+        self.require_positive(
+            "test_samples", "epochs", "learning_rate", "batch_size", "scale", "spectrum_samples", "kernel_samples"
         )
+        self.require("be positive", lambda count: count is None or count > 0, "neurons", "parameters")
+        check("neurons or parameters", "be given", self.neurons or self.parameters, None)
+        self.require_at_least(100, "resamples")
+        self.require_coding()
+        self.require_some_of("activations", ACTIVATIONS)
+        self.require_some_of("skips", SKIPS)
+        self.require_distinct("depths", "score_epochs", "betas")
+        self.require_seeds()
+        self.require("be positive", lambda values: min(values) > 0, "depths", "betas")
+        self.require("increase from 0", lambda e: e[0] == 0 and tuple(sorted(e)) == e, "score_epochs")
+        self.require(f"lie before the {self.epochs} epochs", lambda e: e[-1] < self.epochs, "score_epochs")
 
     def changed(self, **given: Any) -> Self:
         """The same with what is given; one budget takes the place of the other."""

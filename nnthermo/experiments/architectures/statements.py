@@ -1,6 +1,5 @@
 """What Sections 8 and 9 claim of architectures, what the trained ones say, and a verdict on each claim."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,38 +8,18 @@ import numpy as np
 
 from nnthermo.experiments.architectures.correlations import Correlation
 from nnthermo.experiments.architectures.measures import BY_KEY, SCORES, Correlations, reached, values
-from nnthermo.experiments.verdicts import Finding, Number, Statement
+from nnthermo.experiments.claims import Claim, Evidence, judged
+from nnthermo.experiments.verdicts import Finding, Number, Statement, graded
 
 EVERY = (
     "In every activation the 95 % interval of ρ lies on the claimed side; partly if in some, and in none on the other."
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """One claim and the test of it, (correlations) -> Finding."""
-
-    key: str
-    where: str
-    claim: str
-    criterion: str
-    test: Callable[[Correlations], Finding]
-
-
 def statements(correlations: Correlations, lost: int = 0) -> list[Statement]:
-    """A verdict on each of `CLAIMS`.
-
-    Args:
-        correlations: of the study.
-        lost: architectures that are left out because a number was not finite.
-    """
-    found = []
-    for claim in CLAIMS:
-        numbers, verdict, comment = claim.test(correlations)
-        if lost:
-            comment += f" {lost} architectures are left out, because a number of theirs is not finite."
-        found.append(Statement(claim.key, claim.where, claim.claim, claim.criterion, numbers, verdict, comment))
-    return found
+    """A verdict on each of `CLAIMS`; `lost` are architectures with a number that is not finite."""
+    note = f"{lost} architectures are left out, because a number of theirs is not finite." if lost else ""
+    return judged(CLAIMS, lambda _claim: Evidence((correlations,), note))
 
 
 def direction(found: list[Correlation], sign: int) -> str:
@@ -48,7 +27,7 @@ def direction(found: list[Correlation], sign: int) -> str:
     if not found or not all(math.isfinite(c.low) and math.isfinite(c.high) for c in found):
         return "not tested"
     right, wrong = [has_sign(c, sign) for c in found], [has_sign(c, -sign) for c in found]
-    return "agrees" if all(right) else "partly" if any(right) and not any(wrong) else "disagrees"
+    return graded(all(right), any(right) and not any(wrong))
 
 
 def has_sign(found: Correlation, sign: int) -> bool:
@@ -196,12 +175,11 @@ def _beyond_parameters(c: Correlations) -> Finding:
     right = [s for s in clear if s.sign and has_sign(found[s], s.sign)]
     wrong = [s for s in clear if s.sign and has_sign(found[s], -s.sign)]
     numbers = [n for s, v in found.items() for n in _numbers(s.label, {"all activations": v})]
-    verdict = "agrees" if 2 * len(clear) > len(found) else "partly" if clear else "disagrees"
     comment = (
         f"{len(clear)} of {len(found)} do. Of those with a claimed sign it is right for "
         f"{', '.join(s.label for s in right) or 'none'}, and wrong for {', '.join(s.label for s in wrong) or 'none'}."
     )
-    return Finding(numbers, verdict, comment)
+    return Finding(numbers, graded(2 * len(clear) > len(found), clear), comment)
 
 
 def _grows_skewed(c: Correlations) -> Finding:
@@ -217,8 +195,8 @@ def _grows_skewed(c: Correlations) -> Finding:
                 numbers.append(Number(f"share whose {text} falls in training, {activation}", None, [shares[-1]]))
     if not shares:
         return Finding([], "not tested", "The family has no network of two hidden layers or more without skips.")
-    verdict = "agrees" if min(shares) > 0.9 else "partly" if max(shares) > 0.9 else "disagrees"
-    return Finding(numbers, verdict, "Networks of two or more hidden layers without skips, means over seeds.")
+    found = graded(min(shares) > 0.9, max(shares) > 0.9)
+    return Finding(numbers, found, "Networks of two or more hidden layers without skips, means over seeds.")
 
 
 def _skips_turn(c: Correlations) -> Finding:

@@ -27,7 +27,7 @@ from nnthermo.experiments.audit.entry import VERDICTS, Entry, Equation
 from nnthermo.experiments.audit.figures import FIGURES, draw
 from nnthermo.experiments.audit.report import write_report
 from nnthermo.experiments.audit.systems import Systems
-from nnthermo.experiments.folder import circumstances, write_json
+from nnthermo.experiments.folder import circumstances, require_folder, writable, write_json
 
 SECTIONS = (
     section_2,
@@ -131,13 +131,10 @@ def tally(verdicts: Any) -> dict[str, int]:
 
 def _open(folder: Path) -> Path:
     """The output folder, which must be ours."""
-    if folder.exists() and not folder.is_dir():
-        _checks.refuse("output", "be a folder", f"a file, {folder}")
+    require_folder(folder)
     ours = {"audit.json", "report.html", "figures"}
     others = {file.name for file in folder.iterdir()} - ours if folder.exists() else set()
     _checks.check("output", "be empty or hold an earlier audit", not others, f"{folder}, which holds other files")
-    try:
+    with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"`output` must be a folder that can be written, but got {folder}: {error}") from error
     return folder

@@ -6,7 +6,7 @@ from typing import Any
 
 from nnthermo.experiments.audit.entry import ULP, VERDICTS
 from nnthermo.experiments.audit.figures import FIGURES
-from nnthermo.experiments.page import duration, embedded, indices, number, render
+from nnthermo.experiments.page import PAPER, UNITS, duration, embedded, indices, number, render
 
 TONES = {
     "exact": "agrees",
@@ -102,6 +102,11 @@ def _content(results: dict[str, Any], figures: dict[str, tuple[Path, Path]]) -> 
         "summary": _summary(results),
         "meanings": [(v, text) for v, text in MEANINGS if v in results["tally"]],
         "caveats": CAVEATS,
+        "notices": [],
+        "kept": "The numbers are in `audit.json`, the figures in `figures`, beside this file. "
+        "`nnthermo audit --equation 9.4` shows one equation in the terminal.",
+        "units": f"{UNITS} A = f̂'ŵ, B = I - A, Ĝ = BᵀB, M = (1-βm) I + βĜ, x̄ the fixed state; the window is "
+        "exp(-½ x·x).",
         "facts": [
             ("seed", str(results["seed"])),
             ("duration", f"{duration(results['seconds'])} on {results['machine']}"),
@@ -116,10 +121,9 @@ def _summary(results: dict[str, Any]) -> str:
     tally = results["tally"]
     faults = tally.get("misprint", 0) + tally.get("wrong", 0)
     return (
-        f"Each of the {results['count']} numbered equations of “Towards a theory of machine "
-        "learning” (V. Vanchurin, arXiv:2004.09280), evaluated on small networks in double precision: what is printed, "
-        f"what is right, and by how much they differ. {faults} do not hold as printed; each is shown to fail by a "
-        "number, beside the form that holds."
+        f"Each of the {results['count']} numbered equations of {PAPER}, evaluated on small networks in double "
+        f"precision: what is printed, what is right, and by how much they differ. {faults} do not hold as printed; "
+        "each is shown to fail by a number, beside the form that holds."
     )
 
 

@@ -1,6 +1,7 @@
 """Figures of the comparison: the same networks, trained with the boundary loss and with the bulk loss."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from nnthermo.experiments.compare.curvature import LOSSES, THRESHOLDS
 from nnthermo.experiments.compare.runs import Histories
 from nnthermo.experiments.compare.settings import NETWORKS, Settings
 from nnthermo.experiments.compare.statements.flatness import FLAT, parameters
-from nnthermo.experiments.drawing import canvas, save, style
-from nnthermo.experiments.reproduce.statements.record import fixed_count_complexity
-from nnthermo.plotting import DARK, FAINT, INK, WARM
+from nnthermo.experiments.drawing import canvas, dress, legend_below, save_all
+from nnthermo.experiments.histories import fixed_count_complexity
+from nnthermo.plotting import DARK, FAINT, WARM
 
 COLOURS = {"boundary": WARM, "bulk": DARK}
 """Of the loss trained on; dashes tell the quantities apart."""
@@ -23,17 +24,7 @@ Panel = Callable[[Any, str], None]
 
 
 def draw(histories: Histories, settings: Settings, folder: Path) -> list[Path]:
-    """Draw figures 1-7 as PNG (150 dots an inch) and SVG; the same histories give the same SVG to the byte.
-
-    Args:
-        histories: from `load_histories`.
-        settings: of the runs.
-        folder: where they go, made if need be.
-
-    Returns:
-        figure-1.png, figure-1.svg, ..., figure-7.svg.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
+    """Figures 1-7, see `save_all`."""
     both = {key: h for key, h in histories.items() if key[1] in COLOURS}
     panels: tuple[tuple[Panel, str], ...] = (
         (lambda ax, n: _losses(ax, n, both), "log loss"),
@@ -44,12 +35,7 @@ def draw(histories: Histories, settings: Settings, folder: Path) -> list[Path]:
         (lambda ax, n: _spectrum(ax, n, both), "eigenvalues of log Ĝ"),
         (lambda ax, n: _complexity(ax, n, both), "C₂₀ / nats"),
     )
-    with style():
-        pairs = [
-            save(_figure(panel, label, settings), folder / f"figure-{k}")
-            for k, (panel, label) in enumerate(panels, start=1)
-        ]
-    return [file for pair in pairs for file in pair]
+    return save_all(folder, *(partial(_figure, panel, label, settings) for panel, label in panels))
 
 
 def _figure(panel: Panel, label: str, settings: Settings) -> Any:
@@ -59,15 +45,10 @@ def _figure(panel: Panel, label: str, settings: Settings) -> Any:
     axes = figure.subplots(len(names), 1, squeeze=False)[:, 0]
     for ax, name in zip(axes, names, strict=True):
         panel(ax, name)
-        ax.set_title(f"{name}, {'-'.join(map(str, NETWORKS[name]))}", loc="left", fontsize="medium", color=INK)
-        ax.set_ylabel(label)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(visible=True, color="#e4e4e4", linewidth=0.6)
-        ax.set_axisbelow(True)
+        dress(ax, f"{name}, {'-'.join(map(str, NETWORKS[name]))}", y=label)
         if ax is not axes[-1]:
             ax.set_xlabel("")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+    legend_below(figure, axes[0])
     return figure
 
 

@@ -1,6 +1,5 @@
 """From settings to a folder of results: trainings, numbers, figures, report."""
 
-import json
 import os
 from typing import Any, Unpack
 
@@ -9,10 +8,11 @@ import jax
 from nnthermo.experiments.compare.curvature import LOSSES
 from nnthermo.experiments.compare.figures import draw
 from nnthermo.experiments.compare.report import write_report
-from nnthermo.experiments.compare.runs import Histories, Job, load_histories, run
+from nnthermo.experiments.compare.runs import COUNTED, Histories, Job, load_runs, run
 from nnthermo.experiments.compare.settings import Settings
 from nnthermo.experiments.compare.statements import statements
 from nnthermo.experiments.compare.statements.record import at_time, equal_time
+from nnthermo.experiments.histories import save_histories
 from nnthermo.experiments.samples import held_out
 from nnthermo.experiments.study import Options, Study
 from nnthermo.experiments.verdicts import or_none
@@ -25,62 +25,38 @@ QUICK = Settings(
 """Real data, the paper's networks, all losses, in about a minute; too short and too coarse to judge the paper by."""
 
 
-def compare(
-    settings: Settings,
-    output: str | os.PathLike[str],
-    **options: Unpack[Options],
-) -> dict[str, Any]:
+def compare(settings: Settings, output: str | os.PathLike[str], **options: Unpack[Options]) -> dict[str, Any]:
     """Train each network from each seed with each loss, and say of every sentence on the bulk loss what came out.
 
-    The folder gets `results.json`, `report.html`, one NetCDF file a network and loss such as `deep-bulk.nc`, `figures/`
-    and `runs/` (weights and histories of each run). Killed at any moment and resumed, all but the seconds, and what is
-    read off at equal seconds, is the same to the bit.
-
-    Args:
-        settings: of the trainings.
-        output: folder, made if need be; it must be empty unless `resume` is set.
-        options: `nnthermo.experiments.study.Options`.
-
-    Returns:
-        The contents of `results.json`.
-
-    Raises:
-        ValueError: bad settings, or a folder that belongs to another run.
-        OSError: a folder that cannot be written.
-        ImportError: a missing optional package.
+    Arguments, result and errors are those of every study, see `nnthermo.experiments.study`. The folder also gets one
+    NetCDF file a network and loss such as `deep-bulk.nc`; what is read off at equal seconds is not the same twice.
     """
     study = Study(settings, output, ("xarray", "h5netcdf", "jinja2", "matplotlib"), **options)
-    data_dir, folder = options.get("data_dir"), study.folder
-    data = held_out(settings, data_dir)  # what is wrong with the data is said before the folder is made
+    data = held_out(settings, study.data_dir)
     study.open()
 
-    jobs = [Job(n, s, settings, data_dir, folder / "runs") for s in settings.seeds for n in settings.networks]
-    study.say(
-        f"Training {len(jobs) * len(settings.trainings)} networks for {settings.epochs:,} epochs on "
-        f"{len(data.inputs):,} samples of {settings.dataset}"
-    )
-    study.run_all(run, jobs)
+    jobs = study.jobs(Job, ((n, s) for s in settings.seeds for n in settings.networks))
+    count = len(jobs) * len(settings.trainings)
+    task = f"for {settings.epochs:,} epochs on {len(data.inputs):,} samples of {settings.dataset}"
+    study.run_all(f"Training {count} networks {task}", run, jobs)
 
-    study.say("Numbers, figures, report")
-    histories = load_histories(jobs)
-    for (network, training), history in histories.items():
-        history.drop_attrs(deep=False).assign_attrs(settings=json.dumps(settings.to_json())).to_netcdf(
-            folder / f"{network}-{training}.nc", engine="h5netcdf"
-        )
+    study.say("Verdicts, figures, report")
+    histories = load_runs(jobs)
+    save_histories(study.folder, histories, settings)
     with jax.enable_x64(True):
         found = statements(histories, settings)
-        figures = draw(histories, settings, folder / "figures")
+        figures = draw(histories, settings, study.figures)
     results = study.record(
         "Boundary loss or bulk loss: the comparison that “Towards a theory of machine learning” leaves undone",
         QUICK,
         data.source,
+        found,
         samples=len(data.inputs),
         runs=[_about(histories, settings, job, training) for job in jobs for training in settings.trainings],
         equal_time=[_in_equal_time(histories, job) for job in jobs],
         curvatures=[_curvatures(histories, job, t) for job in jobs for t in settings.trainings[:2]],
-        statements=[s.to_json() for s in found],
     )
-    write_report(folder, results, figures)
+    write_report(study.folder, results, figures)
     return results
 
 
@@ -121,17 +97,7 @@ def _in_equal_time(histories: Histories, job: Job) -> dict[str, Any]:
 def _curvatures(histories: Histories, job: Job, training: str) -> dict[str, Any]:
     """Counts of every record of curvatures: lists over epochs of lists over thresholds, by loss."""
     run = histories[job.network, training].sel(seed=job.seed)
-    names: tuple[str, ...] = (
-        "flat",
-        "flat_error",
-        "flat_low",
-        "flat_high",
-        "falling",
-        "falling_error",
-        "falling_low",
-        "falling_high",
-    )
-    names += ("curvature_largest", "curvature_smallest", "curvature_trace", "curvature_effective")
+    names = (*COUNTED, "curvature_largest", "curvature_smallest", "curvature_trace", "curvature_effective")
     found: dict[str, Any] = {
         loss: {n: jax.tree.map(or_none, run[n].isel(hessian=k).values.tolist()) for n in names}
         for k, loss in enumerate(LOSSES)

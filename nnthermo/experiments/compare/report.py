@@ -3,13 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from nnthermo.experiments.page import (
-    DASH,
-    duration,
-    number,
-    tally_sentence,
-)
-from nnthermo.experiments.study_page import facts, write_page
+from nnthermo.experiments.compare.curvature import LOSSES
+from nnthermo.experiments.page import DASH, PAPER, duration, number, percent
+from nnthermo.experiments.study_page import Frame, Table, facts, name_of, not_finite, write_page
 
 FIGURES = {
     1: (
@@ -85,11 +81,6 @@ CAVEATS = (
 )
 
 _WORDS = {
-    "dataset": "data set",
-    "scale": "initial weights, times Glorot",
-    "pixel_high": "value of a white pixel",
-    "target_off": "target of silent outputs",
-    "target_on": "target of the active output",
     "beta": "β of recorded functions",
     "m": "m of the local objective",
     "observations": "records, even and logarithmic each",
@@ -102,19 +93,27 @@ _WORDS = {
 }
 
 
+FRAME = Frame(
+    FIGURES,
+    short="but {epochs:,} epochs and coarse curvatures",
+    kept="the histories of all seeds in files such as `deep-bulk.nc` (NetCDF), weights in `runs`",
+    caveats=CAVEATS,
+    words=_WORDS,
+)
+
+
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
     """Write `report.html`; see `nnthermo.experiments.study_page.write_page`."""
     return write_page(
-        "compare/report.html.jinja",
+        FRAME,
         folder,
         results,
         figures,
-        figures=FIGURES,
         summary=_summary(results),
         facts=_facts(results),
-        runs_shown=[_run(run) for run in results["runs"]],
-        times_shown=[_time(row) for row in results["equal_time"]],
-        caveats=CAVEATS,
+        notices=not_finite(results["runs"], "numbers that rest on it are missing."),
+        elsewhere_title="Without targets",
+        tables=[_runs(results["runs"]), _times(results["equal_time"])],
     )
 
 
@@ -122,54 +121,51 @@ def _summary(results: dict[str, Any]) -> str:
     settings = results["settings"]
     seeds, networks = len(settings["seeds"]), len(settings["networks"])
     return (
-        "Section 10 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) trains with the "
+        f"Section 10 of {PAPER} trains with the "
         "boundary loss, expects a similar result of the bulk loss, and calls the latter much better for its few flat "
         "directions, without trying it. Here "
         f"{'one network was' if networks == 1 else f'{networks} networks were'} trained with both, "
         f"{'from one seed' if seeds == 1 else f'each from {seeds} seeds'}, for {settings['epochs']:,} epochs on "
-        f"{results['samples']:,} images, and the curvatures of both losses were measured. "
-        + tally_sentence(results["statements"])
+        f"{results['samples']:,} images, and the curvatures of both losses were measured."
     )
 
 
 def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
     networks = ("networks", ", ".join(results["settings"]["networks"]))
-    told = facts(results, networks, words=_WORDS, left_out=("networks",))
-    name, same = "bulk learning rate", results["settings"]["bulk_learning_rate"] is None
-    return [(n, "the same" if same and n == _WORDS.get("bulk_learning_rate", name) else v) for n, v in told]
+    told = facts(FRAME, results, networks, left_out=("networks",))
+    same = results["settings"]["bulk_learning_rate"] is None
+    return [(n, "the same" if same and n == "bulk learning rate" else v) for n, v in told]
 
 
-def _percent(value: float | None) -> str:
-    return DASH if value is None else f"{value:.1%}"
+def _runs(runs: list[dict[str, Any]]) -> Table:
+    def row(run: dict[str, Any]) -> tuple[str, ...]:
+        blind = run["training"] == "unsupervised"  # its outputs never saw a class
+        seen = [DASH if blind else percent(run[name]) for name in ("accuracy", "test_accuracy")]
+        shares = [percent(run[name]) for name in ("readout_accuracy", "largest_unrelaxed")]
+        epoch = DASH if run["seconds_an_epoch"] is None else f"{number(1000 * run['seconds_an_epoch'])} ms"
+        losses = number(run["bulk_loss"]), number(run["boundary_loss"])
+        ends = number(run["complexity"], 4), number(run["skewness"])
+        return name_of(run), duration(run["seconds"]), epoch, *losses, *seen, *shares, *ends
+
+    heads = ("run", "training", "an epoch", "U", "U_∂", "accuracy", "on test", "read-out", "unrelaxed", "C", "skewness")
+    return Table(
+        "runs",
+        heads,
+        [row(run) for run in runs],
+        note="At the end of each run; “read-out” is the test accuracy of linear regression from all hidden neurons, "
+        "“unrelaxed” is the largest share of a record's relaxations that did not converge, C the complexity (6.7) and "
+        "skewness that of log λ.",
+    )
 
 
-def _run(run: dict[str, Any]) -> dict[str, str]:
-    """A run as the table shows it."""
-    blind = run["training"] == "unsupervised"  # its outputs never saw a class
-    return {
-        "name": f"{run['network']}, {run['training']}, seed {run['seed']}{'' if run['finite'] else ' (not finite)'}",
-        "time": duration(run["seconds"]),
-        "epoch": DASH if run["seconds_an_epoch"] is None else f"{number(1000 * run['seconds_an_epoch'])} ms",
-        "bulk": number(run["bulk_loss"]),
-        "boundary": number(run["boundary_loss"]),
-        "accuracy": DASH if blind else _percent(run["accuracy"]),
-        "test": DASH if blind else _percent(run["test_accuracy"]),
-        "readout": _percent(run["readout_accuracy"]),
-        "unrelaxed": _percent(run["largest_unrelaxed"]),
-        "complexity": number(run["complexity"], 4),
-        "skewness": number(run["skewness"]),
-    }
+def _times(pairs: list[dict[str, Any]]) -> Table:
+    def row(pair: dict[str, Any]) -> tuple[str, ...]:
+        cells = [f"{pair['network']}, seed {pair['seed']}", f"{number(pair['seconds'])} s"]
+        for training in LOSSES:
+            at = pair[training]
+            losses = number(at["bulk_loss"]), number(at["boundary_loss"])
+            cells += [number(at["epoch"]), percent(at["test_accuracy"]), *losses]
+        return tuple(cells)
 
-
-def _time(row: dict[str, Any]) -> dict[str, str]:
-    """A pair of runs in equal time."""
-    shown = {"name": f"{row['network']}, seed {row['seed']}", "time": f"{number(row['seconds'])} s"}
-    for training in ("boundary", "bulk"):
-        at = row[training]
-        shown |= {
-            f"{training}_epoch": number(at["epoch"]),
-            f"{training}_test": _percent(at["test_accuracy"]),
-            f"{training}_boundary_loss": number(at["boundary_loss"]),
-            f"{training}_bulk_loss": number(at["bulk_loss"]),
-        }
-    return shown
+    heads = ("pair", "after", *(head for t in LOSSES for head in (f"epoch, {t}", "on test", "U", "U_∂")))
+    return Table("equal time", heads, [row(pair) for pair in pairs], title="In equal time")

@@ -5,26 +5,25 @@ run goes on from the last one to the same bits (the seconds, which no two runs s
 compiled before the clock starts, and what a call of `train` takes without any epoch is subtracted.
 """
 
-import json
+import dataclasses
 import statistics
 import time
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nnthermo._checks import extra
 from nnthermo._typing import Array
+from nnthermo.experiments import histories, processes
 from nnthermo.experiments.compare.curvature import LOSSES, THRESHOLDS, Curvatures, curvatures, reached_span
 from nnthermo.experiments.compare.observing import recorder
 from nnthermo.experiments.compare.readout import principal_components, readout_accuracy
 from nnthermo.experiments.compare.settings import NETWORKS, Settings
-from nnthermo.experiments.folder import arrays_of, network_of, save_arrays, save_dataset
-from nnthermo.experiments.processes import Report, alone
+from nnthermo.experiments.folder import arrays_of, network_of, save_arrays
+from nnthermo.experiments.networks import initial
+from nnthermo.experiments.processes import Report
 from nnthermo.experiments.samples import Data, held_out
 from nnthermo.loss import QuadraticPotential, boundary_loss
 from nnthermo.network import FeedForward
@@ -32,22 +31,27 @@ from nnthermo.relaxation import relaxed_bulk_loss
 from nnthermo.training import Loss, train
 
 
-class Job(NamedTuple):
-    """One network from one seed, trained with every loss; its histories go to files in a folder."""
+@dataclasses.dataclass(frozen=True)
+class Training(processes.Job[Settings]):
+    """One network, trained with one loss from one seed; its history (NetCDF) and its weights (npz) go to `folder`."""
+
+    network: str
+    training: str
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Job(processes.Job[Settings]):
+    """One network from one seed, trained with every loss."""
 
     network: str
     seed: int
-    settings: Settings
-    data_dir: str | None
-    folder: Path
 
-    def name(self, training: str) -> str:
-        """Network, loss and seed, as files and progress bars call the run."""
-        return f"{self.network}-{training}-{self.seed}"
-
-    def file(self, training: str) -> Path:
-        """Where the history of a training goes (NetCDF); its weights lie beside it (npz)."""
-        return self.folder / f"{self.name(training)}.nc"
+    @property
+    def trainings(self) -> list[Training]:
+        """Each of them."""
+        shared: Any = {"settings": self.settings, "data_dir": self.data_dir, "folder": self.folder}
+        return [Training(self.network, training, self.seed, **shared) for training in self.settings.trainings]
 
 
 def loss_of(training: str, settings: Settings) -> Loss:
@@ -61,22 +65,16 @@ def loss_of(training: str, settings: Settings) -> Loss:
 
 
 def run(job: Job, report: Report | None = None) -> None:
-    """Do every training of a job that is not finished; each writes a history and the weights at its end."""
-    jax.config.update("jax_enable_x64", True)  # spectra and curvatures in float64; the networks are float32
-    data = held_out(job.settings, job.data_dir)
-    for training in job.settings.trainings:
-        file = job.file(training)
-        with alone(file):
-            if not file.exists():
-                _run(job, training, data, report)
+    """Do every training of a job that is not finished, in float32, with spectra and curvatures in float64."""
+    for training in job.trainings:
+        _run(training, report)
 
 
-def _run(job: Job, training: str, data: Data, report: Report | None) -> None:
-    settings, name = job.settings, job.name(training)
-    weights_key, order_key = jax.random.split(jax.random.key(job.seed))
-    net = FeedForward.init(
-        weights_key, NETWORKS[job.network], activation=jnp.tanh, scale=settings.scale, dtype=jnp.float32
-    )
+@processes.once
+def _run(job: Training, report: Report | None = None) -> None:
+    settings, name, training = job.settings, job.name, job.training
+    data = held_out(settings, job.data_dir)
+    net, order_key = initial(NETWORKS[job.network], job.seed, settings.scale)
     records = job.folder / name
     records.mkdir(exist_ok=True)
     go = _Stretch(loss_of(training, settings), optax.sgd(settings.rate_of(training)), data, settings.batch_size)
@@ -108,10 +106,11 @@ def _run(job: Job, training: str, data: Data, report: Report | None) -> None:
             report(name, done, total)
     if report and done < total:
         report(name, total, total)
-    save_arrays(job.file(training).with_suffix(".npz"), arrays_of(net))
-    attributes = {"network": job.network, "training": training, "seed": job.seed, "finite": int(done == total)}
-    attributes |= {"pca_readout_accuracy": _pca_readout(data, sum(NETWORKS[job.network][1:-1]))}
-    _save_history(job.file(training), rows, attributes | {"settings": json.dumps(settings.to_json())})
+    save_arrays(job.file.with_suffix(".npz"), arrays_of(net))
+    about: dict[str, Any] = {"network": job.network, "training": training, "seed": job.seed}
+    about["finite"] = int(done == total)
+    pca = _pca_readout(data, sum(NETWORKS[job.network][1:-1]))
+    histories.save_run(job.file, *_arrays(rows), settings, **about, pca_readout_accuracy=pca)
     for saved in records.iterdir():
         saved.unlink()
     records.rmdir()
@@ -157,7 +156,7 @@ def _pca_readout(data: Data, components: int) -> float:
     return readout_accuracy(codes, data.targets, test_codes, data.test_targets)
 
 
-def _curvature_row(net: FeedForward, data: Data, span: np.ndarray, job: Job) -> dict[str, np.ndarray]:
+def _curvature_row(net: FeedForward, data: Data, span: np.ndarray, job: Training) -> dict[str, np.ndarray]:
     """Curvatures as arrays (hessian[, threshold]); NaN where no sample could be used."""
     settings, n = job.settings, job.settings.curvature_samples
     found, left_out = curvatures(
@@ -171,18 +170,20 @@ def _curvature_row(net: FeedForward, data: Data, span: np.ndarray, job: Job) -> 
     return row
 
 
+COUNTED = tuple(f"{kind}{part}" for kind in ("flat", "falling") for part in ("", "_error", "_low", "_high"))
+"""Names of the counts of directions, with their errors and bounds."""
+
+
 def _curvature_numbers(found: Curvatures | None) -> dict[str, Any]:
-    names = [f"{kind}{part}" for kind in ("flat", "falling") for part in ("", "_error", "_low", "_high")]
     if found is None:
-        blank = dict.fromkeys(names, np.full(len(THRESHOLDS), np.nan))
+        blank = dict.fromkeys(COUNTED, np.full(len(THRESHOLDS), np.nan))
         return blank | {f"curvature_{name}": np.nan for name in ("largest", "smallest", "trace", "effective")}
     numbers = {f"curvature_{name}": getattr(found, name) for name in ("largest", "smallest", "trace", "effective")}
-    return numbers | dict(zip(names, (*found.flat, *found.falling), strict=True))
+    return numbers | dict(zip(COUNTED, (*found.flat, *found.falling), strict=True))
 
 
-def _save_history(file: Path, rows: list[dict[str, Any]], attributes: dict[str, Any]) -> None:
-    """NetCDF, dimensions (epoch[, eigenvalue]) and (curvature_epoch[, hessian[, threshold]]), whole or not at all."""
-    xarray = extra("xarray", "experiments")
+def _arrays(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Variables (epoch[, eigenvalue]) and (curvature_epoch[, hessian[, threshold]]), and the values of these."""
     curved = [row for row in rows if "flat" in row]
     variables: dict[str, Any] = {}
     for name in rows[0]:
@@ -198,21 +199,14 @@ def _save_history(file: Path, rows: list[dict[str, Any]], attributes: dict[str, 
     if curved:
         coordinates |= {"curvature_epoch": [int(row["epoch"]) for row in curved]}
         coordinates |= {"hessian": list(LOSSES), "threshold": list(THRESHOLDS)}
-    dataset = xarray.Dataset(variables, coords=coordinates, attrs=attributes)
-    save_dataset(file, dataset)
+    return variables, coordinates
 
 
 Histories = dict[tuple[str, str], Any]
 """By (network, training), xarray datasets with dimensions (seed, epoch, ...)."""
 
 
-def load_histories(jobs: list[Job]) -> Histories:
+def load_runs(jobs: list[Job]) -> Histories:
     """The histories of finished jobs."""
-    xarray = extra("xarray", "experiments")
-    found: dict[tuple[str, str], list] = {}
-    for job in jobs:
-        for training in job.settings.trainings:
-            with xarray.open_dataset(job.file(training), engine="h5netcdf") as dataset:
-                one = dataset.load().assign_coords(seed=job.seed).expand_dims("seed")
-            found.setdefault((job.network, training), []).append(one)
-    return {key: xarray.concat(parts, dim="seed", join="outer") for key, parts in found.items()}
+    runs = (run for job in jobs for run in job.trainings)
+    return histories.load_histories(((run.network, run.training), run.seed, run.file) for run in runs)

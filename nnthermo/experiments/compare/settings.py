@@ -4,12 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from nnthermo._checks import check
-from nnthermo.experiments.folder import StoredSettings
-from nnthermo.experiments.reproduce.settings import NETWORKS as PAPER_NETWORKS
+from nnthermo.experiments import networks
+from nnthermo.experiments.settings import StoredSettings
 from nnthermo.training import log_spaced_epochs
 
-NETWORKS = {**PAPER_NETWORKS, "deeper": (784, 20, 20, 20, 10)}
+NETWORKS = {**networks.NETWORKS, "deeper": (784, 20, 20, 20, 10)}
 """The paper's two networks and one with three hidden layers; all have 60 hidden neurons, N = 854, all tanh."""
 
 TRAININGS = ("boundary", "bulk", "unsupervised")
@@ -73,24 +72,17 @@ class Settings(StoredSettings):
     lanczos_steps: int = 150
 
     def __post_init__(self) -> None:
-        for name in (
-            "test_samples", "epochs", "learning_rate", "batch_size", "scale", "pixel_high", "beta", "relaxed_samples",
-            "max_steps", "curvature_samples", "lanczos_steps",
-        ):  # fmt: skip
-            check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
-        rate = self.bulk_learning_rate
-        check("bulk_learning_rate", "be positive", rate is None or rate > 0, rate)
-        check("unsupervised_epochs", "not be negative", self.unsupervised_epochs >= 0, self.unsupervised_epochs)
-        check("target_on", "exceed target_off", self.target_on > self.target_off, self.target_on)
-        check("m", "lie between 0 and 1, both excluded", 0 < self.m < 1, self.m)
-        for name in ("observations", "curvature_records", "probes"):
-            check(name, "be at least 2", getattr(self, name) >= 2, getattr(self, name))
-        unknown = [n for n in self.networks if n not in NETWORKS]
-        check("networks", f"be some of {', '.join(NETWORKS)}", self.networks and not unknown, ", ".join(self.networks))
-        check("networks", "differ", len(set(self.networks)) == len(self.networks), ", ".join(self.networks))
-        check("seeds", "name at least one seed", len(self.seeds) > 0, self.seeds)
-        check("seeds", "differ", len(set(self.seeds)) == len(self.seeds), self.seeds)
-        check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
+        self.require_positive(
+            "test_samples", "epochs", "learning_rate", "batch_size", "scale", "beta", "relaxed_samples", "max_steps",
+            "curvature_samples", "lanczos_steps",
+        )  # fmt: skip
+        self.require("be positive", lambda rate: rate is None or rate > 0, "bulk_learning_rate")
+        self.require("not be negative", lambda epochs: epochs >= 0, "unsupervised_epochs")
+        self.require_coding()
+        self.require("lie between 0 and 1, both excluded", lambda m: 0 < m < 1, "m")
+        self.require_at_least(2, "observations", "curvature_records", "probes")
+        self.require_some_of("networks", NETWORKS)
+        self.require_seeds()
 
     @property
     def trainings(self) -> tuple[str, ...]:

@@ -5,40 +5,26 @@ from typing import Any
 
 import numpy as np
 
-from nnthermo.experiments.drawing import canvas, save, style
+from nnthermo.experiments.drawing import canvas, save_all
 from nnthermo.experiments.gravity.demonstrations import Demonstrations
 from nnthermo.experiments.gravity.runs import Runs
-from nnthermo.experiments.gravity.settings import CLOCKS, Settings
+from nnthermo.experiments.gravity.settings import ARMS, CLOCK_WORDS, CLOCKS, Settings
 from nnthermo.plotting import COOL, DARK, FAINT, INK, WARM
 
-WORDS = {"entropy": "T = -S", "training": "T = training time", "temperature": "along log β"}
 COLOURS = {"entropy": DARK, "training": WARM, "temperature": COOL}
 
 
 def draw(runs: Runs, shown: Demonstrations, settings: Settings, folder: Path) -> list[Path]:
-    """Draw figures 1-6 as PNG (150 dots an inch) and SVG.
-
-    Args:
-        runs: from `load_runs`; maps are those of the first seed.
-        shown: the demonstrations.
-        settings: of the runs.
-        folder: where they go, made if need be.
-
-    Returns:
-        figure-1.png, figure-1.svg, ..., figure-6.svg.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with style():
-        figures = (
-            _known(shown),
-            _arrow(runs, settings),
-            _maps(runs, "time_like", "g₀₀/F₀₀: below 0 training is time-like", settings),
-            _maps(runs, "scalar", "R", settings),
-            _einstein(runs, settings),
-            _turning(runs, settings),
-        )
-        pairs = [save(figure, folder / f"figure-{k}") for k, figure in enumerate(figures, start=1)]
-    return [file for pair in pairs for file in pair]
+    """Figures 1-6, see `save_all`; maps are those of the first seed."""
+    return save_all(
+        folder,
+        lambda: _known(shown),
+        lambda: _arrow(runs, settings),
+        lambda: _maps(runs, "time_like", "g₀₀/F₀₀: below 0 training is time-like", settings),
+        lambda: _maps(runs, "scalar", "R", settings),
+        lambda: _einstein(runs, settings),
+        lambda: _turning(runs, settings),
+    )
 
 
 def _known(shown: Demonstrations) -> Any:
@@ -63,7 +49,7 @@ def _known(shown: Demonstrations) -> Any:
 def _arrow(runs: Runs, settings: Settings) -> Any:
     figure = canvas(9.2, 3.4)
     axes = figure.subplots(1, 2)
-    for ax, arm in zip(axes, ("small", "image"), strict=True):
+    for ax, arm in zip(axes, ARMS, strict=True):
         first = True
         for name, some in runs.items():
             for run in some if name.startswith(arm) else ():
@@ -76,7 +62,7 @@ def _arrow(runs: Runs, settings: Settings) -> Any:
                 first = False
         ax.axhline(0, color=FAINT, linewidth=0.8)
         ax.set(xlabel="training time", ylabel="change of S, nats")
-        ax.set_title({"small": "small networks", "image": "hidden layer, images"}[arm], fontsize="medium")
+        ax.set_title(ARMS[arm], fontsize="medium")
     return figure
 
 
@@ -96,7 +82,7 @@ def _maps(runs: Runs, name: str, label: str, settings: Settings) -> Any:
             ax.set(
                 xlim=(edge[0], edge[-1]), ylim=(edge[0], edge[-1]), xlabel="first component", ylabel="second component"
             )
-            ax.set_title(f"{network.replace('-', ', ')}: {WORDS[clock]}", fontsize="small")
+            ax.set_title(f"{network.replace('-', ', ')}: {CLOCK_WORDS[clock]}", fontsize="small")
             figure.colorbar(image, ax=ax, label=label, shrink=0.8)
     return figure
 
@@ -110,7 +96,7 @@ def _einstein(runs: Runs, settings: Settings) -> Any:
             some = [run[f"{clock}_residual"].ravel() for name, r in runs.items() if name.startswith(arm) for run in r]
             if some:
                 ax.hist(np.concatenate(some), bins=bins, density=True, histtype="step", color=COLOURS[clock],
-                        linestyle=dashes, label=f"{WORDS[clock]}, {arm}")  # fmt: skip
+                        linestyle=dashes, label=f"{CLOCK_WORDS[clock]}, {arm}")  # fmt: skip
     ax.set(xlabel="‖R_ab - R g_ab/3‖ / ‖R_ab‖", ylabel="density of points", xlim=(0, 1))
     ax.legend(frameon=False, fontsize="x-small")
     sizes = np.asarray(sorted(settings.widths)) + 2
@@ -122,7 +108,7 @@ def _einstein(runs: Runs, settings: Settings) -> Any:
                 place = size + (0.12 if clock == "entropy" else -0.12)
                 rest.errorbar(place, middle, yerr=[[middle - low], [high - middle]],
                               fmt="o", markersize=4, color=COLOURS[clock], capsize=2, alpha=0.7,
-                              label=WORDS[clock] if k == 0 and value is values[0] else None)  # fmt: skip
+                              label=CLOCK_WORDS[clock] if k == 0 and value is values[0] else None)  # fmt: skip
     rest.plot(sizes, 1 / (2 * sizes), "-", color=INK, linewidth=1.0, label="d(d-1)/4N")
     rest.axhline(0, color=FAINT, linewidth=0.8)
     rest.set(xlabel="neurons N", ylabel="Λ that is best at a point: quartiles", yscale="symlog")
@@ -133,14 +119,14 @@ def _einstein(runs: Runs, settings: Settings) -> Any:
 def _turning(runs: Runs, settings: Settings) -> Any:
     figure = canvas(9.2, 3.4)
     axes = figure.subplots(1, 2)
-    for ax, arm in zip(axes, ("small", "image"), strict=True):
+    for ax, arm in zip(axes, ARMS, strict=True):
         for clock in ("entropy", "training"):
             some = [run for name, r in runs.items() if name.startswith(arm) for run in r]
             for k, run in enumerate(some):
                 ax.plot(settings.look_at, np.median(run[f"{clock}_turning"], axis=1), color=COLOURS[clock],
-                        linewidth=1.1, alpha=0.7, label=WORDS[clock] if k == 0 else None)  # fmt: skip
+                        linewidth=1.1, alpha=0.7, label=CLOCK_WORDS[clock] if k == 0 else None)  # fmt: skip
         ax.set(xlabel="training time", ylabel="turning, radians a unit of time", yscale="log")
-        ax.set_title({"small": "small networks", "image": "hidden layer, images"}[arm], fontsize="medium")
+        ax.set_title(ARMS[arm], fontsize="medium")
         if ax.lines:
             ax.legend(frameon=False, fontsize="small")
     return figure

@@ -7,9 +7,9 @@ import jax
 
 from nnthermo.experiments.gravity.demonstrations import demonstrate
 from nnthermo.experiments.gravity.figures import draw
-from nnthermo.experiments.gravity.problem import data_of
+from nnthermo.experiments.gravity.problem import training_data
 from nnthermo.experiments.gravity.report import write_report
-from nnthermo.experiments.gravity.runs import TRAINED, jobs_of, load_runs, run
+from nnthermo.experiments.gravity.runs import TRAINED, Job, load_runs, networks, run
 from nnthermo.experiments.gravity.settings import Settings
 from nnthermo.experiments.gravity.statements import statements
 from nnthermo.experiments.study import Options, Study
@@ -24,42 +24,27 @@ QUICK = Settings(
 def gravity(settings: Settings, output: str | os.PathLike[str], **options: Unpack[Options]) -> dict[str, Any]:
     """Train networks, measure the space-times of their states, and show what the papers' claims come to.
 
-    The folder gets `results.json`, `report.html`, `figures/` and `runs/` (what was measured of each network). Killed at
-    any moment and resumed, all but the seconds is the same.
-
-    Args:
-        settings: of the networks and the looks at them.
-        output: folder, made if need be; it must be empty unless `resume` is set.
-        options: `nnthermo.experiments.study.Options`.
-
-    Returns:
-        The contents of `results.json`.
-
-    Raises:
-        ValueError: bad settings, or a folder that belongs to another run.
-        OSError: a folder that cannot be written.
-        ImportError: a missing optional package.
+    Arguments, result, folder and errors are those of every study, see `nnthermo.experiments.study`.
     """
     study = Study(settings, output, ("jinja2", "matplotlib", "diffrax"), **options)
-    data_dir, folder = options.get("data_dir"), study.folder
-    source = data_of(settings, data_dir).source  # what is wrong with the data is said before the folder is made
+    source = training_data(settings, study.data_dir).source
     study.open()
 
-    jobs = jobs_of(settings, data_dir, folder / "runs")
-    points = settings.points * settings.looks
-    study.say(f"Training {len(jobs)} networks and measuring the curvature of each at {points:,} points by three clocks")
-    study.run_all(run, jobs)
+    jobs = study.jobs(Job, networks(settings))
+    task = f"measuring the curvature of each at {settings.points * settings.looks:,} points by three clocks"
+    study.run_all(f"Training {len(jobs)} networks and {task}", run, jobs)
 
     study.say("Systems with known answers")
     with jax.enable_x64(True):
         shown = demonstrate()
     study.say("Verdicts, figures, report")
     runs = load_runs(jobs)
-    figures = draw(runs, shown, settings, folder / "figures")
+    figures = draw(runs, shown, settings, study.figures)
     results = study.record(
         "Space-time in a learning system: the gravity of its states, measured",
         QUICK,
         source,
+        statements(runs, shown.numbers, settings),
         runs=[
             {
                 "network": name,
@@ -74,7 +59,6 @@ def gravity(settings: Settings, output: str | os.PathLike[str], **options: Unpac
             for seed, found in zip(settings.seeds, some, strict=True)
         ],
         demonstrations={name: or_none(value) for name, value in shown.numbers.items()},
-        statements=[s.to_json() for s in statements(runs, shown.numbers, settings)],
     )
-    write_report(folder, results, figures)
+    write_report(study.folder, results, figures)
     return results

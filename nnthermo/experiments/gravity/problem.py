@@ -10,8 +10,9 @@ import numpy as np
 from nnthermo import FeedForward, boundary_loss
 from nnthermo._checks import check
 from nnthermo._typing import Array
-from nnthermo.data import Dataset, load
+from nnthermo.data import Dataset
 from nnthermo.experiments.gravity.settings import Settings
+from nnthermo.experiments.samples import training_set
 
 
 class Problem(NamedTuple):
@@ -51,22 +52,20 @@ class Path(NamedTuple):
     interpolation_error: float
 
 
-def data_of(settings: Settings, data_dir: str | None = None) -> Dataset:
+def training_data(settings: Settings, data_dir: str | None = None) -> Dataset:
     """The whole training set.
 
     Raises:
         ValueError: more samples asked for than there are.
     """
-    everything = load(settings.dataset, data_dir=data_dir)
-    enough = settings.samples <= len(everything)
-    check("samples", f"be at most the {len(everything)} of {settings.dataset}", enough, settings.samples)
+    everything = training_set(settings, data_dir)
     check("points", f"be at most the {settings.samples} samples", settings.points <= settings.samples, settings.points)
     return everything
 
 
 def make_problem(arm: str, settings: Settings, data_dir: str | None = None) -> Problem:
     """Whole images and ten classes for "image"; two components of two classes for "small"; float64."""
-    everything = data_of(settings, data_dir)
+    everything = training_data(settings, data_dir)
     if arm == "image":
         data = everything.take(settings.samples, seed=0)
         x, t = np.asarray(data.inputs(), float), np.asarray(data.targets(), float)

@@ -1,17 +1,16 @@
 """One network: trained, and its space-times measured by every clock."""
 
 import dataclasses
-from pathlib import Path as File
 
-import jax
 import numpy as np
 
 from nnthermo import FeedForward
+from nnthermo.experiments import processes
 from nnthermo.experiments.folder import save_arrays
 from nnthermo.experiments.gravity.measuring import Look, clock_of, clock_times, measured, points_of
 from nnthermo.experiments.gravity.problem import make_problem, sizes_of, train_path
 from nnthermo.experiments.gravity.settings import CLOCKS, Settings
-from nnthermo.experiments.processes import Report, alone
+from nnthermo.experiments.processes import Report
 
 Runs = dict[str, list[dict[str, np.ndarray]]]
 """What the jobs wrote, by name of the network such as "small-4", a list over seeds."""
@@ -24,48 +23,34 @@ CHUNK = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class Job(processes.Job[Settings]):
     """One network from one seed."""
 
     arm: str
     width: int
     seed: int
-    settings: Settings
-    data_dir: str | None
-    folder: File
+
+    suffix = ".npz"
 
     @property
     def network(self) -> str:
         """Arm and width."""
         return f"{self.arm}-{self.width}"
 
-    @property
-    def name(self) -> str:
-        """For files and progress."""
-        return f"{self.network}-{self.seed}"
 
-    @property
-    def file(self) -> File:
-        """What it writes."""
-        return self.folder / f"{self.name}.npz"
+def networks(settings: Settings) -> list[tuple[str, int, int]]:
+    """Arm, width and seed of each; those of one shape, which share a program, one after the other."""
+    shapes = [("image", settings.hidden)] + [("small", width) for width in sorted(settings.widths, reverse=True)]
+    return [(arm, width, seed) for arm, width in shapes for seed in settings.seeds]
 
 
-def jobs_of(settings: Settings, data_dir: str | None, folder: File) -> list[Job]:
-    """All networks; those of one shape, which share a program, one after the other."""
-    networks = [("image", settings.hidden)] + [("small", width) for width in sorted(settings.widths, reverse=True)]
-    return [Job(arm, width, seed, settings, data_dir, folder) for arm, width in networks for seed in settings.seeds]
-
-
+@processes.once
 def run(job: Job, report: Report | None = None) -> None:
-    """Do a job unless its file is there."""
-    with alone(job.file):
-        if job.file.exists():
-            return
-        with jax.enable_x64(True):
-            save_arrays(job.file, _run(job, report))
+    """Train a network and measure its space-times."""
+    save_arrays(job.file, _measured(job, report))
 
 
-def _run(job: Job, report: Report | None) -> dict[str, np.ndarray]:
+def _measured(job: Job, report: Report | None) -> dict[str, np.ndarray]:
     settings = job.settings
     problem = make_problem(job.arm, settings, job.data_dir)
     path = train_path(problem, sizes_of(job.width, problem), settings, job.seed)

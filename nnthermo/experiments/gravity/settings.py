@@ -6,10 +6,16 @@ import math
 import numpy as np
 
 from nnthermo._checks import check
-from nnthermo.experiments.folder import StoredSettings
+from nnthermo.experiments.settings import StoredSettings
 
 CLOCKS = ("entropy", "training", "temperature")
 """T = -S along training; T = training time; T = -S along log β, the weights being those of the end."""
+
+CLOCK_WORDS = {"entropy": "T = -S", "training": "T = training time", "temperature": "along log β"}
+"""The same for people."""
+
+ARMS = {"small": "small networks", "image": "hidden layer, images"}
+"""Kinds of networks, and what they are called."""
 
 LINEAR = 300
 """Part of the training after which its time becomes logarithmic: one in so many."""
@@ -52,21 +58,15 @@ class Settings(StoredSettings):
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        for name in ("samples", "duration", "step", "beta", "points"):
-            check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
-        check("records", "be odd and at least 5", self.records >= 5 and self.records % 2 == 1, self.records)
-        check("looks", "be at least 3", self.looks >= 3, self.looks)
-        check("map_points", "be at least 5", self.map_points >= 5, self.map_points)
-        for name in ("widths", "seeds", "classes"):
-            values = getattr(self, name)
-            check(name, "name at least one", len(values) > 0, values)
-            check(name, "differ", len(set(values)) == len(values), values)
+        self.require_positive("samples", "duration", "step", "beta", "points")
+        self.require("be odd and at least 5", lambda count: count >= 5 and count % 2 == 1, "records")
+        self.require_at_least(3, "looks")
+        self.require_at_least(5, "map_points")
+        self.require_distinct("widths", "classes")
         least = min(*self.widths, self.hidden)
         check("widths and hidden", "be at least 2, for two labels to move the states apart", least >= 2, least)
-        check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
-        check(
-            "classes", "be two of 0 to 9", len(self.classes) == 2 and set(self.classes) <= set(range(10)), self.classes
-        )
+        self.require_seeds()
+        self.require("be two of 0 to 9", lambda two: len(two) == 2 and set(two) <= set(range(10)), "classes")
 
     @property
     def kept_at(self) -> np.ndarray:

@@ -1,15 +1,15 @@
 """What the papers say of space-time in learning systems, what the networks say, and a verdict on each."""
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from nnthermo.experiments.claims import NOTHING, Claim, Evidence, judged
 from nnthermo.experiments.gravity.measuring import clock_times
 from nnthermo.experiments.gravity.runs import Runs
-from nnthermo.experiments.gravity.settings import Settings
+from nnthermo.experiments.gravity.settings import ARMS, CLOCK_WORDS, CLOCKS, Settings
 from nnthermo.experiments.verdicts import Finding, Number, Statement, judge
 
 MOST = 0.95
@@ -22,39 +22,14 @@ Numbers = dict[str, float]
 """Of the demonstrations, by name."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """One claim and the test of it, (runs, numbers of the demonstrations, settings) -> Finding."""
-
-    key: str
-    where: str
-    claim: str
-    criterion: str
-    test: Callable[[Runs, Numbers, Settings], Finding]
-
-
 def statements(runs: Runs, numbers: Numbers, settings: Settings) -> list[Statement]:
-    """A verdict on each of `CLAIMS`; runs with numbers that are not finite are left out.
-
-    Args:
-        runs: from `load_runs`.
-        numbers: of the demonstrations.
-        settings: of the runs.
-    """
-    sound = {name: [run for run in some if _finite(run)] for name, some in runs.items()}
-    lost = sum(map(len, runs.values())) - sum(map(len, sound.values()))
-    sound = {name: some for name, some in sound.items() if some}
-    found = []
-    for claim in CLAIMS:
-        fixed = (claim.key, claim.where, claim.claim, claim.criterion)
-        if not sound:
-            found.append(Statement(*fixed, [], "not tested", "No network came to its end with finite numbers."))
-            continue
-        values, verdict, comment = claim.test(sound, numbers, settings)
-        if lost:
-            comment += f" Left out: {lost} networks whose space-time is not finite somewhere."
-        found.append(Statement(*fixed, values, verdict, comment))
-    return found
+    """A verdict on each of `CLAIMS` from runs and demonstrations; runs that are not finite are left out."""
+    kept = {name: [run for run in some if _finite(run)] for name, some in runs.items()}
+    lost = sum(map(len, runs.values())) - sum(map(len, kept.values()))
+    sound = {name: some for name, some in kept.items() if some}
+    note = f"Left out: {lost} networks whose space-time is not finite somewhere." if lost else ""
+    evidence = Evidence((sound, numbers, settings), note) if sound else Evidence(None, NOTHING)
+    return judged(CLAIMS, lambda _claim: evidence)
 
 
 def _finite(run: Any) -> bool:
@@ -68,21 +43,24 @@ def _each(runs: Runs, arm: str, function: Callable[[Any], float]) -> list[float]
 
 def _arms(runs: Runs, label: str, function: Callable[[Any], float]) -> list[Number]:
     """The number of each arm that was run, `function(run)` over its networks."""
-    words = {"small": "small networks", "image": "hidden layer, images"}
-    found = [(word, _each(runs, arm, function)) for arm, word in words.items()]
+    found = [(word, _each(runs, arm, function)) for arm, word in ARMS.items()]
     return [Number(f"{label}, {word}", None, values) for word, values in found if values]
 
 
-def _shares(numbers: list[Number], least: float = MOST) -> str:
-    return judge([value >= least for number in numbers for value in number.ours])
+def _clocks(
+    runs: Runs, label: str, function: Callable[[str, Any], float], clocks: Sequence[str] = CLOCKS
+) -> list[Number]:
+    """The number of each arm by each clock, `function(clock, run)`."""
+    each = (_arms(runs, f"{label}, {CLOCK_WORDS[clock]}", partial(function, clock)) for clock in clocks)
+    return [number for numbers in each for number in numbers]
 
 
 def _median(name: str, run: Any) -> float:
     return float(np.median(run[name]))
 
 
-def _share_positive(name: str, run: Any) -> float:
-    return float(np.mean(run[name] >= 0))
+def _shares(numbers: list[Number], least: float = MOST) -> str:
+    return judge([value >= least for number in numbers for value in number.ours])
 
 
 def _second_law(runs: Runs, _: Numbers, __: Settings) -> Finding:
@@ -127,15 +105,8 @@ def _cooling(runs: Runs, _: Numbers, __: Settings) -> Finding:
 
 
 def _einstein(runs: Runs, _: Numbers, __: Settings) -> Finding:
-    words = {"entropy": "T = -S", "training": "T = training time", "temperature": "along log β"}
-    residuals = [
-        number
-        for clock, word in words.items()
-        for number in _arms(runs, f"median ‖R_ab - R g_ab/3‖/‖R_ab‖, {word}", partial(_median, f"{clock}_residual"))
-    ]
-    signs = _arms(
-        runs, "share of points with R > 0, along log β", lambda r: np.mean(r["temperature_scalar"] > 0)
-    )  # fmt: skip
+    residuals = _clocks(runs, "median ‖R_ab - R g_ab/3‖/‖R_ab‖", lambda clock, r: np.median(r[f"{clock}_residual"]))
+    signs = _arms(runs, "share of points with R > 0, along log β", lambda r: np.mean(r["temperature_scalar"] > 0))
     comment = (
         "0 means that G + Λg = 0 holds at the point for some Λ, 1 that nothing of it does. What is left could be "
         "called κT of some matter, but for any metric there is such a T, so that the equations say nothing without a "
@@ -146,9 +117,9 @@ def _einstein(runs: Runs, _: Numbers, __: Settings) -> Finding:
 
 
 def _lambda_of_size(runs: Runs, _: Numbers, settings: Settings) -> Finding:
-    words = {"temperature": "along log β", "entropy": "T = -S"}
     numbers, fits = [], []
-    for clock, word in words.items():
+    for clock in ("temperature", "entropy"):
+        word = CLOCK_WORDS[clock]
         values = {}
         for width in settings.widths:
             some = _each(runs, f"small-{width}", partial(_median, f"{clock}_cosmological_constant"))
@@ -180,12 +151,7 @@ def _geodesic(runs: Runs, _: Numbers, settings: Settings) -> Finding:
     def turning(clock: str, run: Any) -> float:
         return float(np.median(np.trapezoid(run[f"{clock}_turning"], clock_times(clock, settings), axis=0)))
 
-    words = {"entropy": "T = -S", "training": "T = training time", "temperature": "along log β"}
-    numbers = [
-        number
-        for clock, word in words.items()
-        for number in _arms(runs, f"median turning, radians, {word}", partial(turning, clock))
-    ]
+    numbers = _clocks(runs, "median turning, radians", turning)
     comment = (
         "The line of a fixed input through training, or through cooling, against a geodesic of the same space-time: "
         "how far its direction turns in all, in the frames of Fisher's metric. 0 is a geodesic."
@@ -236,14 +202,8 @@ def _dissipation(_: Runs, numbers: Numbers, __: Settings) -> Finding:
 
 
 def _energy(runs: Runs, _: Numbers, __: Settings) -> Finding:
-    words = {"entropy": "T = -S", "temperature": "along log β"}
-    numbers = [
-        number
-        for clock, word in words.items()
-        for number in _arms(
-            runs, f"share of points with G(n, n) ≥ 0, {word}", partial(_share_positive, f"{clock}_energy")
-        )
-    ]
+    share = "share of points with G(n, n) ≥ 0"
+    numbers = _clocks(runs, share, lambda clock, r: np.mean(r[f"{clock}_energy"] >= 0), ("entropy", "temperature"))
     comment = (
         "G(n, n) along the unit normal of the slices is κ times an energy density with Λ in it. No T is known for "
         "these networks; positive energy is what an observer would call ordinary matter."

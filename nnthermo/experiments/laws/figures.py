@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from nnthermo.experiments.drawing import canvas, save, style
+from nnthermo.experiments.drawing import canvas, dress, legend_below, save_all
 from nnthermo.experiments.laws.runs import Histories
 from nnthermo.experiments.laws.settings import ENSEMBLES, PATHS, TEMPERATURES, Settings
 from nnthermo.experiments.laws.statements import NAMES, entropy, path
-from nnthermo.experiments.reproduce.settings import NETWORKS
+from nnthermo.experiments.networks import NETWORKS
 from nnthermo.plotting import COOL, DARK, FAINT, INK, WARM
 
 LOOKS: dict[str, dict[str, Any]] = {
@@ -26,30 +26,18 @@ Panel = Callable[[Any, Any, str], None]
 
 
 def draw(histories: Histories, settings: Settings, folder: Path) -> list[Path]:
-    """Draw figures 1-5 as PNG (150 dots an inch) and SVG; the same histories give the same SVG to the byte.
-
-    Args:
-        histories: from `load_histories`.
-        settings: of the runs.
-        folder: where they go, made if need be.
-
-    Returns:
-        figure-1.png, figure-1.svg, ..., figure-5.svg; none if no run has two records.
-    """
+    """Figures 1-5, see `save_all`; none if no run has two records."""
     usable = {n: histories[n] for n in settings.networks if "law_heat" in histories[n]}
     if not usable:
         return []
-    folder.mkdir(parents=True, exist_ok=True)
-    with style():
-        figures = (
-            _grid(usable, _entropy, "S less that at the start / nats"),
-            _grid(usable, _balance, "cumulated, units of the loss"),
-            _row(usable, _left_over, "|dU - T dS| / |dU|"),
-            _row(usable, _betas, "β"),
-            _row(usable, _gradients, "|∂U|/U over that at the start"),
-        )
-        pairs = [save(figure, folder / f"figure-{k}") for k, figure in enumerate(figures, start=1)]
-    return [file for pair in pairs for file in pair]
+    return save_all(
+        folder,
+        lambda: _grid(usable, _entropy, "S less that at the start / nats"),
+        lambda: _grid(usable, _balance, "cumulated, units of the loss"),
+        lambda: _row(usable, _left_over, "|dU - T dS| / |dU|"),
+        lambda: _row(usable, _betas, "β"),
+        lambda: _row(usable, _gradients, "|∂U|/U over that at the start"),
+    )
 
 
 def _grid(histories: Histories, panel: Panel, label: str) -> Any:
@@ -76,10 +64,7 @@ def _row(histories: Histories, panel: Callable[[Any, Any], None], label: str) ->
 
 
 def _dress(ax: Any, title: str, history: Any) -> None:
-    ax.set_title(title, loc="left", fontsize="medium", color=INK)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(visible=True, color="#e4e4e4", linewidth=0.6)
-    ax.set_axisbelow(True)
+    dress(ax, title)
     ax.set_xscale("symlog", linthresh=1)
     ax.set_xlim(-0.2, 1.3 * float(history.epoch.max()))
 
@@ -87,8 +72,7 @@ def _dress(ax: Any, title: str, history: Any) -> None:
 def _finish(figure: Any, axes: Any) -> Any:
     for ax in axes[-1]:
         ax.set_xlabel("epoch, logarithmic")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+    legend_below(figure, axes[0, 0])
     return figure
 
 

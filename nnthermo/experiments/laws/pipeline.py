@@ -1,14 +1,14 @@
 """From settings to a folder of results: trainings, measurements, verdicts, figures, report."""
 
-import json
 import os
 from typing import Any, Unpack
 
 import jax
 
+from nnthermo.experiments.histories import save_histories
 from nnthermo.experiments.laws.figures import draw
 from nnthermo.experiments.laws.report import write_report
-from nnthermo.experiments.laws.runs import Histories, Job, laws_data, load_histories, run
+from nnthermo.experiments.laws.runs import Histories, Job, load_runs, run, training_data
 from nnthermo.experiments.laws.settings import Settings
 from nnthermo.experiments.laws.statements import statements
 from nnthermo.experiments.study import Options, Study
@@ -21,61 +21,38 @@ QUICK = Settings(
 """Real data, the paper's networks, in about a minute; too short to judge the paper by."""
 
 
-def laws(
-    settings: Settings,
-    output: str | os.PathLike[str],
-    **options: Unpack[Options],
-) -> dict[str, Any]:
+def laws(settings: Settings, output: str | os.PathLike[str], **options: Unpack[Options]) -> dict[str, Any]:
     """Train the paper's networks, measure log Z, U and S along the runs, and judge equilibrium and the laws.
 
-    The folder gets `results.json`, `report.html`, one NetCDF file a network, `figures/` and `runs/` (the networks of
-    all records). Killed at any moment and resumed, all but the seconds is the same.
-
-    Args:
-        settings: of the trainings and measurements.
-        output: folder, made if need be; it must be empty unless `resume` is set.
-        options: `nnthermo.experiments.study.Options`.
-
-    Returns:
-        The contents of `results.json`.
-
-    Raises:
-        ValueError: bad settings, or a folder that belongs to another run.
-        OSError: a folder that cannot be written.
-        ImportError: a missing optional package.
+    Arguments, result and errors are those of every study, see `nnthermo.experiments.study`. The folder also gets one
+    NetCDF file a network; the networks of all records are in `runs/`.
     """
     study = Study(settings, output, ("xarray", "h5netcdf", "jinja2", "matplotlib"), **options)
-    data_dir, folder = options.get("data_dir"), study.folder
-    data, source = laws_data(settings, data_dir)  # what is wrong with the data is said before the folder is made
+    data, source = training_data(settings, study.data_dir)
     study.open()
 
     # turned round after the first seed: a process that has compiled for the smaller network, done first, gets it again
     orders = [settings.networks] + [settings.networks[::-1]] * (len(settings.seeds) - 1)
     pairs = [(n, s) for s, networks in zip(settings.seeds, orders, strict=True) for n in networks]
-    jobs = [Job(n, s, settings, data_dir, folder / "runs") for n, s in pairs]
-    study.say(
-        f"Training {len(jobs)} networks for {settings.epochs:,} epochs on {len(data.inputs):,} samples, and measuring"
-    )
-    study.run_all(run, jobs)
+    jobs = study.jobs(Job, pairs)
+    task = f"{len(jobs)} networks for {settings.epochs:,} epochs on {len(data.inputs):,} samples, and measuring"
+    study.run_all(f"Training {task}", run, jobs)
 
     study.say("Verdicts, figures, report")
-    histories = load_histories(jobs)
-    for network, history in histories.items():
-        history.drop_attrs(deep=False).assign_attrs(settings=json.dumps(settings.to_json())).to_netcdf(
-            folder / f"{network}.nc", engine="h5netcdf"
-        )
+    histories = load_runs(jobs)
+    save_histories(study.folder, histories, settings)
     with jax.enable_x64(True):
         found = statements(histories, settings)
-    figures = draw(histories, settings, folder / "figures")
+    figures = draw(histories, settings, study.figures)
     results = study.record(
         "The laws of learning along real training runs",
         QUICK,
         source,
+        found,
         samples=len(data.inputs),
         runs=[_about(histories, settings, job) for job in jobs],
-        statements=[s.to_json() for s in found],
     )
-    write_report(folder, results, figures)
+    write_report(study.folder, results, figures)
     return results
 
 

@@ -3,18 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from nnthermo.experiments.claims import keys
+from nnthermo.experiments.laws.settings import TEMPERATURES
 from nnthermo.experiments.laws.statements import CLAIMS, NAMES
-from nnthermo.experiments.page import (
-    DASH,
-    number,
-    tally_sentence,
-)
-from nnthermo.experiments.study_page import facts, write_page
-
-
-def _keys(start: str) -> tuple[str, ...]:
-    return tuple(claim.key for claim in CLAIMS if claim.key.startswith(start))
-
+from nnthermo.experiments.page import PAPER, number, percent
+from nnthermo.experiments.study_page import Frame, Table, facts, name_of, not_finite, write_page
 
 FIGURES = {
     1: (
@@ -22,26 +15,21 @@ FIGURES = {
         "Nothing: (7.6) is a postulate there.",
         "S = βU + log Z less that of the untrained network, mean and standard deviation over seeds, in each ensemble "
         "at each choice of β(t). Scales differ.",
-        _keys("second law"),
+        keys(CLAIMS, "second law"),
     ),
     2: (
         "The balance of the first law",
         "dU = T dS without a term for work (7.11).",
         "ΔU, heat ∫ T dS and work ∫ ⟨∂H⟩, cumulated from the start. Heat and work add up to ΔU.",
-        _keys("first law with work"),
+        keys(CLAIMS, "first law with work"),
     ),
     3: (
         "What the printed law leaves over",
         "Nothing is left over.",
         "|dU - T dS| over |dU| on each step between records, median over seeds.",
-        (*_keys("first law as printed"), *_keys("first law from"), "constant free energy"),
+        (*keys(CLAIMS, "first law as printed"), *keys(CLAIMS, "first law from"), "constant free energy"),
     ),
-    4: (
-        "Temperatures",
-        "β near 1.4 from the gap; T falls as learning goes on.",
-        "The three choices of β(t).",
-        (),
-    ),
+    4: ("Temperatures", "β near 1.4 from the gap; T falls as learning goes on.", "The three choices of β(t).", ()),
     5: (
         "Is the average loss stationary?",
         "It is, in equilibrium (6.2).",
@@ -65,15 +53,10 @@ CAVEATS = (
     "independent blocks, and a change counts beyond 4 of them. The Gaussian forms have no such error.",
     "Between records the first law is integrated along straight lines in β and in the weights, not along the path of "
     "training, which it need not follow: all terms but heat and work depend on the ends alone.",
-    "Averages are over a few samples, one of each of the first classes.",
+    "Averages are over a few samples.",
 )
 
 _WORDS = {
-    "dataset": "data set",
-    "scale": "initial weights, times Glorot",
-    "pixel_high": "value of a white pixel",
-    "target_off": "target of silent outputs",
-    "target_on": "target of the active output",
     "beta": "constant β",
     "records": "records, logarithmic",
     "last_records": "records near equilibrium",
@@ -86,20 +69,27 @@ _WORDS = {
 }
 
 
+FRAME = Frame(
+    FIGURES,
+    short="but {epochs:,} epochs and few records",
+    kept="what was measured at every record in files such as `deep.nc` (NetCDF), the networks in `runs`",
+    caveats=CAVEATS,
+    words=_WORDS,
+)
+
+
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
     """Write `report.html`; see `nnthermo.experiments.study_page.write_page`."""
     networks = ", ".join(results["settings"]["networks"])
     return write_page(
-        "laws/report.html.jinja",
+        FRAME,
         folder,
         results,
         figures,
-        figures=FIGURES,
         summary=_summary(results),
-        facts=facts(results, ("networks", networks), words=_WORDS, left_out=("networks",)),
-        runs_shown=[_run(run) for run in results["runs"]],
-        changes_shown=[_change(run, ensemble) for run in results["runs"] for ensemble in run["entropy_change"]],
-        caveats=CAVEATS,
+        facts=facts(FRAME, results, ("networks", networks), left_out=("networks",)),
+        notices=not_finite(results["runs"], "these seeds are left out of the statements."),
+        tables=[_runs(results["runs"]), _changes(results["runs"])],
     )
 
 
@@ -107,32 +97,34 @@ def _summary(results: dict[str, Any]) -> str:
     settings = results["settings"]
     seeds = len(settings["seeds"])
     return (
-        "Sections 6 and 7 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) derive an "
+        f"Sections 6 and 7 of {PAPER} derive an "
         "equilibrium of learning and postulate two laws, which were not measured there. Here "
         f"{' and '.join(settings['networks'])} networks were trained "
         f"{'from one seed' if seeds == 1 else f'from {seeds} seeds each'} for {settings['epochs']:,} epochs on "
-        f"{results['samples']:,} images, and log Z, U and S were computed along the runs. "
-        + tally_sentence(results["statements"])
+        f"{results['samples']:,} images, and log Z, U and S were computed along the runs."
     )
 
 
-def _run(run: dict[str, Any]) -> dict[str, str]:
-    """A run as the table shows it."""
-    shown = {
-        "name": f"{run['network']}, seed {run['seed']}{'' if run['finite'] else ' (not finite)'}",
-        "boundary": number(run["boundary_loss"]),
-        "bulk": number(run["bulk_loss"]),
-        "accuracy": DASH if run["accuracy"] is None else f"{run['accuracy']:.1%}",
-        "unrelaxed": DASH if run["largest_unrelaxed"] is None else f"{run['largest_unrelaxed']:.1%}",
-    }
-    for choice in ("gap", "loss"):
-        shown[choice] = f"{number(run['beta'][choice][0])} to {number(run['beta'][choice][-1])}"
-    return shown
+def _runs(runs: list[dict[str, Any]]) -> Table:
+    def row(run: dict[str, Any]) -> tuple[str, ...]:
+        betas = [f"{number(run['beta'][c][0])} to {number(run['beta'][c][-1])}" for c in ("gap", "loss")]
+        shares = [percent(run[name]) for name in ("accuracy", "largest_unrelaxed")]
+        return name_of(run), number(run["boundary_loss"]), number(run["bulk_loss"]), *shares, *betas
+
+    return Table(
+        "runs",
+        ("run", "U_∂", "U", "accuracy", "unrelaxed", "β from the gap", "β from the loss"),
+        [row(run) for run in runs],
+        note="Losses and accuracy at the end of each run, on training samples; β at the first and at the last record; "
+        "“unrelaxed” is the largest share of a record's relaxations that did not converge.",
+    )
 
 
-def _change(run: dict[str, Any], ensemble: str) -> dict[str, str]:
-    """The changes of S of a run in an ensemble."""
-    changes = run["entropy_change"][ensemble]
-    return {"name": f"{run['network']}, seed {run['seed']}, {NAMES[ensemble]}"} | {
-        choice: number(value, 4) for choice, value in changes.items()
-    }
+def _changes(runs: list[dict[str, Any]]) -> Table:
+    rows = [
+        (f"{run['network']}, seed {run['seed']}, {NAMES[ensemble]}", *(number(found[t], 4) for t in TEMPERATURES))
+        for run in runs
+        for ensemble, found in run["entropy_change"].items()
+    ]
+    heads = ("run and ensemble", *(NAMES[t] for t in TEMPERATURES))
+    return Table("changes of entropy", heads, rows, title="Change of S over the run, in nats")

@@ -1,76 +1,53 @@
 """One run: a training whose networks are kept, and the measurements on them, resumable at every record."""
 
-import json
+import dataclasses
 import shutil
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nnthermo._checks import check, extra
 from nnthermo._typing import Array
 from nnthermo.checkpoint import Checkpoint
 from nnthermo.data import load
-from nnthermo.experiments.folder import network_of, save_arrays, save_dataset
+from nnthermo.experiments import histories, processes
+from nnthermo.experiments.folder import network_of, save_arrays
 from nnthermo.experiments.laws.measuring import DIMENSIONS, Data, measure_path, measure_record
 from nnthermo.experiments.laws.settings import ENSEMBLES, PATHS, TEMPERATURES, WINDOW, Settings
-from nnthermo.experiments.processes import Report, alone
-from nnthermo.experiments.reproduce.settings import NETWORKS
+from nnthermo.experiments.networks import NETWORKS, initial
+from nnthermo.experiments.processes import Report
+from nnthermo.experiments.samples import coded, to_train_on
 from nnthermo.network import FeedForward
 from nnthermo.training import train
 
 
-class Job(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Job(processes.Job[Settings]):
     """One network from one seed; `folder` gets its measurements (NetCDF) and its networks (npz)."""
 
     network: str
     seed: int
-    settings: Settings
-    data_dir: str | None
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Network and seed, as files and progress bars call the run."""
-        return f"{self.network}-{self.seed}"
-
-    @property
-    def file(self) -> Path:
-        """Where the measurements go."""
-        return self.folder / f"{self.name}.nc"
 
 
-def laws_data(settings: Settings, data_dir: str | None = None) -> tuple[Data, str]:
-    """Training samples in the coding of the settings, float32, and where they are from.
+def training_data(settings: Settings, data_dir: str | None = None) -> tuple[Data, str]:
+    """Training samples in the coding of the settings, float32, the first of which are measured, and their source.
 
     Raises:
         ValueError: more samples asked for than there are.
     """
-    dataset = load(settings.dataset, data_dir=data_dir)
-    available = len(dataset)
-    samples = min(6000, available) if settings.samples is None else settings.samples
-    check("samples", f"lie between 1 and the {available} of {settings.dataset}", 1 <= samples <= available, samples)
-    for name in ("batch_size", "measured_samples", "relaxed_samples"):
-        check(name, f"not exceed the {samples} samples", getattr(settings, name) <= samples, getattr(settings, name))
-    chosen = dataset.take(samples, seed=0)  # classes in turn: so are the first few, which are measured
-    inputs = chosen.inputs(high=settings.pixel_high)
-    targets = chosen.targets(off=settings.target_off, on=settings.target_on)
-    return Data(inputs, targets, inputs[: settings.measured_samples]), dataset.source
+    everything = load(settings.dataset, data_dir=data_dir)
+    chosen = to_train_on(everything, settings)
+    settings.require(
+        f"not exceed the {len(chosen)} samples", lambda some: some <= len(chosen), "measured_samples", "relaxed_samples"
+    )
+    inputs, targets = coded(chosen, settings)
+    return Data(inputs, targets, inputs[: settings.measured_samples]), everything.source
 
 
+@processes.once
 def run(job: Job, report: Report | None = None) -> None:
-    """Train and measure; a finished run is left alone, an interrupted one continues to the same numbers."""
-    jax.config.update("jax_enable_x64", True)  # ensembles in float64; the networks are trained in float32
-    with alone(job.file):
-        if not job.file.exists():
-            _run(job, report)
-
-
-def _run(job: Job, report: Report | None) -> None:
-    data = laws_data(job.settings, job.data_dir)[0]
+    """Train and measure; an interrupted run continues to the same numbers."""
+    data = training_data(job.settings, job.data_dir)[0]
     nets, finite = _trained(job, data, report)
     kept = job.folder / job.name
     kept.mkdir(exist_ok=True)
@@ -100,10 +77,7 @@ def _keep(net: Any, _inputs: Array, _targets: Any) -> dict[str, Array]:
 def _trained(job: Job, data: Data, report: Report | None) -> tuple[dict[int, FeedForward], bool]:
     """The networks of all records by epoch, trained now or before, and whether training came to its end."""
     settings, file = job.settings, job.folder / f"{job.name}.npz"
-    weights_key, order_key = jax.random.split(jax.random.key(job.seed))
-    net = FeedForward.init(
-        weights_key, NETWORKS[job.network], activation=jnp.tanh, scale=settings.scale, dtype=jnp.float32
-    )
+    net, order_key = initial(NETWORKS[job.network], job.seed, settings.scale)
     if not file.exists():
         checkpoint = job.folder / f"{job.name}-training"
         result = train(
@@ -138,29 +112,20 @@ COORDINATES = {
 
 def _write(job: Job, epochs: list[int], rows: list[dict], law: dict[str, np.ndarray], finite: bool) -> None:
     """A run as NetCDF: records along `epoch`, steps between them along `step`, the epoch at which each ends."""
-    xarray = extra("xarray", "experiments")
     variables: dict[str, Any] = {
         name: (("epoch", *DIMENSIONS.get(name, ())), np.stack([row[name] for row in rows])) for name in rows[0]
     }
     for name, values in law.items():
         variables[f"law_{name}"] = (("path_ensemble", "temperature", "step")[: values.ndim], values)
     coordinates = {**COORDINATES, "epoch": epochs, "step": epochs[1:]}
-    attributes = {"network": job.network, "seed": job.seed, "finite": int(finite)}
-    attributes["settings"] = json.dumps(job.settings.to_json())
-    dataset = xarray.Dataset(variables, coords=coordinates, attrs=attributes)
-    save_dataset(job.file, dataset)
+    about = {"network": job.network, "seed": job.seed, "finite": int(finite)}
+    histories.save_run(job.file, variables, coordinates, job.settings, **about)
 
 
 Histories = dict[str, Any]
 """By network, xarray datasets with dimensions (seed, epoch or step, ...)."""
 
 
-def load_histories(jobs: list[Job]) -> Histories:
+def load_runs(jobs: list[Job]) -> Histories:
     """The measurements of finished runs."""
-    xarray = extra("xarray", "experiments")
-    found: dict[str, list] = {}
-    for job in jobs:
-        with xarray.open_dataset(job.file, engine="h5netcdf") as dataset:
-            one = dataset.load().assign_coords(seed=job.seed).expand_dims("seed")
-        found.setdefault(job.network, []).append(one)
-    return {name: xarray.concat(parts, dim="seed", join="outer") for name, parts in found.items()}
+    return histories.load_histories((job.network, job.seed, job.file) for job in jobs)

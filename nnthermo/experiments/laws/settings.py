@@ -3,8 +3,8 @@
 import dataclasses
 
 from nnthermo._checks import check
-from nnthermo.experiments.folder import StoredSettings
-from nnthermo.experiments.reproduce.settings import NETWORKS
+from nnthermo.experiments.networks import NETWORKS
+from nnthermo.experiments.settings import StoredSettings
 from nnthermo.training import log_spaced_epochs
 
 ENSEMBLES = ("window", "box", "gaussian", "gaussian_without_mean")
@@ -69,24 +69,16 @@ class Settings(StoredSettings):
     path_samples: int = 100
 
     def __post_init__(self) -> None:
-        for name in (
-            "epochs", "learning_rate", "batch_size", "scale", "pixel_high", "beta", "measured_samples",
-            "relaxed_samples",
-        ):  # fmt: skip
-            check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
-        for name in ("last_records", "blocks", "window_samples", "box_samples", "path_samples"):
-            check(name, "be at least 2", getattr(self, name) >= 2, getattr(self, name))
-        check("records", "be at least 3", self.records >= 3, self.records)
-        check("target_on", "exceed target_off", self.target_on > self.target_off, self.target_on)
-        unknown = [n for n in self.networks if n not in NETWORKS]
-        check("networks", f"be some of {', '.join(NETWORKS)}", self.networks and not unknown, ", ".join(self.networks))
-        for name in ("networks", "seeds"):
-            values = getattr(self, name)
-            check(name, "differ", len(set(values)) == len(values), values)
-        check("seeds", "name at least one seed", len(self.seeds) > 0, self.seeds)
-        check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
-        marks = len(self.observe_at)
-        check("epochs", f"leave room for {self.last_records} records", marks >= self.last_records, self.epochs)
+        self.require_positive(
+            "epochs", "learning_rate", "batch_size", "scale", "beta", "measured_samples", "relaxed_samples"
+        )
+        self.require_at_least(2, "last_records", "blocks", "window_samples", "box_samples", "path_samples")
+        self.require_at_least(3, "records")
+        self.require_coding()
+        self.require_some_of("networks", NETWORKS)
+        self.require_seeds()
+        enough = len(self.observe_at) >= self.last_records
+        check("epochs", f"leave room for {self.last_records} records", enough, self.epochs)
 
     @property
     def observe_at(self) -> tuple[int, ...]:

@@ -1,17 +1,16 @@
 """What the paper says of equilibrium and of the laws of learning, what these runs give, and a verdict on each."""
 
-import dataclasses
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nnthermo.equilibrium import factorise
+from nnthermo.experiments.claims import Claim, Evidence, judged, sound_seeds
 from nnthermo.experiments.laws.measuring import NODES
 from nnthermo.experiments.laws.runs import Histories
 from nnthermo.experiments.laws.settings import ENSEMBLES, PATHS, TEMPERATURES, Settings
-from nnthermo.experiments.verdicts import Finding, Number, Statement, judge
+from nnthermo.experiments.verdicts import Finding, Number, Statement, graded, judge
 from nnthermo.laws import second_law
 
 NAMES = {
@@ -25,39 +24,14 @@ RESOLVED = 4.0
 """Standard errors over the blocks beyond which a change of S counts."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """One claim and the test of it, (histories, settings) -> Finding."""
-
-    key: str
-    where: str
-    claim: str
-    criterion: str
-    test: Callable[[Histories, Settings], Finding]
-
-
 def statements(histories: Histories, settings: Settings) -> list[Statement]:
-    """A verdict on each of `CLAIMS`; seeds of which a training did not reach its end with finite numbers are left out.
-
-    Args:
-        histories: from `load_histories`.
-        settings: of the runs.
-    """
-    seeds = [s for s in settings.seeds if all(_sound(h.sel(seed=s), settings) for h in histories.values())]
-    lost = [str(s) for s in settings.seeds if s not in seeds]
+    """A verdict on each of `CLAIMS`; seeds of which a training did not end with finite numbers are left out."""
+    seeds, note = sound_seeds(
+        settings.seeds, lambda seed: all(_sound(h.sel(seed=seed), settings) for h in histories.values())
+    )
     sound = {name: h.sel(seed=seeds) for name, h in histories.items()}
-    found = []
-    for claim in CLAIMS:
-        fixed = (claim.key, claim.where, claim.claim, claim.criterion)
-        if not seeds:
-            comment = "No runs that it needs came to their ends with finite numbers."
-            found.append(Statement(*fixed, [], "not tested", comment))
-            continue
-        numbers, verdict, comment = claim.test(sound, settings)
-        if lost:
-            comment += f" Left out, because training diverged: seed{'s' if len(lost) > 1 else ''} {', '.join(lost)}."
-        found.append(Statement(*fixed, numbers, verdict, comment))
-    return found
+    evidence = Evidence((sound, settings) if seeds else None, note)
+    return judged(CLAIMS, lambda _claim: evidence)
 
 
 def _sound(run: Any, settings: Settings) -> bool:
@@ -93,7 +67,7 @@ def second_law_verdict(entropies: list[np.ndarray]) -> str:
     """From S (seeds, records, blocks) of each network, by the criterion of the cards."""
     found = [_never_rises(s) for s in entropies]
     falls = all(whole.all() for _, whole in found)
-    return "disagrees" if not falls else "agrees" if all(never.all() for never, _ in found) else "partly"
+    return graded(falls and all(never.all() for never, _ in found), falls)
 
 
 def _second_law(ensemble: str, temperature: str, histories: Histories, settings: Settings) -> Finding:
@@ -158,7 +132,7 @@ def relative(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _graded(values: list[float], fine: float, fair: float) -> str:
-    return "agrees" if max(values) <= fine else "partly" if max(values) <= fair else "disagrees"
+    return graded(max(values) <= fine, max(values) <= fair)
 
 
 def _balance(ensemble: str, histories: Histories, settings: Settings) -> Finding:
@@ -290,10 +264,9 @@ def _factors(histories: Histories, settings: Settings) -> Finding:
                 Number(f"defect / nats, last records, {label}", None, [float(f.root_mean_square) for f in ends]),
                 Number(f"share, all records, {label}", None, [float(factorise(v).share) for v in logs.values]),
             ]
-    verdict = "agrees" if max(shares) < 0.05 else "partly" if min(shares) < 0.05 else "disagrees"
     return Finding(
         numbers,
-        verdict,
+        graded(max(shares) < 0.05, min(shares) < 0.05),
         f"log Z of the last {settings.last_records} records at half to twice the constant β, as a function of β plus "
         "one of the network, by least squares; the share is of the variance between networks at fixed β.",
     )
@@ -318,9 +291,7 @@ def _free_energy(histories: Histories, settings: Settings) -> Finding:
                 Number(f"its standard error, at most, {label}", None, error.sum(axis=-1).tolist()),
             ]
     return Finding(
-        numbers,
-        _graded(shares, 0.1, 0.5),
-        f"Between the last {last} records, at constant β = {settings.beta:g}.",
+        numbers, _graded(shares, 0.1, 0.5), f"Between the last {last} records, at constant β = {settings.beta:g}."
     )
 
 

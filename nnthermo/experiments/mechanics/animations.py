@@ -8,6 +8,7 @@ import numpy as np
 
 from nnthermo._checks import extra
 from nnthermo.experiments.drawing import canvas, style
+from nnthermo.experiments.folder import whole
 from nnthermo.experiments.mechanics.demonstrations import DoubleWell, Vortices
 from nnthermo.experiments.mechanics.figures import plane_panel, vortex_panel
 from nnthermo.experiments.mechanics.statements import Runs
@@ -87,7 +88,6 @@ def _film(file: Path, panel: Callable[[Any, int], None], frames: range, size: tu
         rgb = np.asarray(figure.canvas.buffer_rgba())[..., :3]
         pictures.append(image.fromarray(rgb.copy()).quantize(colors=128, method=image.Quantize.MEDIANCUT))
     durations = [MILLISECONDS] * (len(pictures) - 1) + [1500]
-    partial = file.with_suffix(".partial")
-    pictures[0].save(partial, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
-    partial.replace(file)
+    with whole(file) as partial:
+        pictures[0].save(partial, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
     return file

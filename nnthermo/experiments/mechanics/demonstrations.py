@@ -63,6 +63,19 @@ class Vortices(NamedTuple):
     norm_error: float
 
 
+def conserved(well: DoubleWell, pair: Vortices) -> dict[str, float]:
+    """What should not change, or is known, of both by name."""
+    return {
+        "packet: largest error of the norm": well.norm_error,
+        "packet: largest relative change of the energy": well.energy_error,
+        "packet: √R times the largest distance of Nelson's particles from |Ψ|², over all frames": well.sampling,
+        "vortices: largest error of the norm": pair.norm_error,
+        "vortices: least winding around both": float(pair.winding.min()),
+        "vortices: largest winding around both": float(pair.winding.max()),
+        "vortices: largest change of ⟨L⟩/ħ": float(abs(pair.momentum - pair.momentum[0]).max()),
+    }
+
+
 def double_well(*, frames: int = 60, particles: int = 4000, points: int = 192, seed: int = 0) -> DoubleWell:
     """A packet that starts in the left of two wells and tunnels; call it in float64."""
     grid = mechanics.Grid([-6.0], [6.0], points, periodic=True)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nnthermo._checks import extra
-from nnthermo.experiments.drawing import canvas, save, style
+from nnthermo.experiments.drawing import canvas, save_all
 from nnthermo.experiments.mechanics import gaussian, measuring
 from nnthermo.experiments.mechanics.demonstrations import DoubleWell, Vortices
 from nnthermo.experiments.mechanics.settings import SHOWN, Settings
@@ -18,29 +18,15 @@ LEVELS = (0.9, 0.5, 0.1)
 
 
 def draw(runs: Runs, well: DoubleWell, pair: Vortices, settings: Settings, folder: Path) -> list[Path]:
-    """Draw figures 1-5 as PNG (150 dots an inch) and SVG.
-
-    Args:
-        runs: from `load_runs`; the first seed is shown where there is room for one.
-        well: the demonstration of the double well.
-        pair: that of the vortices.
-        settings: of the runs.
-        folder: where they go, made if need be.
-
-    Returns:
-        figure-1.png, figure-1.svg, ..., figure-5.svg.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with style():
-        figures = (
-            _plane(runs["plane"][0]),
-            _variances(runs["weights"][0], settings),
-            _balances(runs["weights"]),
-            _planck(runs["planck"], settings),
-            _stills(well, pair),
-        )
-        pairs = [save(figure, folder / f"figure-{k}") for k, figure in enumerate(figures, start=1)]
-    return [file for pair in pairs for file in pair]
+    """Figures 1-5, see `save_all`; the first seed is shown where there is room for one."""
+    return save_all(
+        folder,
+        lambda: _plane(runs["plane"][0]),
+        lambda: _variances(runs["weights"][0], settings),
+        lambda: _balances(runs["weights"]),
+        lambda: _planck(runs["planck"], settings),
+        lambda: _stills(well, pair),
+    )
 
 
 def contour_levels(p: np.ndarray) -> list[float]:

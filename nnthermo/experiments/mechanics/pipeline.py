@@ -5,15 +5,14 @@ from typing import Any, Unpack
 
 import jax
 
-from nnthermo import _checks
-from nnthermo.data import load
 from nnthermo.experiments.mechanics.animations import films
-from nnthermo.experiments.mechanics.demonstrations import double_well, vortices
+from nnthermo.experiments.mechanics.demonstrations import conserved, double_well, vortices
 from nnthermo.experiments.mechanics.figures import draw
 from nnthermo.experiments.mechanics.report import write_report
 from nnthermo.experiments.mechanics.runs import Job, load_runs, planck_estimates, run
 from nnthermo.experiments.mechanics.settings import ARMS, Settings
 from nnthermo.experiments.mechanics.statements import statements
+from nnthermo.experiments.samples import training_set
 from nnthermo.experiments.study import Options, Study
 
 QUICK = Settings(
@@ -23,39 +22,19 @@ QUICK = Settings(
 """Real data, a few hundred networks, under a minute on two cores; too small to judge the papers by."""
 
 
-def mechanics(
-    settings: Settings,
-    output: str | os.PathLike[str],
-    **options: Unpack[Options],
-) -> dict[str, Any]:
+def mechanics(settings: Settings, output: str | os.PathLike[str], **options: Unpack[Options]) -> dict[str, Any]:
     """Train ensembles of networks, compare them with the Fokker-Planck equation, measure ħ², and show what it means.
 
-    The folder gets `results.json`, `report.html`, `figures/`, `films/` (GIF) and `runs/` (what was recorded of each
-    ensemble). Killed at any moment and resumed, all but the seconds is the same.
-
-    Args:
-        settings: of the ensembles.
-        output: folder, made if need be; it must be empty unless `resume` is set.
-        options: `nnthermo.experiments.study.Options`.
-
-    Returns:
-        The contents of `results.json`.
-
-    Raises:
-        ValueError: bad settings, or a folder that belongs to another run.
-        OSError: a folder that cannot be written.
-        ImportError: a missing optional package.
+    Arguments, result and errors are those of every study, see `nnthermo.experiments.study`. The folder also gets
+    `films/` (GIF).
     """
     study = Study(settings, output, ("scipy", "jinja2", "matplotlib", "PIL"), **options)
-    data_dir, folder = options.get("data_dir"), study.folder
-    data = load(settings.dataset, data_dir=data_dir)  # what is wrong with it is said before the folder is made
-    enough = settings.samples <= len(data)
-    _checks.check("samples", f"be at most the {len(data)} of {settings.dataset}", enough, settings.samples)
+    source = training_set(settings, study.data_dir).source
     study.open()
 
-    jobs = [Job(arm, seed, settings, data_dir, folder / "runs") for seed in settings.seeds for arm in ARMS]
-    study.say(f"Training {len(jobs)} ensembles of {settings.replicas:,} networks, {settings.parameters} weights each")
-    study.run_all(run, jobs)
+    jobs = study.jobs(Job, ((arm, seed) for seed in settings.seeds for arm in ARMS))
+    task = f"{len(jobs)} ensembles of {settings.replicas:,} networks, {settings.parameters} weights each"
+    study.run_all(f"Training {task}", run, jobs)
 
     study.say("Two systems with known answers")
     with jax.enable_x64(True):
@@ -65,24 +44,16 @@ def mechanics(
     with jax.enable_x64(True):
         for found in runs["planck"]:
             found["estimate"] = planck_estimates(found, settings)
-    figures = draw(runs, well, pair, settings, folder / "figures")
-    moving = films(runs, well, pair, folder / "films")
+    figures = draw(runs, well, pair, settings, study.figures)
+    moving = films(runs, well, pair, study.folder / "films")
     results = study.record(
         "Weights that diffuse: the mechanics of trainable variables, measured",
         QUICK,
-        data.source,
+        source,
+        statements(runs, settings),
         sizes=list(settings.sizes),
         parameters=settings.parameters,
-        demonstrations={
-            "packet: largest error of the norm": well.norm_error,
-            "packet: largest relative change of the energy": well.energy_error,
-            "packet: √R times the largest distance of Nelson's particles from |Ψ|², over all frames": well.sampling,
-            "vortices: largest error of the norm": pair.norm_error,
-            "vortices: least winding around both": float(pair.winding.min()),
-            "vortices: largest winding around both": float(pair.winding.max()),
-            "vortices: largest change of ⟨L⟩/ħ": float(abs(pair.momentum - pair.momentum[0]).max()),
-        },
-        statements=[s.to_json() for s in statements(runs, settings)],
+        demonstrations=conserved(well, pair),
     )
-    write_report(folder, results, figures, moving)
+    write_report(study.folder, results, figures, moving)
     return results

@@ -9,10 +9,10 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from nnthermo import FeedForward, boundary_loss
-from nnthermo._checks import check, extra
+from nnthermo._checks import extra
 from nnthermo._typing import Array
-from nnthermo.data import load
 from nnthermo.experiments.mechanics.settings import Settings
+from nnthermo.experiments.samples import training_set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +61,7 @@ def make_problem(settings: Settings, seed: int, data_dir: str | None = None) -> 
         ImportError: SciPy is missing, with the command that installs it.
     """
     optimize = extra("scipy.optimize", "experiments")
-    everything = load(settings.dataset, data_dir=data_dir)
-    enough = settings.samples <= len(everything)
-    check("samples", f"be at most the {len(everything)} of {settings.dataset}", enough, settings.samples)
+    everything = training_set(settings, data_dir)
     data = everything.take(settings.samples, seed=0)
     side = 28 // settings.pool
     pixels = data.inputs().reshape(-1, side, settings.pool, side, settings.pool).mean((2, 4))

@@ -4,11 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from nnthermo.experiments.mechanics.animations import FILMS
-from nnthermo.experiments.page import (
-    number,
-    tally_sentence,
-)
-from nnthermo.experiments.study_page import facts, write_page
+from nnthermo.experiments.page import PAPER
+from nnthermo.experiments.study_page import Frame, facts, known_answers, write_page
 
 FIGURES = {
     1: (
@@ -64,7 +61,6 @@ CAVEATS = (
 )
 
 _WORDS = {
-    "dataset": "data set",
     "pool": "pixels averaged along each side",
     "hidden": "hidden neurons",
     "decay": "weight decay α",
@@ -76,6 +72,16 @@ _WORDS = {
 }
 
 
+FRAME = Frame(
+    FIGURES,
+    short="but few networks and few steps",
+    kept="the films in `films`, what was recorded of each ensemble in `runs` (npz)",
+    caveats=CAVEATS,
+    words=_WORDS,
+    template="mechanics/report.html.jinja",
+)
+
+
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path], films: dict[str, Path]) -> Path:
     """Write `report.html`; see `nnthermo.experiments.study_page.write_page`. `films` are GIF files by name."""
     shown = [
@@ -85,16 +91,14 @@ def write_report(folder: Path, results: dict[str, Any], figures: list[Path], fil
     ]
     network = f"{'-'.join(map(str, results['sizes']))}, tanh, {results['parameters']} weights and biases"
     return write_page(
-        "mechanics/report.html.jinja",
+        FRAME,
         folder,
         results,
         figures,
-        figures=FIGURES,
         films=shown,
         summary=_summary(results),
-        facts=facts(results, ("network", network), words=_WORDS),
-        conserved=[(name, number(value)) for name, value in results["demonstrations"].items()],
-        caveats=CAVEATS,
+        facts=facts(FRAME, results, ("network", network)),
+        known=known_answers(results, "", "of the two systems with known answers"),
     )
 
 
@@ -102,10 +106,10 @@ def _summary(results: dict[str, Any]) -> str:
     settings = results["settings"]
     seeds = len(settings["seeds"])
     return (
-        "Section 11 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) and the first half of "
+        f"Section 11 of {PAPER} and the first half of "
         "its sequel (arXiv:2111.00903) describe the weights of a learning network by a Fokker-Planck equation, and by "
         "a Schrödinger equation where entropy production is stationary. Here "
         f"{settings['replicas']:,} networks of {results['parameters']} weights were trained side by side, "
         f"{'from one minimum' if seeds == 1 else f'from the minima of {seeds} seeds'}, on {settings['samples']:,} "
-        "images, and compared with predictions in which no constant is fitted. " + tally_sentence(results["statements"])
+        "images, and compared with predictions in which no constant is fitted."
     )

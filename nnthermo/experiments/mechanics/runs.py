@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,50 +11,37 @@ import numpy as np
 
 from nnthermo import mechanics
 from nnthermo._typing import Array
+from nnthermo.experiments import processes
 from nnthermo.experiments.folder import save_arrays
 from nnthermo.experiments.mechanics import gaussian, plane
 from nnthermo.experiments.mechanics.ensembles import gaussian_start, trained
 from nnthermo.experiments.mechanics.problem import Problem, make_problem
 from nnthermo.experiments.mechanics.settings import ARMS, SHOWN, Settings
-from nnthermo.experiments.processes import Report, alone
+from nnthermo.experiments.processes import Report
 
 CURVATURE_REPLICAS, NOISE_REPLICAS = 256, 32
 """Replicas over which the trace of the Hessian and the covariance of the gradients are averaged."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class Job(processes.Job[Settings]):
     """One arm of one seed."""
 
     arm: str
     seed: int
-    settings: Settings
-    data_dir: str | None
-    folder: Path
 
-    @property
-    def name(self) -> str:
-        """For files and progress."""
-        return f"{self.arm}-{self.seed}"
-
-    @property
-    def file(self) -> Path:
-        """What it writes."""
-        return self.folder / f"{self.name}.npz"
+    suffix = ".npz"
 
 
+@processes.once
 def run(job: Job, report: Report | None = None) -> None:
-    """Do a job unless its file is there; a killed one goes on from its last record to the same numbers."""
-    with alone(job.file):
-        if job.file.exists():
-            return
-        with jax.enable_x64(True):
-            problem = make_problem(job.settings, job.seed, job.data_dir)
-            arms = {"plane": run_plane, "weights": run_weights, "planck": run_planck}
-            found = arms[job.arm](problem, job, report)
-        save_arrays(job.file, {**found, "gradient_norm": np.asarray(problem.gradient_norm)})
-        for state in job.folder.glob(f"{job.name}*.state.npz"):
-            state.unlink()
+    """Train an ensemble and predict it; a killed run goes on from its last record to the same numbers."""
+    problem = make_problem(job.settings, job.seed, job.data_dir)
+    arms = {"plane": run_plane, "weights": run_weights, "planck": run_planck}
+    found = arms[job.arm](problem, job, report)
+    save_arrays(job.file, {**found, "gradient_norm": np.asarray(problem.gradient_norm)})
+    for state in job.folder.glob(f"{job.name}*.state.npz"):
+        state.unlink()
 
 
 def _keys(job: Job) -> tuple[Array, Array]:

@@ -5,8 +5,7 @@ import itertools
 
 import numpy as np
 
-from nnthermo._checks import check
-from nnthermo.experiments.folder import StoredSettings
+from nnthermo.experiments.settings import StoredSettings
 
 ARMS = ("plane", "weights", "planck")
 """SGD in a plane of two combinations of weights; in all weights; the same, slower and shorter, to measure ħ²."""
@@ -76,29 +75,22 @@ class Settings(StoredSettings):
     resamples: int = 100
 
     def __post_init__(self) -> None:
-        for name in (
-            "samples", "decay", "learning_rate", "batch_size", "spread", "plane_learning_rate", "plane_batch_size",
-            "plane_displacement", "plane_spread", "planck_learning_rate", "planck_spread", "planck_relaxations",
-        ):  # fmt: skip
-            check(name, "be positive", getattr(self, name) > 0, getattr(self, name))
-        check("pool", "divide 28", self.pool > 0 and 28 % self.pool == 0, self.pool)
-        check("hidden", "be positive", self.hidden > 0, self.hidden)
-        check("momentum", "lie between 0 and 1", 0 < self.momentum < 1, self.momentum)
-        check("points", "be at least 11", self.points >= 11, self.points)
-        check("records", "be at least 3", self.records >= 3, self.records)
-        check("planck_times", "be at least 10", self.planck_times >= 10, self.planck_times)
-        check("resamples", "be at least 10", self.resamples >= 10, self.resamples)
+        self.require_positive(
+            "samples", "hidden", "decay", "learning_rate", "batch_size", "spread", "plane_learning_rate",
+            "plane_batch_size", "plane_displacement", "plane_spread", "planck_learning_rate", "planck_spread",
+            "planck_relaxations",
+        )  # fmt: skip
+        self.require("divide 28", lambda side: side > 0 and 28 % side == 0, "pool")
+        self.require("lie between 0 and 1", lambda share: 0 < share < 1, "momentum")
+        self.require_at_least(3, "records")
+        self.require_at_least(10, "steps", "plane_steps", "planck_times", "resamples")
+        self.require_at_least(11, "points")
         least = self.parameters + 10
-        check("replicas", f"be at least {least}: more than the weights, for their covariance", self.replicas >= least,
-              self.replicas)  # fmt: skip
-        for name in ("steps", "plane_steps"):
-            check(name, "be at least 10", getattr(self, name) >= 10, getattr(self, name))
-        sizes = self.planck_batch_sizes
-        distinct = bool(sizes) and min(sizes) > 0 and len(set(sizes)) == len(sizes)
-        check("planck_batch_sizes", "be positive and differ", distinct, sizes)
-        check("seeds", "name at least one seed", len(self.seeds) > 0, self.seeds)
-        check("seeds", "differ", len(set(self.seeds)) == len(self.seeds), self.seeds)
-        check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
+        enough = f"be at least {least}: more than the weights, for their covariance"
+        self.require(enough, lambda count: count >= least, "replicas")
+        distinct = "be positive and differ"
+        self.require(distinct, lambda n: bool(n) and min(n) > 0 and len(set(n)) == len(n), "planck_batch_sizes")
+        self.require_seeds()
 
     @property
     def sizes(self) -> tuple[int, int, int]:

@@ -1,14 +1,14 @@
 """What the papers say of the dynamics of trainable variables, what the ensembles say, and a verdict on each."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from nnthermo.experiments.claims import NOTHING, Claim, Evidence, judged
 from nnthermo.experiments.mechanics import gaussian, measuring
 from nnthermo.experiments.mechanics.settings import SHOWN, Settings
-from nnthermo.experiments.verdicts import Finding, Number, Statement, judge
+from nnthermo.experiments.verdicts import Finding, Number, Statement, graded, judge
 
 Runs = dict[str, list[dict[str, np.ndarray]]]
 """What the jobs wrote, a list over seeds for each arm."""
@@ -16,42 +16,21 @@ Runs = dict[str, list[dict[str, np.ndarray]]]
 CLOSE = 0.1
 """Relative difference, or share of the probability, up to which a prediction without a fitted constant counts."""
 
-
 FITS = 1.5
 """Misfit of the widths, in sampling errors, up to which a Gaussian fluid describes them."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """One claim and the test of it, (runs, settings) -> Finding."""
-
-    key: str
-    arm: str
-    where: str
-    claim: str
-    criterion: str
-    test: Callable[[Runs, Settings], Finding]
-
-
 def statements(runs: Runs, settings: Settings) -> list[Statement]:
-    """A verdict on each of `CLAIMS`; seeds with numbers that are not finite are left out.
+    """A verdict on each of `CLAIMS`; seeds with numbers that are not finite are left out."""
 
-    Args:
-        runs: from `load_runs`.
-        settings: of the runs.
-    """
-    found = []
-    for claim in CLAIMS:
-        fixed = (claim.key, claim.where, claim.claim, claim.criterion)
-        sound = [run for run in runs[claim.arm] if all(np.isfinite(v).all() for v in run.values())]
-        if not sound:
-            found.append(Statement(*fixed, [], "not tested", "No ensemble came to its end with finite numbers."))
-            continue
-        numbers, verdict, comment = claim.test({claim.arm: sound}, settings)
-        if len(sound) < len(runs[claim.arm]):
-            comment += f" Left out: {len(runs[claim.arm]) - len(sound)} of {len(runs[claim.arm])} seeds, not finite."
-        found.append(Statement(*fixed, numbers, verdict, comment))
-    return found
+    def evidence(claim: Claim) -> Evidence:
+        (arm,) = claim.needs
+        sound = [run for run in runs[arm] if all(np.isfinite(v).all() for v in run.values())]
+        lost, seeds = len(runs[arm]) - len(sound), len(runs[arm])
+        note = f"Left out: {lost} of {seeds} seeds, not finite." if lost else ""
+        return Evidence(({arm: sound}, settings), note) if sound else Evidence(None, NOTHING)
+
+    return judged(CLAIMS, evidence)
 
 
 def _each(runs: Runs, arm: str, function: Callable[[Any], float]) -> list[float]:
@@ -145,8 +124,7 @@ def _balance(runs: Runs, _settings: Settings) -> Finding:
         "which the size of the steps adds up."
     )
     early, late = ([pair[k] <= CLOSE for pair in measured] for k in (0, 1))
-    verdict = "disagrees" if not all(early) else judge([True]) if all(late) else "partly"
-    return Finding(numbers, verdict, comment)
+    return Finding(numbers, graded(all(early) and all(late), all(early)), comment)
 
 
 def _signs(runs: Runs, _settings: Settings) -> Finding:
@@ -169,10 +147,7 @@ def _negligible(runs: Runs, _settings: Settings) -> Finding:
 
     end = _each(runs, "weights", share)
     start = _each(runs, "weights", lambda r: abs(r["measured_learning"][0]) / r["measured_production"][0])
-    numbers = [
-        Number("learning over production at the end", None, end),
-        Number("at the start", None, start),
-    ]
+    numbers = [Number("learning over production at the end", None, end), Number("at the start", None, start)]
     comment = (
         "At rest dS/dt = 0, and the two are equal for any network: the nearer equilibrium is, the less can one of "
         "them be dropped. On the way there learning is the larger one."
@@ -307,29 +282,30 @@ def _momentum(runs: Runs, settings: Settings) -> Finding:
 
 
 CLAIMS: tuple[Claim, ...] = (
-    Claim("density", "plane", "2008.01540; (11.5) without drift",
+    Claim("density", "2008.01540; (11.5) without drift",
           "The density of the weights obeys a Fokker-Planck equation.",
-          f"Total variation beyond sampling at most {CLOSE:g} at every record, nothing fitted.", _density),
-    Claim("variances", "weights", "2008.01540; (11.5) without drift",
+          f"Total variation beyond sampling at most {CLOSE:g} at every record, nothing fitted.", _density, ("plane",)),
+    Claim("variances", "2008.01540; (11.5) without drift",
           "It does so in all weights, here by their variances.",
-          f"Root mean square of measured over predicted less 1 at most {CLOSE:g}.", _variances),
-    Claim("balance", "weights", "2008.01540", "dS/dt is stochastic production plus the entropy of learning.",
-          f"Residual at most {CLOSE:g} of |ΔS|, half way and at the end; partly if half way only.", _balance),
-    Claim("signs", "weights", "2111.00903, abstract", "Noise produces entropy and learning destroys it.",
-          "At every record; judged by learning.", _signs),
-    Claim("dropped learning", "weights", "Sec. 11; 2008.01540",
+          f"Root mean square of measured over predicted less 1 at most {CLOSE:g}.", _variances, ("weights",)),
+    Claim("balance", "2008.01540", "dS/dt is stochastic production plus the entropy of learning.",
+          f"Residual at most {CLOSE:g} of |ΔS|, half way and at the end; partly if half way only.", _balance,
+          ("weights",)),
+    Claim("signs", "2111.00903, abstract", "Noise produces entropy and learning destroys it.",
+          "At every record; judged by learning.", _signs, ("weights",)),
+    Claim("dropped learning", "Sec. 11; 2008.01540",
           "Near equilibrium the entropy of learning is negligible beside stochastic production.",
-          f"Their ratio at the end at most {CLOSE:g}.", _negligible),
-    Claim("dropped diffusion", "plane", "2008.01540",
+          f"Their ratio at the end at most {CLOSE:g}.", _negligible, ("weights",)),
+    Claim("dropped diffusion", "2008.01540",
           "The production of free energy is that of the drift: diffusion's part can be left out.",
-          f"Their ratio at the end at most {CLOSE:g}.", _free_energy),
-    Claim("one temperature", "weights", "(11.5)", "One diffusion constant serves all trainable variables.",
-          "The same within 10 %.", _boltzmann),
-    Claim("sign of ħ²", "planck", "2008.01540; 2111.00903, abstract",
+          f"Their ratio at the end at most {CLOSE:g}.", _free_energy, ("plane",)),
+    Claim("one temperature", "(11.5)", "One diffusion constant serves all trainable variables.",
+          "The same within 10 %.", _boltzmann, ("weights",)),
+    Claim("sign of ħ²", "2008.01540; 2111.00903, abstract",
           "At a fixed number of neurons the weights are a Madelung fluid with ħ² > 0.",
-          "Measured ħ² positive by two standard errors for every batch size.", _sign_of_planck),
-    Claim("size of ħ²", "planck", "own derivation", "(ħ/M)² = -4D² for plain stochastic gradient descent.",
-          "Every ratio within 25 %, or two standard errors, of 1.", _size_of_planck),
-    Claim("momentum", "planck", "own question", "With momentum (ħ/M)² is -4D² as well.",
-          "Ratio within 25 % of 1, and a misfit of at most 1.5.", _momentum),
+          "Measured ħ² positive by two standard errors for every batch size.", _sign_of_planck, ("planck",)),
+    Claim("size of ħ²", "own derivation", "(ħ/M)² = -4D² for plain stochastic gradient descent.",
+          "Every ratio within 25 %, or two standard errors, of 1.", _size_of_planck, ("planck",)),
+    Claim("momentum", "own question", "With momentum (ħ/M)² is -4D² as well.",
+          "Ratio within 25 % of 1, and a misfit of at most 1.5.", _momentum, ("planck",)),
 )  # fmt: skip

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from nnthermo import plotting
-from nnthermo.experiments.drawing import canvas, save, style
+from nnthermo.experiments.drawing import canvas, save_all
+from nnthermo.experiments.histories import fixed_count_complexity, plateau
 from nnthermo.experiments.reproduce.settings import MILESTONES, Settings
-from nnthermo.experiments.reproduce.statements.losses import plateau
-from nnthermo.experiments.reproduce.statements.record import Histories, fixed_count_complexity, late
+from nnthermo.experiments.reproduce.statements.record import Histories, late
 from nnthermo.experiments.reproduce.statements.spectra import PAPER_GAPS
 
 PAPER_LINES = {20: (1.25, 769.0), 834: (1.41, 772.0)}
@@ -21,31 +21,19 @@ GAPS = dict(zip(MILESTONES, map(float, PAPER_GAPS), strict=True))
 
 
 def draw(histories: Histories, settings: Settings, folder: Path) -> list[Path]:
-    """Draw figures 1-7 as PNG (150 dots an inch) and SVG; the same histories give the same SVG to the byte.
-
-    Args:
-        histories: from `load_histories`, "deep" and "shallow".
-        settings: of the runs.
-        folder: where they go, made if need be.
-
-    Returns:
-        figure-1.png, figure-1.svg, ..., figure-7.svg.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
+    """Figures 1-7, see `save_all`."""
     deep, shallow = histories["deep"], histories["shallow"]
     complexities = _complexities(deep)
-    with style():
-        figures = (
-            _figure_1(),
-            _figure_2(deep),
-            _figure_3(deep, settings),
-            _spectra(shallow, settings, "shallow"),
-            _spectra(deep, settings, "deep"),
-            _figure_6(deep, complexities),
-            _figure_7(deep, settings, complexities),
-        )
-        saved = [save(figure, folder / f"figure-{k}") for k, figure in enumerate(figures, start=1)]
-    return [file for pair in saved for file in pair]
+    return save_all(
+        folder,
+        _figure_1,
+        lambda: _figure_2(deep),
+        lambda: _figure_3(deep, settings),
+        lambda: _spectra(shallow, settings, "shallow"),
+        lambda: _spectra(deep, settings, "deep"),
+        lambda: _figure_6(deep, complexities),
+        lambda: _figure_7(deep, settings, complexities),
+    )
 
 
 def _figure_1() -> Any:
@@ -145,8 +133,10 @@ def _figure_7(deep: Any, settings: Settings, complexities: dict[int, np.ndarray]
 
 def _as_logarithmic(ax: Any, dataset: Any) -> None:
     """Turn a second panel into the same picture over log epoch, which shows the beginning."""
-    ax.set_xscale("log")
-    ax.set_xlim(max(1, int(dataset.epoch.values[0])), int(dataset.epoch.values[-1]))
     ax.set_title("", loc="left")
-    ax.set_xlabel("epoch, logarithmic")
+    first, last = max(1, int(dataset.epoch.values[0])), int(dataset.epoch.values[-1])
+    if last > first:  # else training stopped where it began
+        ax.set_xscale("log")
+        ax.set_xlim(first, last)
+        ax.set_xlabel("epoch, logarithmic")
     ax.get_legend().remove()

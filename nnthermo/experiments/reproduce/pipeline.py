@@ -1,6 +1,5 @@
 """From settings to a folder of results: trainings, numbers, figures, report."""
 
-import json
 import os
 from typing import Any, Unpack
 
@@ -8,11 +7,13 @@ import jax
 
 from nnthermo import _checks
 from nnthermo.data import load
+from nnthermo.experiments.histories import save_histories
+from nnthermo.experiments.networks import NETWORKS
 from nnthermo.experiments.reproduce import sensitivity
 from nnthermo.experiments.reproduce.figures import draw
 from nnthermo.experiments.reproduce.report import write_report
-from nnthermo.experiments.reproduce.runs import Job, load_histories, run, training_data
-from nnthermo.experiments.reproduce.settings import NETWORKS, Settings
+from nnthermo.experiments.reproduce.runs import Job, load_runs, run, training_data
+from nnthermo.experiments.reproduce.settings import Settings
 from nnthermo.experiments.reproduce.statements import statements
 from nnthermo.experiments.study import Options, Study
 from nnthermo.experiments.verdicts import or_none
@@ -21,69 +22,43 @@ QUICK = Settings(epochs=300, learning_rate=0.1, seeds=(0,), observations=10, rel
 """Real data and the paper's networks in under a minute: ten times the learning rate for a hundredth of the epochs."""
 
 
-def reproduce(
-    settings: Settings,
-    output: str | os.PathLike[str],
-    **options: Unpack[Options],
-) -> dict[str, Any]:
+def reproduce(settings: Settings, output: str | os.PathLike[str], **options: Unpack[Options]) -> dict[str, Any]:
     """Train the paper's two networks, and write what came out beside what the paper says.
 
-    The folder gets `results.json`, `report.html`, `deep.nc` and `shallow.nc` (histories, NetCDF), `figures/` and
-    `runs/` (weights and histories of each run). Killed at any moment and resumed, the numbers are the same to the bit.
-
-    Args:
-        settings: of the trainings.
-        output: folder, made if need be; it must be empty unless `resume` is set.
-        options: `nnthermo.experiments.study.Options`.
-
-    Returns:
-        The contents of `results.json`.
-
-    Raises:
-        ValueError: bad settings, or a folder that belongs to another run.
-        OSError: a folder that cannot be written.
-        ImportError: a missing optional package.
+    Arguments, result and errors are those of every study, see `nnthermo.experiments.study`. The folder also gets
+    `deep.nc` and `shallow.nc` (histories, NetCDF); weights are in `runs/`.
     """
     study = Study(settings, output, ("xarray", "h5netcdf", "jinja2", "matplotlib"), **options)
-    data_dir, folder = options.get("data_dir"), study.folder
-    inputs, _ = training_data(settings, data_dir)  # whatever is wrong with the data is said before the folder is made
+    inputs, _ = training_data(settings, study.data_dir)
     study.open()
 
-    runs = [Job(n, s, settings, data_dir, folder / "runs" / f"{n}-{s}.nc") for s in settings.seeds for n in NETWORKS]
-    study.say(
-        f"Training {len(runs)} networks for {settings.epochs:,} epochs on {len(inputs):,} samples of {settings.dataset}"
-    )
-    study.run_all(run, runs)
-    by_variant: dict[str, list[Job]] = {}
+    jobs = study.jobs(Job, ((n, s) for s in settings.seeds for n in NETWORKS))
+    task = f"for {settings.epochs:,} epochs on {len(inputs):,} samples of {settings.dataset}"
+    study.run_all(f"Training {len(jobs)} networks {task}", run, jobs)
+    by_variant: dict[str, list[sensitivity.Short]] = {}
     if settings.sensitivity_epochs:
-        by_variant = sensitivity.jobs(settings, folder / "sensitivity", data_dir)
-        short = [job for jobs in by_variant.values() for job in jobs]
-        study.say(
-            f"Sensitivity: {len(short)} networks for {settings.sensitivity_epochs:,} epochs, one setting changed at a "
-            "time"
-        )
-        study.run_all(run, short)
+        by_variant = sensitivity.jobs(settings, study.folder / "sensitivity", study.data_dir)
+        short = [job for some in by_variant.values() for job in some]
+        task = f"{len(short)} networks for {settings.sensitivity_epochs:,} epochs, one setting changed at a time"
+        study.run_all(f"Sensitivity: {task}", run, short)
 
-    study.say("Numbers, figures, report")
-    histories = load_histories(runs)
-    for name, history in histories.items():
-        history.drop_attrs(deep=False).assign_attrs(settings=json.dumps(settings.to_json())).to_netcdf(
-            folder / f"{name}.nc", engine="h5netcdf"
-        )
+    study.say("Verdicts, figures, report")
+    histories = load_runs(jobs)
+    save_histories(study.folder, histories, settings)
     with jax.enable_x64(True):
         found = statements(histories, settings)
         shorter = {"sensitivity": sensitivity.summary(by_variant)} if by_variant else {}
-        figures = draw(histories, settings, folder / "figures")
+        figures = draw(histories, settings, study.figures)
     results = study.record(
         "Towards a theory of machine learning, Section 10: reproduced",
         QUICK,
-        load(settings.dataset, data_dir=data_dir).source,
+        load(settings.dataset, data_dir=study.data_dir).source,
+        found,
         samples=len(inputs),
-        runs=[_about(job) for job in runs],
-        statements=[s.to_json() for s in found],
+        runs=[_about(job) for job in jobs],
         **shorter,
     )
-    write_report(folder, results, figures)
+    write_report(study.folder, results, figures)
     return results
 
 

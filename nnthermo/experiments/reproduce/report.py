@@ -5,20 +5,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from nnthermo.experiments.page import (
-    DASH,
-    card,
-    duration,
-    number,
-    quoted,
-    tally_sentence,
-)
-from nnthermo.experiments.study_page import facts, write_page
+from nnthermo.experiments.page import DASH, PAPER, card, duration, number, quoted
+from nnthermo.experiments.reproduce.statements import CLAIMS
+from nnthermo.experiments.study_page import Frame, Table, facts, name_of, not_finite, write_page
 
 LATE = frozenset({"bulk falls on", "jumps", "shallow symmetric", "gap", "no gap in the shallow", "tails"})
 """Keys of the statements about late times, which a short run cannot test."""
 
-FIGURES = {
+_SHOWN = {
     1: (
         "The two-level model",
         "−ΔF (9.3) for β = 0.25, 0.50, 0.73 and 1, γ = 1/3, N = 854, and a stationary point (9.4) that changes from "
@@ -73,6 +67,15 @@ FIGURES = {
 }
 """Title, what the paper shows, and how ours is drawn, by number."""
 
+
+def _first_figure(where: str) -> int | None:
+    found = re.search(r"\bFigs?\. (\d+)", where)
+    return int(found.group(1)) if found else None
+
+
+FIGURES = {n: (*told, tuple(c.key for c in CLAIMS if _first_figure(c.where) == n)) for n, told in _SHOWN.items()}
+"""The same, and the statements about it."""
+
 CAVEATS = (
     "The paper gives the architecture, tanh, stochastic gradient descent on the boundary loss, 30,000 epochs and 6,000 "
     "samples. It does not give learning rate, batch size, initial weights, pixel range, target coding or seeds. These "
@@ -87,34 +90,38 @@ CAVEATS = (
 )
 
 _WORDS = {
-    "dataset": "data set",
-    "scale": "initial weights, times Glorot",
-    "pixel_high": "value of a white pixel",
-    "target_off": "target of silent outputs",
-    "target_on": "target of the active output",
     "beta": "β of recorded functions",
     "observations": "records, even and logarithmic each",
     "relaxed_samples": "samples that U is averaged over",
 }
 
 
+FRAME = Frame(
+    FIGURES,
+    short="and the paper's networks, but {epochs:,} epochs instead of 30,000",
+    kept="the histories of all runs in `deep.nc` and `shallow.nc` (NetCDF), weights in `runs`",
+    caveats=CAVEATS,
+    words=_WORDS,
+    template="reproduce/report.html.jinja",
+)
+
+
 def write_report(folder: Path, results: dict[str, Any], figures: list[Path]) -> Path:
     """Write `report.html`; see `nnthermo.experiments.study_page.write_page`."""
-    keys = {n: tuple(s["key"] for s in results["statements"] if _first_figure(s["where"]) == n) for n in FIGURES}
     quoted_rows = [{**row, "card": c} for c in map(card, results["statements"]) for row in c["rows"] if row["quoted"]]
     return write_page(
-        "reproduce/report.html.jinja",
+        FRAME,
         folder,
         results,
         figures,
-        figures={n: (*told, keys[n]) for n, told in FIGURES.items()},
         too_early=LATE if results["quick"] else (),
         summary=_summary(results),
-        facts=facts(results, words=_WORDS),
-        runs_shown=[_run(run) for run in results["runs"]],
+        facts=facts(FRAME, results),
+        notices=not_finite(results["runs"], "numbers that rest on it are missing or cover less than the whole run."),
+        elsewhere_title="Temperatures and laws",
+        tables=[_runs(results["runs"])],
         quoted=quoted_rows,
         sensitivity=_sensitivity(results),
-        caveats=CAVEATS,
     )
 
 
@@ -122,28 +129,30 @@ def _summary(results: dict[str, Any]) -> str:
     settings = results["settings"]
     seeds = len(settings["seeds"])
     return (
-        "Section 10 of “Towards a theory of machine learning” (V. Vanchurin, arXiv:2004.09280) trains two tanh "
+        f"Section 10 of {PAPER} trains two tanh "
         "networks of 854 neurons on handwritten digits, a deep one (784-40-20-10) and a shallow one (784-60-10), and "
         f"reads thermodynamics off their spectra. Here both were trained for {settings['epochs']:,} epochs on "
-        f"{results['samples']:,} images, {'with one seed' if seeds == 1 else f'each with {seeds} seeds'}. "
-        + tally_sentence(results["statements"])
+        f"{results['samples']:,} images, {'with one seed' if seeds == 1 else f'each with {seeds} seeds'}."
     )
 
 
-def _run(run: dict[str, Any]) -> dict[str, str]:
-    """A run as the table shows it; what is not known of it is a dash."""
+def _runs(runs: list[dict[str, Any]]) -> Table:
+    """What is not known of a run is a dash."""
 
     def log(value: float | None) -> str:
         return DASH if value is None else number(math.log(value), 4) if 0 < value < math.inf else "not finite"
 
-    share = run.get("accuracy")
-    return {
-        "name": f"{run['network']}, seed {run['seed']}{'' if run['finite'] else ' (not finite)'}",
-        "time": duration(run["seconds"]),
-        "bulk": log(run.get("bulk_loss")),
-        "boundary": log(run.get("boundary_loss")),
-        "accuracy": DASH if share is None else f"{share:.2%}",
-    }
+    rows = [
+        (
+            name_of(run),
+            duration(run["seconds"]),
+            log(run.get("bulk_loss")),
+            log(run.get("boundary_loss")),
+            DASH if run.get("accuracy") is None else f"{run['accuracy']:.2%}",
+        )
+        for run in runs
+    ]
+    return Table("runs", ("run", "time", "log U", "log U_∂", "accuracy"), rows)
 
 
 def _sensitivity(results: dict[str, Any]) -> dict[str, Any] | None:
@@ -184,8 +193,3 @@ def _cell(numbers: dict[str, float | None], label: str) -> str:
 
 def _without_epoch(label: str) -> str:
     return re.sub(r", epoch [\d,]*\d", "", label)
-
-
-def _first_figure(where: str) -> int | None:
-    found = re.search(r"\bFigs?\. (\d+)", where)
-    return int(found.group(1)) if found else None

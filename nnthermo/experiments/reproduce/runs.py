@@ -1,55 +1,49 @@
 """Training runs of Section 10: one process each, resumable, histories in NetCDF."""
 
-import json
+import dataclasses
 import shutil
 import time
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nnthermo._checks import check, extra
 from nnthermo._typing import Array
 from nnthermo.checkpoint import Checkpoint
 from nnthermo.data import load
 from nnthermo.ensemble import bulk_hessian, mean_slopes
-from nnthermo.experiments.folder import arrays_of, save_arrays, save_dataset
-from nnthermo.experiments.processes import Report, alone
-from nnthermo.experiments.reproduce.settings import NETWORKS, Settings
-from nnthermo.network import FeedForward, Network
+from nnthermo.experiments import histories, processes
+from nnthermo.experiments.folder import arrays_of, save_arrays
+from nnthermo.experiments.networks import NETWORKS, initial
+from nnthermo.experiments.processes import Report
+from nnthermo.experiments.reproduce.settings import Settings
+from nnthermo.experiments.samples import coded, to_train_on
+from nnthermo.network import Network
 from nnthermo.observables import Observer, thermodynamic_observer
 from nnthermo.spectrum import log_eigenvalues
 from nnthermo.training import train
 
 
-class Job(NamedTuple):
-    """One training: a network of `NETWORKS`, a seed, and the file that its history goes to."""
+@dataclasses.dataclass(frozen=True)
+class Job(processes.Job[Settings]):
+    """One training: a network of `NETWORKS` from one seed; `folder` gets its history (NetCDF) and its weights (npz)."""
 
     network: str
     seed: int
-    settings: Settings
-    data_dir: str | None
-    file: Path
-
-    @property
-    def name(self) -> str:
-        """Network and seed, as files and progress bars call the run."""
-        return f"{self.network}-{self.seed}"
 
 
 def training_data(settings: Settings, data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs (samples, 784) and targets (samples, 10), float32, in the coding of the settings."""
-    dataset = load(settings.dataset, data_dir=data_dir)
-    available = len(dataset.labels)
-    samples = min(6000, available) if settings.samples is None else settings.samples
-    check("samples", f"lie between 1 and the {available} of {settings.dataset}", 1 <= samples <= available, samples)
-    if samples < available:
-        dataset = dataset.take(samples, seed=0)
-    check("batch_size", f"not exceed the {samples} samples", settings.batch_size <= samples, settings.batch_size)
-    return dataset.inputs(high=settings.pixel_high), dataset.targets(off=settings.target_off, on=settings.target_on)
+    """Inputs (samples, 784) and targets (samples, 10), float32, in the coding of the settings.
+
+    Raises:
+        ValueError: more samples asked for than there are, or larger batches.
+    """
+    everything = load(settings.dataset, data_dir=data_dir)
+    chosen = to_train_on(everything, settings)
+    return coded(everything if len(chosen) == len(everything) else chosen, settings)
 
 
 def observer_of(settings: Settings, samples: int) -> Observer:
@@ -66,24 +60,12 @@ def observer_of(settings: Settings, samples: int) -> Observer:
     return observe
 
 
+@processes.once
 def run(job: Job, report: Report | None = None) -> None:
-    """Train one network and write its history (NetCDF) and its weights (npz beside it); a finished run is left alone.
-
-    Interrupted, even killed, it continues from its last checkpoint to the same bits.
-    """
-    with alone(job.file):
-        if not job.file.exists():
-            _run(job, report)
-
-
-def _run(job: Job, report: Report | None) -> None:
-    jax.config.update("jax_enable_x64", True)  # spectra in float64; the networks are float32 by construction
+    """Train in float32, spectra in float64; interrupted, it continues from its last checkpoint to the same bits."""
     settings = job.settings
     inputs, targets = training_data(settings, job.data_dir)
-    weights_key, order_key = jax.random.split(jax.random.key(job.seed))
-    net = FeedForward.init(
-        weights_key, NETWORKS[job.network], activation=jnp.tanh, scale=settings.scale, dtype=jnp.float32
-    )
+    net, order_key = initial(NETWORKS[job.network], job.seed, settings.scale)
     folder = job.file.with_suffix("")
     started = time.perf_counter()
     result = train(
@@ -99,27 +81,14 @@ def _run(job: Job, report: Report | None) -> None:
         progress=(lambda done, total: report(job.name, done, total)) if report else False,
     )
     seconds = time.perf_counter() - started
-    attributes = {"network": job.network, "seed": job.seed, "samples": len(inputs), "seconds_of_last_process": seconds}
-    attributes |= {"finite": int(result.finite), "settings": json.dumps(settings.to_json())}
     save_arrays(job.file.with_suffix(".npz"), arrays_of(result.network))
-    save_history(job.file, result.history, attributes)
+    epochs = result.history.pop("epoch")
+    variables = {name: (("epoch", "eigenvalue")[: values.ndim], values) for name, values in result.history.items()}
+    about = {"network": job.network, "seed": job.seed, "samples": len(inputs), "seconds_of_last_process": seconds}
+    histories.save_run(job.file, variables, {"epoch": epochs}, settings, **about, finite=int(result.finite))
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def save_history(file: Path, history: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
-    """Write a history as NetCDF with dimensions (epoch[, eigenvalue]); the file appears only when it is complete."""
-    xarray = extra("xarray", "experiments")
-    variables = {
-        name: (("epoch", "eigenvalue")[: values.ndim], values) for name, values in history.items() if name != "epoch"
-    }
-    save_dataset(file, xarray.Dataset(variables, coords={"epoch": history["epoch"]}, attrs=attributes))
-
-
-def load_histories(jobs: list[Job]) -> dict[str, Any]:
+def load_runs(jobs: Sequence[Job]) -> dict[str, Any]:
     """The histories of finished runs by network, as xarray datasets with dimensions (seed, epoch[, eigenvalue])."""
-    xarray = extra("xarray", "experiments")
-    found: dict[str, list] = {}
-    for job in jobs:
-        with xarray.open_dataset(job.file, engine="h5netcdf") as dataset:
-            found.setdefault(job.network, []).append(dataset.load().assign_coords(seed=job.seed).expand_dims("seed"))
-    return {name: xarray.concat(parts, dim="seed", join="outer") for name, parts in found.items()}
+    return histories.load_histories((job.network, job.seed, job.file) for job in jobs)

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nnthermo.experiments.reproduce.runs import Job, load_histories
-from nnthermo.experiments.reproduce.settings import NETWORKS, Settings
+from nnthermo.experiments.networks import NETWORKS
+from nnthermo.experiments.reproduce.runs import Job, load_runs
+from nnthermo.experiments.reproduce.settings import Settings
 from nnthermo.experiments.reproduce.statements import statements
 from nnthermo.experiments.verdicts import or_none
 
@@ -36,6 +37,16 @@ KEY_NUMBERS = (
 """Beginnings of the labels that the table of numbers shows."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Short(Job):
+    """A short run, in a folder of its variant."""
+
+    @property
+    def file(self) -> Path:
+        """Where its history goes."""
+        return self.folder / f"{self.network}.nc"
+
+
 def variants(base: Settings) -> dict[str, Settings]:
     """Settings of each short run, the unchanged base first; one seed, fewer records, the bulk loss over 500 samples."""
     short = dataclasses.replace(
@@ -47,24 +58,25 @@ def variants(base: Settings) -> dict[str, Settings]:
     return found
 
 
-def jobs(base: Settings, folder: Path, data_dir: str | None) -> dict[str, list[Job]]:
+def jobs(base: Settings, folder: Path, data_dir: str | None) -> dict[str, list[Short]]:
     """The runs of every variant."""
     found = {}
     for k, (name, settings) in enumerate(variants(base).items()):
         place = folder / f"variant-{k}"
         place.mkdir(parents=True, exist_ok=True)
-        found[name] = [Job(n, settings.seeds[0], settings, data_dir, place / f"{n}.nc") for n in NETWORKS]
+        seed = settings.seeds[0]
+        found[name] = [Short(n, seed, settings=settings, data_dir=data_dir, folder=place) for n in NETWORKS]
     return found
 
 
-def summary(by_variant: dict[str, list[Job]]) -> dict[str, Any]:
+def summary(by_variant: dict[str, list[Short]]) -> dict[str, Any]:
     """Verdicts and key numbers of every variant, as JSON types."""
     base = next(iter(by_variant.values()))[0]
     rows = []
     for name, runs in by_variant.items():
-        found = statements(load_histories(runs), runs[0].settings)
+        found = statements(load_runs(runs), runs[0].settings)
         numbers = {n.label: n.to_json()["mean"] for s in found for n in s.numbers if n.label.startswith(KEY_NUMBERS)}
-        last = load_histories(runs)["deep"].isel(epoch=-1, seed=0)
+        last = load_runs(runs)["deep"].isel(epoch=-1, seed=0)
         numbers["accuracy on the training samples"] = or_none(float(last.accuracy))
         rows.append(
             {

@@ -2,12 +2,8 @@
 
 import dataclasses
 
-from nnthermo._checks import check
-from nnthermo.experiments.folder import StoredSettings
+from nnthermo.experiments.settings import StoredSettings
 from nnthermo.training import log_spaced_epochs
-
-NETWORKS = {"deep": (784, 40, 20, 10), "shallow": (784, 60, 10)}
-"""The two networks of the paper; both have N = 854 neurons, all tanh."""
 
 MILESTONES = (100, 1000, 10_000)
 """Epochs at which the paper shows spectra (Figs. 4-5)."""
@@ -54,18 +50,11 @@ class Settings(StoredSettings):
     sensitivity_epochs: int = 1000
 
     def __post_init__(self) -> None:
-        check("epochs", "be positive", self.epochs > 0, self.epochs)
-        check("learning_rate", "be positive", self.learning_rate > 0, self.learning_rate)
-        check("batch_size", "be positive", self.batch_size > 0, self.batch_size)
-        check("scale", "be positive", self.scale > 0, self.scale)
-        check("pixel_high", "be positive", self.pixel_high > 0, self.pixel_high)
-        check("target_on", "exceed target_off", self.target_on > self.target_off, self.target_on)
-        check("beta", "be positive", self.beta > 0, self.beta)
-        check("sensitivity_epochs", "not be negative", self.sensitivity_epochs >= 0, self.sensitivity_epochs)
-        check("observations", "be at least 2", self.observations >= 2, self.observations)
-        check("seeds", "name at least one seed", len(self.seeds) > 0, self.seeds)
-        check("seeds", "differ", len(set(self.seeds)) == len(self.seeds), self.seeds)
-        check("seeds", "not be negative", min(self.seeds) >= 0, self.seeds)
+        self.require_positive("epochs", "learning_rate", "batch_size", "scale", "beta")
+        self.require_coding()
+        self.require("not be negative", lambda epochs: epochs >= 0, "sensitivity_epochs")
+        self.require_at_least(2, "observations")
+        self.require_seeds()
 
     @property
     def observe_at(self) -> tuple[int, ...]:

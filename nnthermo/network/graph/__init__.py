@@ -1,4 +1,9 @@
-"""Neurons of any JAX function: which values they are, and the function with their states given."""
+"""Neurons of any JAX function: which values they are, and the function with their states given.
+
+- `plan`: finds them, and runs the program with their states given or computed.
+- `elementwise`: which values are outputs of element-wise non-linear functions, if nobody has named any.
+- `live`: which equations the outputs need.
+"""
 
 from nnthermo.network.graph.plan import Finder as Finder
 from nnthermo.network.graph.plan import Neurons as Neurons

@@ -26,7 +26,6 @@ OTHERS = {
     "and", "or", "not", "is_finite", "rem", "nextafter", "lgamma", "digamma", "atan2",
 }  # fmt: skip
 ELEMENTWISE = LINEAR | SQUASHING | OTHERS
-COMPARISONS = {"gt", "ge", "lt", "le", "eq", "ne", "is_finite"}
 SHAPING = {"reshape", "broadcast_in_dim", "squeeze", "expand_dims", "add", "mul", "convert_element_type", "copy"}
 ROOTS = {"sqrt", "rsqrt"}
 

@@ -62,14 +62,15 @@ Steps = tuple[Step | None, ...]
 
 
 class Finder:
-    """Finds the neurons of a program; each group is numbered in the order of computation, from `first` on.
+    """Finds the neurons of a program; groups are numbered in the order of computation, 0 the inputs.
 
     Args:
         named: whether neurons are what has a name, or what comes out of element-wise non-linear functions.
         chosen: the names to take; None for all.
+        inputs: the group of the input neurons.
 
     Attributes:
-        groups: what it found, after the inputs.
+        groups: the inputs and what it found.
         dropped: names of functions whose custom derivatives have neurons inside, which cut them in two.
     """
 

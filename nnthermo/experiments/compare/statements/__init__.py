@@ -4,13 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from nnthermo.experiments.claims import Claim, Evidence, judged, sound_seeds
 from nnthermo.experiments.compare.runs import Histories
 from nnthermo.experiments.compare.settings import Settings
 from nnthermo.experiments.compare.statements import flatness, learning, unsupervised
-from nnthermo.experiments.compare.statements.record import Claim
 from nnthermo.experiments.verdicts import Statement
-
-__all__ = ["CLAIMS", "Claim", "statements"]
 
 CLAIMS = (*learning.CLAIMS, *flatness.CLAIMS, *unsupervised.CLAIMS)
 """Every sentence about the bulk loss that these trainings can test."""
@@ -21,30 +19,20 @@ def statements(histories: Histories, settings: Settings) -> list[Statement]:
 
     Seeds of which a training that is needed did not reach its last epoch with finite numbers are left out; where none
     remains, or the training was not run, the verdict is "not tested".
-
-    Args:
-        histories: from `load_histories`.
-        settings: of the runs.
     """
-    return [_judged(claim, histories, settings) for claim in CLAIMS]
 
+    def evidence(claim: Claim) -> Evidence:
+        needed = [(n, t) for n in settings.networks for t in claim.needs]
+        if not set(claim.needs) <= set(settings.trainings):
+            return Evidence(None, "The training that it needs was left out of this run.")
+        curved = claim in flatness.CLAIMS
+        seeds, note = sound_seeds(
+            settings.seeds, lambda s: all(_sound(histories[k].sel(seed=s), settings, k[1], curved) for k in needed)
+        )
+        kept = {key: h.sel(seed=seeds) for key, h in histories.items()}
+        return Evidence((kept, settings) if seeds else None, note)
 
-def _judged(claim: Claim, histories: Histories, settings: Settings) -> Statement:
-    fixed = (claim.key, claim.where, claim.claim, claim.criterion)
-    needed = [(n, t) for n in settings.networks for t in claim.trainings]
-    if not set(claim.trainings) <= set(settings.trainings):
-        return Statement(*fixed, [], "not tested", "The training that it needs was left out of this run.")
-    curved = claim in flatness.CLAIMS
-    seeds = [
-        s for s in settings.seeds if all(_sound(histories[key].sel(seed=s), settings, key[1], curved) for key in needed)
-    ]
-    lost = [str(s) for s in settings.seeds if s not in seeds]
-    if not seeds:
-        return Statement(*fixed, [], "not tested", "No runs that it needs came to their ends with finite numbers.")
-    numbers, verdict, comment = claim.test({key: h.sel(seed=seeds) for key, h in histories.items()}, settings)
-    if lost:
-        comment += f" Left out, because training diverged: seed{'s' if len(lost) > 1 else ''} {', '.join(lost)}."
-    return Statement(*fixed, numbers, verdict, comment)
+    return judged(CLAIMS, evidence)
 
 
 def _sound(run: Any, settings: Settings, training: str, curved: bool) -> bool:

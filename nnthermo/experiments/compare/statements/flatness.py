@@ -3,11 +3,12 @@
 from itertools import pairwise
 from typing import Any
 
+from nnthermo.experiments.claims import Claim
 from nnthermo.experiments.compare.curvature import LOSSES
 from nnthermo.experiments.compare.runs import Histories
 from nnthermo.experiments.compare.settings import NETWORKS, Settings
-from nnthermo.experiments.compare.statements.record import Claim, flatness, values_of
-from nnthermo.experiments.verdicts import Finding, Number, judge
+from nnthermo.experiments.compare.statements.record import flatness, values_of
+from nnthermo.experiments.verdicts import Finding, Number, graded, judge
 
 FLAT = 1e-2
 SHOWN = {1e-2: "10^-2", 1e-3: "10^-3"}
@@ -101,10 +102,9 @@ def _fewer(histories: Histories, settings: Settings, of_bulk: str) -> Finding:
         fewer += [b[2] < a[1] for a, b in zip(boundary, bulk, strict=True)]
         total = parameters(network)
         gains += [(total - b[0]) / max(total - a[0], 1.0) for a, b in zip(boundary, bulk, strict=True)]
-    verdict = "agrees" if all(a_lot) else "partly" if any(a_lot) or all(fewer) else "disagrees"
     return Finding(
         numbers,
-        verdict,
+        graded(all(a_lot), any(a_lot) or all(fewer)),
         f"Of the few directions that are not flat the bulk loss has {min(gains):.2g} to {max(gains):.2g} times as many "
         f"as the boundary loss; it has fewer flat ones beyond the bounds in {sum(fewer)} of {len(fewer)} pairs, less "
         f"than half as many in {sum(a_lot)}.",
@@ -123,16 +123,16 @@ CLAIMS = (
         "Sec. 10, text to Fig. 3",
         "Where the boundary loss is stuck it has a large number of nearly flat directions.",
         "More than half of all directions have |curvature| below 10^-2 of the largest, in every run.",
-        ("boundary",),
         _many_flat,
+        ("boundary",),
     ),
     Claim(
         "saddle",
         "Sec. 10, text to Fig. 3",
         "What it is stuck in is a saddle.",
         "At least one curvature of the boundary loss is below minus 10^-2 of the largest, at the end of every run.",
-        ("boundary",),
         _saddle,
+        ("boundary",),
     ),
     Claim(
         "fewer flat, same weights",
@@ -140,15 +140,15 @@ CLAIMS = (
         "The bulk loss has a lot fewer flat directions than the boundary loss: at the weights that the boundary loss "
         "led to.",
         CRITERION,
-        ("boundary",),
         lambda histories, settings: _fewer(histories, settings, "boundary"),
+        ("boundary",),
     ),
     Claim(
         "fewer flat, own weights",
         "Sec. 10, text to Fig. 3",
         "The bulk loss has a lot fewer flat directions than the boundary loss: each at the weights it led to itself.",
         CRITERION,
-        BOTH,
         lambda histories, settings: _fewer(histories, settings, "bulk"),
+        BOTH,
     ),
 )

@@ -4,19 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from nnthermo.experiments.claims import Claim
 from nnthermo.experiments.compare.runs import Histories
 from nnthermo.experiments.compare.settings import Settings
-from nnthermo.experiments.compare.statements.record import (
-    Claim,
-    at_time,
-    by_network,
-    equal_time,
-    last,
-    pairwise,
-    values_of,
-)
-from nnthermo.experiments.reproduce.statements.losses import plateau
-from nnthermo.experiments.verdicts import Finding, judge
+from nnthermo.experiments.compare.statements.record import at_time, by_network, equal_time, last, pairwise, values_of
+from nnthermo.experiments.histories import plateau
+from nnthermo.experiments.verdicts import Finding, graded, judge
 
 POINTS = 0.02
 FACTOR = 2.0
@@ -106,7 +99,7 @@ def _orders_below(histories: Histories, settings: Settings) -> Finding:
     lowest = min(values_of(numbers))
     return Finding(
         numbers,
-        "agrees" if lowest >= 2 else "partly" if lowest >= 1 else "disagrees",
+        graded(lowest >= 2, lowest >= 1),
         f"Means over the same samples at the end. The smallest ratio is {10**lowest:.3g}, the largest "
         f"{10 ** max(values_of(numbers)):.3g}.",
     )
@@ -197,56 +190,56 @@ CLAIMS = (
         "Sec. 10, text to Fig. 2",
         "A similar result is expected if the bulk loss is trained on in place of the boundary loss: here, accuracy.",
         f"Test accuracies after as many epochs differ by at most {POINTS:g} for every network and seed.",
-        BOTH,
         _similar_accuracy,
+        BOTH,
     ),
     Claim(
         "similar in equal time",
         "Sec. 10, text to Fig. 2",
         "The same, in equal training time rather than equal epochs.",
         f"Test accuracies after equal seconds differ by at most {POINTS:g} for every network and seed.",
-        BOTH,
         _similar_in_time,
+        BOTH,
     ),
     Claim(
         "similar losses",
         "Sec. 10, text to Fig. 2",
         "A similar result is expected if the bulk loss is trained on in place of the boundary loss: here, both losses.",
         f"U and U_∂ on the training samples end within a factor of {FACTOR:g} for every network and seed.",
-        BOTH,
         _similar_losses,
+        BOTH,
     ),
     Claim(
         "both decrease",
         "Sec. 10, text to Fig. 2",
         "With the bulk loss, too, both losses decrease during training.",
         "Both are lower at the end than at the start for every network and seed.",
-        ("bulk",),
         _both_decrease,
+        ("bulk",),
     ),
     Claim(
         "orders below",
         "Sec. 10, text to Fig. 2",
         "The bulk loss stays a few orders of magnitude below the boundary loss, whichever is trained on.",
         "log10 of the ratio of their means at the end is at least 2 in every run (1 to 2: partly).",
-        BOTH,
         _orders_below,
+        BOTH,
     ),
     Claim(
         "bulk falls monotonically",
         "Sec. 10, text to Fig. 3",
         "The bulk loss decreases monotonically.",
         "Between records log U rises by at most a hundredth of its whole fall, in every run.",
-        BOTH,
         _monotone,
+        BOTH,
     ),
     Claim(
         "boundary sticks",
         "Sec. 10, text to Fig. 3",
         "Meanwhile the boundary loss, trained on, stands still for long.",
         "Over some third of the run log U_∂ stays within 0.1 while log U falls by more than 0.3, in every run.",
-        ("boundary",),
         _boundary_sticks,
+        ("boundary",),
     ),
     Claim(
         "sticks less",
@@ -254,7 +247,7 @@ CLAIMS = (
         "In this respect the bulk loss is the much better loss to train on.",
         "The loss trained on stands still (within 0.1 in its logarithm) for a smaller share of the run when it is the "
         "bulk loss, for every network and seed.",
-        BOTH,
         _sticks_less,
+        BOTH,
     ),
 )

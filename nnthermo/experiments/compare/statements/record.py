@@ -1,6 +1,5 @@
-"""A sentence of the paper about the bulk loss, the test of it, and how numbers are read from histories."""
+"""How numbers are read from histories."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,28 +8,7 @@ import numpy as np
 from nnthermo.experiments.compare.curvature import LOSSES, THRESHOLDS
 from nnthermo.experiments.compare.runs import Histories
 from nnthermo.experiments.compare.settings import Settings
-from nnthermo.experiments.verdicts import Finding, Number, per_seed
-
-
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """One claim of the paper and the test of it.
-
-    Attributes:
-        key: short name, the same in every report.
-        where: section and figure of the paper.
-        claim: the claim in our words.
-        criterion: what counts as agreement.
-        trainings: those that the test needs, each finished with every network.
-        test: (histories, settings) -> what they say of it.
-    """
-
-    key: str
-    where: str
-    claim: str
-    criterion: str
-    trainings: tuple[str, ...]
-    test: Callable[[Histories, Settings], Finding]
+from nnthermo.experiments.verdicts import Number, per_seed
 
 
 def by_network(

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from nnthermo.experiments.claims import Claim
 from nnthermo.experiments.compare.runs import Histories
 from nnthermo.experiments.compare.settings import Settings
-from nnthermo.experiments.compare.statements.record import Claim, by_network, last, values_of
-from nnthermo.experiments.verdicts import Finding, Number, judge
+from nnthermo.experiments.compare.statements.record import by_network, last, values_of
+from nnthermo.experiments.verdicts import Finding, Number, graded, judge
 
 NOTHING = 1e-6
 
@@ -38,10 +39,10 @@ def _non_zero(histories: Histories, settings: Settings) -> Finding:
     ]
     worst = max(float(histories[n, t].objective_unrelaxed.max()) for n in settings.networks for t in settings.trainings)
     good = [np.isfinite(v) and abs(v) > NOTHING for v in values_of(numbers)]
-    verdict = judge([g and worst <= 0.01 for g in good]) if worst <= 0.01 else "partly" if all(good) else "disagrees"
+    found = judge(good) if worst <= 0.01 else graded(False, all(good))
     return Finding(
         numbers,
-        verdict,
+        found,
         f"At the end, mean over samples, without the constant of the clamped inputs; at worst {worst:.2%} of a "
         "record's relaxations had not converged. Negative: states near the ends of tanh are rewarded.",
     )
@@ -81,23 +82,23 @@ CLAIMS = (
         "Sec. 3, below (3.2)",
         "Without targets and without a local objective the bulk loss of a feed-forward network is zero.",
         f"The clamped minimum is at most {NOTHING:g} for every sample, record and network.",
-        ("boundary", "bulk"),
         _zero,
+        ("boundary", "bulk"),
     ),
     Claim(
         "non-zero with one",
         "Sec. 3, below (3.4)",
         "With a local objective, m > 0, it is well-defined and in general not zero without targets.",
         f"The minimum is found for 99 % of the samples, finite, and beyond {NOTHING:g} in every run.",
-        ("boundary", "bulk"),
         _non_zero,
+        ("boundary", "bulk"),
     ),
     Claim(
         "beyond supervised",
         "Secs. 3 and 10, text to Fig. 3",
         "It can therefore be trained on in unsupervised learning.",
         "Trained on it without targets, every network lowers it and stays finite.",
-        ("unsupervised",),
         _learns,
+        ("unsupervised",),
     ),
 )

@@ -1,15 +1,15 @@
 """What Section 10 states, what these runs give, and a verdict on each."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
+from nnthermo.experiments.claims import Claim, Evidence, judged, sound_seeds
 from nnthermo.experiments.reproduce.settings import Settings
 from nnthermo.experiments.reproduce.statements import laws, losses, spectra
-from nnthermo.experiments.reproduce.statements.record import Claim, Histories
-from nnthermo.experiments.verdicts import Number, Statement
-
-__all__ = ["CLAIMS", "Claim", "Histories", "Number", "Statement", "statements"]
+from nnthermo.experiments.reproduce.statements.record import Histories
+from nnthermo.experiments.verdicts import Statement
 
 CLAIMS = (*losses.CLAIMS, *spectra.CLAIMS, *laws.CLAIMS)
 """Every statement of Section 10 that two trainings can test, in the paper's order."""
@@ -20,27 +20,17 @@ def statements(histories: Histories, settings: Settings) -> list[Statement]:
 
     Seeds whose training did not reach its last epoch with finite numbers are left out of the statements that need
     them; where none remains the verdict is "not tested".
-
-    Args:
-        histories: "deep" and "shallow", from `load_histories`.
-        settings: of the runs.
     """
     sound = {name: _sound_seeds(history, settings) for name, history in histories.items()}
-    return [_judged(claim, histories, settings, sound) for claim in CLAIMS]
-
-
-def _judged(claim: Claim, histories: Histories, settings: Settings, sound: dict[str, list[int]]) -> Statement:
     first, _, last = (f"{epoch:,}" for epoch in settings.milestones())
-    fixed = (claim.key, claim.where, claim.claim, claim.criterion.format(first=first, last=last))
-    seeds = [s for s in settings.seeds if all(s in sound[name] for name in claim.networks)]
-    lost = [str(s) for s in settings.seeds if s not in seeds]
-    if not seeds:
-        return Statement(*fixed, [], "not tested", "No run that it needs came to its end with finite numbers.")
-    kept = {name: histories[name].sel(seed=seeds) for name in claim.networks}
-    numbers, verdict, comment = claim.test(kept, settings)
-    if lost:
-        comment += f" Left out, because training diverged: seed{'s' if len(lost) > 1 else ''} {', '.join(lost)}."
-    return Statement(*fixed, numbers, verdict, comment)
+
+    def evidence(claim: Claim) -> Evidence:
+        seeds, note = sound_seeds(settings.seeds, lambda seed: all(seed in sound[name] for name in claim.needs))
+        kept = {name: histories[name].sel(seed=seeds) for name in claim.needs}
+        return Evidence((kept, settings) if seeds else None, note)
+
+    told = (dataclasses.replace(c, criterion=c.criterion.format(first=first, last=last)) for c in CLAIMS)
+    return judged(told, evidence)
 
 
 def _sound_seeds(history: Any, settings: Settings) -> list[int]:

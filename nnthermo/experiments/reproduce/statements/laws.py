@@ -5,17 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from nnthermo.experiments.claims import Claim
+from nnthermo.experiments.histories import EVERYTHING, SIZE, fixed_count_complexity
 from nnthermo.experiments.reproduce.settings import Settings
-from nnthermo.experiments.reproduce.statements.record import (
-    EVERYTHING,
-    SIZE,
-    Claim,
-    Histories,
-    at_epoch,
-    fixed_count_complexity,
-    late,
-    transient,
-)
+from nnthermo.experiments.reproduce.statements.record import Histories, at_epoch, late, transient
 from nnthermo.experiments.reproduce.statements.spectra import gap_centre
 from nnthermo.experiments.verdicts import Finding, Number, judge, per_seed
 from nnthermo.spectrum import beta_from_gap, beta_from_loss
@@ -123,31 +116,31 @@ CLAIMS = (
         "Fig. 6",
         "The complexities C₂₀ and C₈₃₄ decrease during training.",
         "Both are lower at the end than after the first transient.",
-        ("deep",),
         _complexity_falls,
+        ("deep",),
     ),
     Claim(
         "complexity line",
         "Fig. 7",
         "C₂₀ and C₈₃₄ are nearly linear in log U with slopes of order one.",
         "For both, the slope lies between 0.3 and 3 and R² exceeds 0.8.",
-        ("deep",),
         _complexity_line,
+        ("deep",),
     ),
     Claim(
         "second law",
         "(7.6)",
         "The total entropy does not increase during learning.",
         "S falls over the run, both at fixed β and as C + S₀ with S₀ following log U (partly: one of them).",
-        ("deep",),
         _second_law,
+        ("deep",),
     ),
     Claim(
         "two temperatures",
         "(10.1), (9.4)",
         "One inverse temperature describes both the gap (9.4) and the average loss U = N_>/2β (10.1).",
         "The two values of β agree within a factor of ten.",
-        ("deep",),
         _two_temperatures,
+        ("deep",),
     ),
 )

@@ -5,27 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from nnthermo.experiments.claims import Claim
+from nnthermo.experiments.histories import plateau
 from nnthermo.experiments.reproduce.settings import Settings
-from nnthermo.experiments.reproduce.statements.record import Claim, Histories
-from nnthermo.experiments.verdicts import Finding, Number, judge, per_seed
-
-
-def plateau(
-    epochs: np.ndarray, boundary: np.ndarray, bulk: np.ndarray, *, tolerance: float = 0.1
-) -> tuple[float, float, float]:
-    """The stretch of at least a third of the run over which log U falls most while log U_∂ stays within `tolerance`.
-
-    Returns:
-        Fall of log U there, its first and its last epoch; zeros if the boundary loss is never that still.
-    """
-    best = (0.0, 0.0, 0.0)
-    third = epochs[-1] / 3
-    for i in range(len(epochs)):
-        for j in range(i + 1, len(epochs)):
-            still = np.ptp(boundary[i : j + 1]) < tolerance
-            if still and epochs[j] - epochs[i] >= third and bulk[i] - bulk[j] > best[0]:
-                best = (float(bulk[i] - bulk[j]), float(epochs[i]), float(epochs[j]))
-    return best
+from nnthermo.experiments.reproduce.statements.record import Histories
+from nnthermo.experiments.verdicts import Finding, Number, graded, judge, per_seed
 
 
 def _bulk_below_boundary(histories: Histories, _settings: Settings) -> Finding:
@@ -40,11 +24,8 @@ def _bulk_below_boundary(histories: Histories, _settings: Settings) -> Finding:
     smallest = [math.exp(-low) for low in per_seed(deep, lambda run: run.isel(epoch=-1).log_eigenvalues.min())]
     converged = f"at most {unrelaxed:.2%} of them had not converged in a record" if unrelaxed else "all converged"
     return Finding(
-        [
-            Number("log10 U_∂/U, averages", None, means),
-            Number("log10 U_∂/U, medians over samples", None, medians),
-        ],
-        "agrees" if min(means) >= 2 else "partly" if min(means) >= 1 else "disagrees",
+        [Number("log10 U_∂/U, averages", None, means), Number("log10 U_∂/U, medians over samples", None, medians)],
+        graded(min(means) >= 2, min(means) >= 1),
         f"The average bulk loss is {_below(means)} the average boundary loss; for the losses of typical samples it is "
         f"{_below(medians)}. U is the clamped minimum (3.2) averaged over samples; {converged}. For a linearised "
         f"network H*/H_∂ cannot be below λ_min(Ĝ), at the mean state 1/{np.mean(smallest):.0f} at the end; where "
@@ -64,11 +45,11 @@ def _both_decrease(histories: Histories, _settings: Settings) -> Finding:
         )
         for name in ("bulk_loss", "boundary_loss")
     }
-    verdict = judge([u > 0 and b > 0 for u, b in zip(*falls.values(), strict=True)])
+    found = judge([u > 0 and b > 0 for u, b in zip(*falls.values(), strict=True)])
     return Finding(
         [Number("fall of log U", None, falls["bulk_loss"]), Number("fall of log U_∂", None, falls["boundary_loss"])],
-        verdict,
-        "The bulk loss is not what was trained on" + ("; it falls with it." if verdict == "agrees" else "."),
+        found,
+        "The bulk loss is not what was trained on" + ("; it falls with it." if found == "agrees" else "."),
     )
 
 
@@ -128,31 +109,31 @@ CLAIMS = (
         "Fig. 2",
         "The bulk loss stays a few orders of magnitude below the boundary loss.",
         "log10 of the ratio of ensemble averages at the end is at least 2 (1 to 2: partly).",
-        ("deep",),
         _bulk_below_boundary,
+        ("deep",),
     ),
     Claim(
         "both decrease",
         "Fig. 2",
         "Both losses decrease during training with the boundary loss.",
         "Both are lower at the end than at the start.",
-        ("deep",),
         _both_decrease,
+        ("deep",),
     ),
     Claim(
         "bulk falls on",
         "Fig. 3",
         "For about 10,000 epochs the boundary loss stands still while the bulk loss keeps falling.",
         "Over some third of the run log U_∂ stays within 0.1 while log U falls by more than 0.3.",
-        ("deep",),
         _bulk_falls_on,
+        ("deep",),
     ),
     Claim(
         "jumps",
         "Fig. 3",
         "After a long plateau the boundary loss suddenly drops to a smaller value.",
         "In the last two thirds of the run log U_∂ drops by more than 0.2 between neighbouring records.",
-        ("deep",),
         _jumps,
+        ("deep",),
     ),
 )

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from nnthermo.experiments.claims import Claim
+from nnthermo.experiments.histories import SIZE
 from nnthermo.experiments.reproduce.settings import Settings
-from nnthermo.experiments.reproduce.statements.record import SIZE, Claim, Histories, at_epoch
-from nnthermo.experiments.verdicts import Finding, Number, judge, per_seed
+from nnthermo.experiments.reproduce.statements.record import Histories, at_epoch
+from nnthermo.experiments.verdicts import Finding, Number, graded, judge, per_seed
 from nnthermo.spectrum import LogSpectrum, beta_from_gap
 
 PAPER_GAPS = ("-2.3", "-2.5", "-3.0")
@@ -51,7 +53,7 @@ def _near_zero(histories: Histories, settings: Settings) -> Finding:
     all_most = all(s > 0.5 for s in (*numbers[1].ours, *numbers[3].ours))
     return Finding(
         numbers,
-        "agrees" if min(*of_dynamical[0], *of_dynamical[1]) > 0.5 else "partly" if all_most else "disagrees",
+        graded(min(*of_dynamical[0], *of_dynamical[1]) > 0.5, all_most),
         "Of all 854 most are exactly 1 by architecture: 744 in the deep network, 724 in the shallow. "
         f"Of the dynamical ones {np.mean(of_dynamical[0]):.0%} (deep) and {np.mean(of_dynamical[1]):.0%} (shallow) "
         "stay near 0.",
@@ -151,16 +153,16 @@ def _no_gap_in_shallow(histories: Histories, settings: Settings) -> Finding:
     deep, shallow = (per_seed(histories[name], lambda run: float(gap_at(run, epoch).width)) for name in BOTH)
     contrast = per_seed(histories["shallow"], lambda run: float(gap_at(run, epoch).contrast))
     narrower = [s < d for s, d in zip(shallow, deep, strict=True)]
-    verdict = "agrees" if max(contrast) <= CONTRAST else "partly" if any(narrower) else "disagrees"
+    found = graded(max(contrast) <= CONTRAST, any(narrower))
     return Finding(
         [
             Number(f"widest gap, deep, epoch {epoch:,}", None, deep),
             Number(f"widest gap, shallow, epoch {epoch:,}", None, shallow),
             Number("width over median spacing, shallow", None, contrast),
         ],
-        verdict,
+        found,
         f"Widths in log λ. By the measure that finds the deep network's gap the shallow one has "
-        f"{'none' if verdict == 'agrees' else 'one too'}, narrower than the deep network's in {sum(narrower)} of "
+        f"{'none' if found == 'agrees' else 'one too'}, narrower than the deep network's in {sum(narrower)} of "
         f"{len(narrower)} seed{'s' if len(narrower) > 1 else ''}.",
     )
 
@@ -187,48 +189,48 @@ CLAIMS = (
         "Figs. 4-5",
         "Most eigenvalues of log Ĝ stay near the origin; only a fraction is displaced.",
         "More than half of the dynamical eigenvalues have |log λ| < ½ (partly: more than half of all 854).",
-        BOTH,
         _near_zero,
+        BOTH,
     ),
     Claim(
         "shallow symmetric",
         "Fig. 4",
         "The spectrum of the shallow network is almost completely symmetric.",
         "Standardised skewness within ±0.01 in every seed.",
-        ("shallow",),
         _shallow_symmetric,
+        ("shallow",),
     ),
     Claim(
         "deep skewed",
         "Fig. 5",
         "The spectrum of the deep network is skewed to negative values.",
         "Standardised skewness below -0.1 in every seed.",
-        ("deep",),
         _deep_skewed,
+        ("deep",),
     ),
     Claim(
         "variance",
         "Figs. 4-5",
         "The variance of log λ is larger in the deep network than in the shallow one.",
         "Larger mean (log λ)² in every seed.",
-        BOTH,
         _variance,
+        BOTH,
     ),
     Claim(
         "gap",
         "Fig. 5",
         "A gap opens between the smallest eigenvalues and the rest, and moves to smaller values.",
         f"At epoch {{last}} two or more lie below it, it is over {CONTRAST} times the median spacing, and moved down.",
-        ("deep",),
         _gap,
+        ("deep",),
     ),
     Claim(
         "β of the gap",
         "Sec. 10, (9.4)",
         "By (9.4) the gaps give β ≈ 1.37, 1.40, 1.47: the temperature falls as training goes on.",
         "The paper's β follow from its own gaps by (9.4) to the digits quoted.",
-        ("deep",),
         _beta_of_gap,
+        ("deep",),
     ),
     Claim(
         "no gap in the shallow",
@@ -236,15 +238,15 @@ CLAIMS = (
         "In the shallow network no gap can be clearly identified.",
         f"Its widest gap is at most {CONTRAST} times its median spacing in every seed (partly: wider, but narrower "
         "than the deep network's in some seed).",
-        BOTH,
         _no_gap_in_shallow,
+        BOTH,
     ),
     Claim(
         "tails",
         "Fig. 5",
         "The smallest eigenvalues keep moving down and the largest up, their logarithms adding to zero.",
         "Between epochs {first} and {last} the smallest log λ falls and the largest rises.",
-        ("deep",),
         _tails,
+        ("deep",),
     ),
 )
