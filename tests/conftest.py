@@ -41,6 +41,12 @@ hypothesis.settings.register_profile(
     derandomize=True,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
+hypothesis.settings.register_profile(  # for `mutate.py`: what fails need not be made small and explained
+    "first failure",
+    hypothesis.settings.get_profile("nnthermo"),
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+    report_multiple_bugs=False,
+)
 hypothesis.settings.load_profile("nnthermo")
 
 

@@ -49,6 +49,9 @@ MODULES = {
 """By name: the module, the tests that are to notice, and tests of what uses it, for those that they let pass."""
 
 QUICK = "not slow and not exhaustive"
+PLUGINS = ("--hypothesis-profile=first failure", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+"""Nothing is made small, and that the fork finds plugins imported is as it should be."""
+
 LONGEST = 900
 """Seconds after which a mutant counts as noticed."""
 
@@ -101,8 +104,7 @@ def passes(tests: str) -> bool:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
         files = [f"tests/{test}.py" for test in tests.split()]
-        files += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # plugins that the fork finds imported
-        os._exit(pytest.main(["-n", "0", "-x", "-q", "-p", "no:cacheprovider", "-m", QUICK, *files]))
+        os._exit(pytest.main(["-n", "0", "-x", "-q", "-p", "no:cacheprovider", "-m", QUICK, *PLUGINS, *files]))
     return os.waitpid(child, 0)[1] == 0
 
 
