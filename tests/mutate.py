@@ -41,7 +41,7 @@ EXPLAINED = Path(__file__).parent / "survivors.toml"
 MODULES = {
     "loss": ("nnthermo/loss.py", "test_loss", "test_objective test_relaxation"),
     "gaussian": ("nnthermo/ensemble/gaussian.py", "test_gaussian", "test_thermodynamics test_identities"),
-    "thermodynamics": ("nnthermo/thermodynamics.py", "test_thermodynamics", "test_identities test_observables"),
+    "thermodynamics": ("nnthermo/thermodynamics.py", "test_thermodynamics", "test_modes test_identities"),
     "equilibrium": ("nnthermo/equilibrium.py", "test_equilibrium", "test_identities"),
     "spectrum": ("nnthermo/spectrum.py", "test_spectrum", "test_identities test_observables"),
     "skewness": ("nnthermo/skewness.py", "test_skewness", "test_architecture"),

@@ -404,6 +404,21 @@ def test_float32_in_float32_out(function, kind):
         assert abs(float(found) - float(wide)) < 100 * 4 * 1.2e-7 * (1 + abs(wide))  # ε × N × cond² with cond ~ 5
 
 
+ALL = (*FOUR, nt.gaussian_entropy, nt.thermodynamic_functions, nt.log_partition)
+
+
+@pytest.mark.parametrize("function", [*ALL, nt.sweep])
+def test_without_a_curvature_it_is_zero(function):
+    """To the bit, and not the same as another one."""
+    net = network(0, (3, 2))
+    G, beta = nt.bulk_hessian(net, net.propagate(draw_inputs(0, 3))), 1.5
+    beta = jnp.asarray([beta]) if function is nt.sweep else beta
+    values = (jax.tree.leaves(function(G, beta, **m)) for m in ({}, {"m": 0.0}, {"m": 0.1}))
+    left_out, zero, other = (np.stack(numbers) for numbers in values)
+    np.testing.assert_array_equal(left_out, zero)
+    assert np.abs(left_out - other).max() > 1e-3
+
+
 @pytest.mark.parametrize("function", [*FOUR, nt.gaussian_entropy])
 def test_integers_are_inverse_temperatures_too(function):
     G = nt.DenseHessian(jnp.asarray([[1.0, 0.0], [-0.5, 1.0]]))
