@@ -157,14 +157,13 @@ def instance(name: str, value: Any, kind: Any, described: str) -> None:
         raise TypeError(f"`{name}` must be {described}, but got {type(value).__name__}")
 
 
-def function(name: str, value: Any, of: str = "") -> None:
-    """Refuse what cannot be called; `of` says of what it is a function.
+def function(name: str, value: Any, described: str = "a function") -> None:
+    """Refuse what cannot be called.
 
     Raises:
-        TypeError: "`name` must be a function of `of`, but got" a text, a number or None as it is, of all else the type.
+        TypeError: "`name` must be `described`, but got" a text, a number or None as it is, of all else the type.
     """
     if not callable(value):
-        described = f"a function of {of}" if of else "a function"
         plain = value is None or isinstance(value, str | bool | int | float)
         raise TypeError(f"`{name}` must be {described}, but got {repr(value) if plain else type(value).__name__}")
 

@@ -185,9 +185,9 @@ def _check_loss(
     loss: Any, state: FindState | None, net: Network, inputs: Array, targets: Array | None
 ) -> tuple[Loss, tuple[str, ...]]:
     """The loss, hashable, and the names under which its further terms are recorded."""
-    function("loss", loss, "(network, state, target)")
+    function("loss", loss, "a function of (network, state, target)")
     if state is not None:
-        function("state", state, "(network, inputs)")
+        function("state", state, "a function of (network, inputs)")
     try:
         hash(loss)
     except TypeError:  # it cannot name a compiled program that others share

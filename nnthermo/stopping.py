@@ -185,7 +185,7 @@ class _All:
 
 def _checked(rules: tuple[Any, ...]) -> tuple[Stop, ...]:
     for rule in rules:
-        function("rules", rule, "the history")
+        function("rules", rule, "functions of the history")
     return rules
 
 

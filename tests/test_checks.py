@@ -124,9 +124,9 @@ def test_real_array_of_traced_values():
         (lambda: positive_numbers(a=1.0, b=-2), ValueError, "`b` must be positive, but got -2"),
         (lambda: positive_numbers(a=[1.0]), ValueError, "`a` must have shape"),
         (lambda: real_matrix("D", [[1.0], [2.0]], 2), ValueError, r"`D` must have shape \(\), \(2,\) or \(2, 2\)"),
-        (lambda: function("f", linear, "one point"), None, ""),
+        (lambda: function("f", linear, "a function of one point"), None, ""),
         (lambda: function("f", 1.0), TypeError, "`f` must be a function, but got 1.0"),
-        (lambda: function("f", 1.0, "one point"), TypeError, "`f` must be a function of one point, but got 1.0"),
+        (lambda: function("f", 1.0, "a function of one point"), TypeError, "`f` must be a function of one point, but got 1.0"),
     ],
 )
 def test_what_numbers_and_functions_must_be(call, error, sentence):
@@ -207,7 +207,7 @@ def test_kinds():
     function("a", jnp.tanh)
     for value, shown in {"tanh": "'tanh'", None: "None", 3.5: "3.5"}.items():
         with pytest.raises(TypeError, match=f"^`a` must be a function of x, but got {shown}$"):
-            function("a", value, "x")
+            function("a", value, "a function of x")
     with pytest.raises(TypeError, match="^`a` must be a function, but got ndarray$"):
         function("a", np.ones(1000))
 

@@ -168,7 +168,7 @@ BAD = {
         "`confidence` must not be negative, but",
     ),
     "no rules": (nt.all_of, ValueError, "`rules` must hold at least one rule, but got"),
-    "a number": (lambda: nt.any_of(3), TypeError, "`rules` must be a function of the history, but got 3"),
+    "a number": (lambda: nt.any_of(3), TypeError, "`rules` must be functions of the history, but got 3"),
 }
 
 

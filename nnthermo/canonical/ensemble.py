@@ -113,7 +113,7 @@ class CanonicalEnsemble:
         if isinstance(potential, QuadraticPotential):
             curvature, potential = curvature + jnp.asarray(potential.m, dtype), None
         if potential is not None:
-            function("potential", potential, "the state")
+            function("potential", potential, "a function of the state")
         against = resolved(Window() if measure is None else measure, net, dtype)
         set_fields(
             self, net=net, inputs=data, beta=b, targets=held, clamp_inputs=bool(clamp_inputs), measure=against,

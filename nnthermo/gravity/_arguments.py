@@ -49,7 +49,7 @@ def returns(name: str, field: Any, x: Array, shape: tuple[int, ...], why: str = 
         TypeError: no function, or complex or whole numbers.
         ValueError: more than one array, or another shape.
     """
-    function(name, field, "one point")
+    function(name, field, "a function of one point")
     out = jax.eval_shape(field, x)
     if not hasattr(out, "shape"):
         refuse(name, "return one array", type(out).__name__)

@@ -91,7 +91,7 @@ def gamma_gamma_action(
     g, spacing = _lattice(g, lengths)
     k, constant = coupling(kappa, g), one_number("cosmological_constant", cosmological_constant, g)
     known_variant(variant)
-    function("derivative", derivative, "values, axis and spacing")
+    function("derivative", derivative, "a function of values, axis and spacing")
     given = tuple(real_array("fields", field) for field in fields)
     for field in given:
         fits = field.shape[: g.ndim - 2] == g.shape[:-2]

@@ -129,7 +129,7 @@ def _slopes(field: TensorField, point: Any, indices: str, name: str = "field") -
     """T and ∂_c T, derivatives first, after all checks."""
     instance("indices", indices, str, "text of ^ and _")
     check("indices", "have ^ or _ for each index", set(indices) <= set("^_"), repr(indices))
-    function(name, field, "one point")
+    function(name, field, "a function of one point")
     x = real_array("point", point, ndim=1)
     returns(name, field, x, x.shape * len(indices), f", as indices {indices!r} say")
     value, slopes = value_and_slopes(field, x)

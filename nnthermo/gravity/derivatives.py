@@ -81,7 +81,7 @@ def _slopes(metric: Metric, x: Array) -> tuple[Array, Array]:
 
 
 def _point(metric: Metric, point: Any) -> Array:
-    function("metric", metric, "one point")
+    function("metric", metric, "a function of one point")
     x = real_array("point", point, ndim=1)
     check("point", "have a coordinate", x.shape[0] > 0, "none")
     finite("point", x)

@@ -123,7 +123,7 @@ def stress_energy(lagrangian: Callable[..., Array], g: Any, *fields: Any) -> Arr
     Raises:
         TypeError, ValueError: `lagrangian` not a function or not a number; g as in `onsager_tensor`.
     """
-    function("lagrangian", lagrangian, "g and the fields")
+    function("lagrangian", lagrangian, "a function of g and the fields")
     g = square_matrix("g", g)
     regular("g", g)
     out = jax.eval_shape(lagrangian, g, *fields)
@@ -181,7 +181,7 @@ def cosmological_multiplier(
     Returns:
         Λ; infinite or NaN where the volume does not depend on the size.
     """
-    function("family", family, "the size")
+    function("family", family, "a function of the size")
     s = real_array("size", size, ndim=0)
     finite("size", s)
 

@@ -78,8 +78,8 @@ def gaussian_information(
     name = "covariance" if precision is None else "precision"
     matrix = covariance if precision is None else precision
     if mean is not None:
-        function("mean", mean, "the labels")
-    function(name, matrix, "the labels")
+        function("mean", mean, "a function of the labels")
+    function(name, matrix, "a function of the labels")
     assert matrix is not None
 
     def moments(y: Array) -> tuple[Array, Array]:
@@ -203,7 +203,7 @@ def fisher_information_from_samples(samples: Labels) -> Metric:
     Raises:
         ValueError: too few samples, when the result is called.
     """
-    function("samples", samples, "the labels")
+    function("samples", samples, "a function of the labels")
 
     def moments(y: Array) -> tuple[Array, Array]:
         x = real_array("samples", samples(y), ndim=2)

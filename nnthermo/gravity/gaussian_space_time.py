@@ -203,7 +203,7 @@ def bianchi_metric(log_deviations: Callable[[Array], Array]) -> Metric:
     Returns:
         A metric of points (d + 1,). Degenerate where all rates are zero.
     """
-    function("log_deviations", log_deviations, "time")
+    function("log_deviations", log_deviations, "a function of time")
 
     def metric(point: Array) -> Array:
         y = real_array("point", point, ndim=1)

@@ -70,8 +70,8 @@ def lorentzian_metric(fisher: Metric, time: TimeFunction) -> Metric:
         TypeError: not functions.
         ValueError: outside transformations: T_a = 0, F singular or not symmetric, when the result is called.
     """
-    function("fisher", fisher, "one point")
-    function("time", time, "one point")
+    function("fisher", fisher, "a function of one point")
+    function("time", time, "a function of one point")
 
     def metric(y: Array) -> Array:
         y = real_array("point", y, ndim=1)

@@ -59,7 +59,7 @@ def kottler(f: Callable[[Array], Array]) -> Metric:
 
     Ends at f = 0, r = 0 and on the axis.
     """
-    function("f", f, "one number")
+    function("f", f, "a function of one number")
 
     def metric(x: Array) -> Array:
         r, sine = x[1], jnp.sin(x[2])
@@ -166,7 +166,7 @@ def flrw(scale_factor: Callable[[Array], Array], curvature: Scalar) -> Metric:
         scale_factor: a(t), differentiable twice.
         curvature: k.
     """
-    function("scale_factor", scale_factor, "one number")
+    function("scale_factor", scale_factor, "a function of one number")
     k = _number("curvature", curvature)
 
     def metric(x: Array) -> Array:

@@ -55,7 +55,7 @@ def parallel_transport(
         x, v, _ = start(metric, line.points[0], line.velocities[0])
         V, parameters, n = V.astype(x.dtype), line.parameters, len(x)
     else:
-        function("path", path, "one parameter, or a Geodesic")
+        function("path", path, "a function of one parameter, or a Geodesic")
         check("parameters", "be given for a curve", parameters is not None, "None")
     dtype = V.dtype
     s, first, length, ordered = shares(parameters, dtype)

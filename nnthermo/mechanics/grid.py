@@ -87,7 +87,7 @@ class Grid:
 
     def evaluate(self, field: Callable[[Array], Any]) -> Any:
         """`field`, a function of one point (d,), at every point: the leading axes of each result are `points`."""
-        function("field", field, "one point")
+        function("field", field, "a function of one point")
         places = self.coordinates.reshape(-1, self.dimensions)
         values = jax.vmap(field)(places)
         return jax.tree.map(lambda v: v.reshape(*self.points, *v.shape[1:]), values)
