@@ -126,7 +126,11 @@ def test_real_array_of_traced_values():
         (lambda: real_matrix("D", [[1.0], [2.0]], 2), ValueError, r"`D` must have shape \(\), \(2,\) or \(2, 2\)"),
         (lambda: function("f", linear, "a function of one point"), None, ""),
         (lambda: function("f", 1.0), TypeError, "`f` must be a function, but got 1.0"),
-        (lambda: function("f", 1.0, "a function of one point"), TypeError, "`f` must be a function of one point, but got 1.0"),
+        (
+            lambda: function("f", 1.0, "a function of one point"),
+            TypeError,
+            "`f` must be a function of one point, but got 1.0",
+        ),
     ],
 )
 def test_what_numbers_and_functions_must_be(call, error, sentence):

@@ -439,7 +439,7 @@ def test_bad_input_by_name():
         gravity.action_gradient(np.ones((4, 2, 2)), [1.0], derivative="spectral")
     with pytest.raises(ValueError, match="`metric` must return shape"):
         gravity.volume(lambda _: jnp.eye(2), points, weights)
-    with pytest.raises(TypeError, match="`family` must be a function of the size, but got int"):
+    with pytest.raises(TypeError, match="`family` must be a function of the size, but got 1"):
         gravity.cosmological_multiplier(1, 1.0, points, weights)
     with pytest.raises(ValueError, match="`points` must be a sequence"):
         gravity.torus_nodes(4, [1.0])

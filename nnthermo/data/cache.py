@@ -46,7 +46,7 @@ def cached(
 
 def _read(path: Path, samples: int | None) -> tuple[np.ndarray, np.ndarray] | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:  # which leaves a damaged one open
             images, labels = file["images"], file["labels"]  # the zip format checks a CRC of each
     except Exception:  # whatever a damaged file raises: many kinds, none of which matters
         return None
