@@ -21,6 +21,8 @@ _MODULE = {  # of each public name; a sub-package is listed as coming from the p
     for alias in statement.names
 }
 
+__all__ = list(_MODULE)
+
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULE:

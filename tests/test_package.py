@@ -169,6 +169,21 @@ assert not bridge.backends_are_initialized()
     assert in_a_process(code) == []
 
 
+def test_names_can_be_asked_for_first_inside_of_a_traced_function():
+    """Their modules are imported while JAX traces, and leave no tracer behind; a star brings all of them too."""
+    code = """
+import jax, jax.numpy as jnp, nnthermo as nt
+def entropy(w):
+    net = nt.FeedForward([w], [jnp.zeros(2)], activation=jnp.tanh)
+    return nt.measure(net, net.propagate(jnp.ones(3)), 1.0).entropy
+traced = float(jax.jit(entropy)(jnp.ones((2, 3))))
+assert abs(traced - float(entropy(jnp.ones((2, 3))))) < 1e-4, "rounding of a sum of ten float32"
+from nnthermo import *
+assert bulk_hessian is nt.bulk_hessian and mechanics.Grid
+"""
+    assert in_a_process(code) == []
+
+
 def test_the_core_works_without_the_heavy_packages():
     code = f"""
 import sys
