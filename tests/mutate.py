@@ -145,7 +145,7 @@ def outcomes(session: Path) -> dict[str, int]:
 
     with use_db(str(session)) as db:
         found = Counter(str(result.test_outcome.value) for _, result in db.results if result.test_outcome)
-        return {**found, "pending": len(db.pending_work_items)}
+        return {"killed": 0, "survived": 0, **found, "pending": len(db.pending_work_items)}
 
 
 def survivors(session: Path) -> list[tuple[str, str]]:
@@ -164,9 +164,10 @@ def survivors(session: Path) -> list[tuple[str, str]]:
 
 
 def changed(before: str, after: str) -> str:
-    """The part of a line that differs."""
-    blocks = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
-    return ", ".join(f"`{before[i:j]}` → `{after[k:m]}`" for tag, i, j, k, m in blocks if tag != "equal")
+    """The words of a line that differ."""
+    old, new = (re.findall(r"\w+|\S", line) for line in (before, after))
+    blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    return ", ".join(f"`{''.join(old[i:j])}` → `{''.join(new[k:m])}`" for tag, i, j, k, m in blocks if tag != "equal")
 
 
 def report() -> None:
@@ -175,28 +176,24 @@ def report() -> None:
     reasons = {(e["before"], e["after"]): e["reason"] for e in explained.get("survivor", [])}
     rows, listed, unexplained = [], [], 0
     for name, (module, *tests) in MODULES.items():
-        session = WORK / f"{name}.sqlite"
-        if not session.exists():
-            continue
+        session = prepare(name)
         counts, left = outcomes(session), survivors(session)
-        killed = sum(n for key, n in counts.items() if key not in {"survived", "pending"})
         without = [pair for pair in left if pair not in reasons]
         unexplained += len(without)
         shown = " ".join(f"`{test}`" for test in " ".join(tests).split())
-        rows.append(
-            f"| `{module}` | {shown} | {killed + len(left)} | {killed} | {len(left) - len(without)} | {len(without)} |"
-        )
+        numbers = counts["killed"], len(left) - len(without), len(without), counts["pending"]
+        rows.append(f"| `{module}` | {shown} | {sum(numbers)} | {' | '.join(map(str, numbers))} |")
         listed += [(module, *pair, reasons.get(pair, "**not explained**")) for pair in left]
     version = subprocess.run(["git", "describe", "--always"], cwd=ROOT, capture_output=True, text=True, check=True)
     date = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     text = [
         "# Mutation testing\n",
         "What do the tests not notice? Each operator, comparison, number, truth value and sign of a module was",
-        "changed, one at a time, and the tests of that module run, without the slow ones and all other files. A mutant",
-        "that none of them noticed is listed here with the reason why no test should tell it apart.\n",
+        "changed, one at a time, and those tests of the module run that are not slow. A mutant that none of them has",
+        "noticed is listed with the reason why no test should tell it apart.\n",
         f"Run on {date} at {version.stdout.strip()} by `python tests/mutate.py`.\n",
-        "| module | tests | mutants | noticed | explained | not noticed |",
-        "|---|---|---|---|---|---|",
+        "| module | tests | mutants | noticed | explained | not noticed | not run yet |",
+        "|---|---|---|---|---|---|---|",
         *rows,
         "",
         "| module | line | mutation | why it is not noticed |",
