@@ -285,13 +285,15 @@ def _interrupts_end_at_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _said_in_one_line(advice: str = "") -> Iterator[None]:
-    """Turn errors that name their cause into one line on stderr and exit code 2; Ctrl-C into 130."""
+    """Turn errors that name their cause into one line on stderr, code 2, or 1 for a missing extra; Ctrl-C into 130."""
     try:
         yield
     except KeyboardInterrupt:
         print(f"Interrupted{advice}.", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, OSError, ImportError, TypeError) as error:
+    except ImportError as error:
+        sys.exit(str(error))
+    except (ValueError, OSError, TypeError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 

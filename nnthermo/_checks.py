@@ -91,8 +91,9 @@ def positive(name: str, value: Any) -> None:
 
 
 def nonzero(name: str, value: Any) -> None:
-    """Refuse zeros where the value is known."""
+    """Refuse zeros, NaN and infinity where the value is known."""
     if is_concrete(value):
+        finite(name, value)
         check(name, "not be 0", bool((np.asarray(value) != 0).all()), value)
 
 

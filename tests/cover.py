@@ -1,6 +1,6 @@
 """Coverage by module: which lines do the tests run, and does any module fall behind what `docs/coverage.json` says?
 
-    pip install -e ".[dev]"
+    pip install -e ".[test]"
     python tests/cover.py                              # the whole suite counting lines, then the comparison
     python tests/cover.py tests/test_loss.py -n 0      # a part: shown, not compared
     python tests/cover.py --compare                    # what the last run has counted

@@ -119,6 +119,7 @@ def test_real_array_of_traced_values():
         (lambda: integer("n", 3, least=3), None, ""),
         (lambda: integer("n", 2, least=3), ValueError, "`n` must be at least 3, but got 2"),
         (lambda: integers("n", [0, -1]), None, ""),
+        (lambda: nonzero("mu", float("nan")), ValueError, "`mu` must be finite"),
         (lambda: integers("n", [0.0]), TypeError, "`n` must be whole numbers, but got dtype float64"),
         (lambda: positive_numbers(a=1.0, b=2), None, ""),
         (lambda: positive_numbers(a=1.0, b=-2), ValueError, "`b` must be positive, but got -2"),

@@ -1,5 +1,7 @@
 """Nelson's diffusion: its density is that of the wave function. Averages of R replicas, within five standard errors."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,3 +96,11 @@ def test_refuses_by_name():
         mechanics.nelson_ensemble(jax.random.key(0), drift, np.ones(3), np.arange(2.0), hbar=1.0, mass=1.0)
     with pytest.raises(ValueError, match="`mass` must be positive"):
         mechanics.nelson_ensemble(jax.random.key(0), drift, np.ones((3, 1)), np.arange(2.0), hbar=1.0, mass=0.0)
+
+
+def test_times_have_to_differ_in_the_precision_of_the_replicas():
+    times = np.array([1e4, 1e4 + 1e-6])  # float64: two; float32, in which replicas would move: one
+    for dtype, refused in ((np.float32, True), (np.float64, False)):
+        q0 = np.zeros((10, 1), dtype)
+        with pytest.raises(ValueError, match="`times` must increase") if refused else contextlib.nullcontext():
+            mechanics.nelson_ensemble(jax.random.key(0), lambda q, _: -q, q0, times, hbar=HBAR, mass=MASS, steps=1)

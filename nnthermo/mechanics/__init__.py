@@ -39,7 +39,7 @@ Conventions:
     drift b(q)          `langevin_ensemble`, `modified_drift`; as an array (points, d), `fokker_planck_generator`
     drift b(q, t)       `nelson_drift`, `nelson_drift_on_grid`, `nelson_ensemble`
     errors              by the name of the argument: TypeError for another kind of object and for complex numbers where
-                        real ones are meant, ValueError for shapes, and for values where they are known
+                        real ones are meant, ValueError for shapes, keys, and for values where they are known
     ==================  ===============================================================================================
 """
 

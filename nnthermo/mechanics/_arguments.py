@@ -53,9 +53,10 @@ def potential_like(values: Array, potential: Any, grid: Grid) -> Array:
     return jnp.broadcast_to(V, values.shape)
 
 
-def increasing_times(times: Any, *, least: int = 1) -> Array:
-    """Times (T,) that increase, T at least `least`."""
+def increasing_times(times: Any, *, least: int = 1, dtype: Any = None) -> Array:
+    """Times (T,) that increase in the precision in which they are used, T at least `least`."""
     t = real_array("times", times, ndim=1)
+    t = t if dtype is None else t.astype(dtype)
     check("times", f"be at least {least}", len(t) >= least, len(t))
     increasing("times", t)
     return t
@@ -67,7 +68,7 @@ def replicas_at(samples: Any, times: Any, *, least: int) -> tuple[Array, Array]:
     fits = q.shape[0] == len(t) and q.shape[1] >= 10
     check("samples", f"have shape ({len(t)}, R), R at least 10", fits, f"shape {q.shape}")
     finite("samples", q)
-    return q, increasing_times(t, least=least).astype(q.dtype)
+    return q, increasing_times(t, least=least, dtype=q.dtype)
 
 
 def records(steps: int, save_every: int | None) -> tuple[int, int]:

@@ -62,7 +62,7 @@ def langevin_ensemble(
     extra("diffrax", "mechanics")
     q = real_array("q0", q0, ndim=2)
     dtype = q.dtype
-    t = increasing_times(times, least=2).astype(dtype)
+    t = increasing_times(times, least=2, dtype=dtype)
     count = integer("steps", steps, least=1)
     R, K = q.shape
     check("q0", "hold at least one replica", R > 0, R)

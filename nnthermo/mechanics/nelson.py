@@ -169,7 +169,7 @@ def nelson_ensemble(
     function("drift", drift)
     positive_numbers(hbar=hbar, mass=mass)
     q = real_array("q0", q0, ndim=2)
-    t = increasing_times(times, least=2).astype(q.dtype)
+    t = increasing_times(times, least=2, dtype=q.dtype)
     n = integer("steps", steps, least=1)
     inputs = jax.ShapeDtypeStruct(q.shape[1:], q.dtype), jax.ShapeDtypeStruct((), q.dtype)
     found = getattr(jax.eval_shape(drift, *inputs), "shape", None)

@@ -135,9 +135,10 @@ def _curvature() -> float:
 @equation(
     "11.2",
     "dQ_k/dβ = α ∂F/∂Q_k ~ 0",
-    condition="an ensemble much narrower than the one that drift and diffusion leave at rest",
+    condition="at the maxima themselves; for the entropy production, in an ensemble much narrower than the one at rest",
     comment="At the maximum itself the drift is zero. That diffusion then dominates the entropy production holds for "
-    "narrow ensembles only: at rest learning destroys as much entropy as noise produces.",
+    "narrow ensembles only: at rest learning destroys as much entropy as noise produces. From here on the section "
+    "counts time by t; the drift is taken as α a unit of t.",
     code="nt.liouville_flow",
 )
 def _at_equilibrium(s: Systems) -> Iterator[Check]:
@@ -257,9 +258,10 @@ def _diffusion(s: Systems) -> Iterator[Check]:
     "11.6",
     "S(p, Φ) = -∫dt d/dt ∫ dᴷQ p log p + ∫dt ∫ dᴷQ Σ (dΦ_k̃/dt) Θ_k̃ p "
     "= ∫dt ∫ dᴷQ (-log p (D/2) Σ_k ∂²p/∂Q_k² + Σ (dΦ_k̃/dt) Θ_k̃ p)",
-    condition="p obeys (11.5); the two lines are different functionals of p",
-    comment="The first term of the first line is S(T) - S(0) for any p: varied with fixed ends it gives nothing. With "
-    "the drift of (8.2) the second line lacks what learning does, α∫⟨ΔF⟩dt.",
+    condition="only along solutions of (11.5), where p is not free to be varied",
+    comment="The two lines are different functionals of p. The first term of the first line is S(T) - S(0) for any p: "
+    "varied with fixed ends it gives nothing. With the drift of (8.2) the second line lacks what learning does, "
+    "α∫⟨ΔF⟩dt.",
     code="mechanics.entropy_production",
 )
 def _functional(s: Systems) -> Iterator[Check]:
@@ -295,9 +297,10 @@ def _library_action(path: Path, times: Any) -> float:
     "S(p, Φ) = ∫dt ∫ dᴷQ (2D Σ_k (∂√p/∂Q_k)² + Σ (dΦ_k̃/dt) Θ_k̃ p) "
     "= ∫dt ∫ dᴷQ √p (-2D Σ_k ∂²/∂Q_k² + Σ (dΦ_k̃/dt) Θ_k̃) √p = -4 ∫dt ∫ dᴷQ Ψ* ((D/2) Δ + i d/dt) Ψ",
     right="the last member less 2D ∫dt ∫ dᴷQ p |∇φ|², φ = ¼ Σ Θ_k̃ Φ_k̃",
-    comment="The third line has the kinetic energy of a fluid, which no entropy production has given it: the wave "
-    "comes in here. A constant added to Φ changes it, where the other lines know dΦ/dt alone; and where (11.4) holds "
-    "the terms with dΦ/dt are zero, so that the excess is all that is left of Φ.",
+    comment="Printed as an equality; the Schrödinger equation after it is called approximate, for many constraints, "
+    "but the excess is a square and does not fade with their number. It is the kinetic energy of a fluid, which no "
+    "entropy production has given: the wave comes in here. A constant added to Φ changes it, where the other lines know "
+    "dΦ/dt alone; and where (11.4) holds the terms with dΦ/dt are zero, so that the excess is all that is left of Φ.",
     code="mechanics.stationary_entropy_production_action",
 )
 def _rewritten(s: Systems) -> Iterator[Check]:
@@ -322,8 +325,8 @@ def _rewritten(s: Systems) -> Iterator[Check]:
 @equation(
     "11.8",
     "Ψ(t, Q) = √p exp(¼ i Σ_k̃ Θ_k̃ Φ_k̃)",
-    comment="ΣΘΦ is an action with ħ = 4. Such a phase has one value everywhere, so that no vortex and no current "
-    "round a ring is among these Ψ; on the manifold the phase is zero.",
+    comment="ΣΘΦ is an action with ħ = 4. Such a phase has one value everywhere, so that no vortex and no "
+    "circulation round a ring is among these Ψ; on the manifold the phase is zero.",
     code="mechanics.wavefunction_from_phase",
     kind="definition",
 )
