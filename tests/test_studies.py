@@ -101,6 +101,10 @@ def test_settings_survive_json_and_the_short_run_is_of_real_data(study):
     for settings in (package.Settings(), package.QUICK):
         assert package.Settings.from_json(settings.to_json()) == settings
         assert settings.dataset == "digits"
+    if study in ("compare", "laws"):
+        assert package.QUICK.epochs < 100
+    if study == "compare":
+        assert set(package.QUICK.trainings) == {"boundary", "bulk", "unsupervised"}
     with pytest.raises(ValueError, match="`seeds` must stay"):
         dataclasses.replace(package.QUICK, seeds=(77,)).require_same(package.QUICK.to_json(), Path("here"))
 

@@ -298,9 +298,10 @@ def _library_action(path: Path, times: Any) -> float:
     "= ∫dt ∫ dᴷQ √p (-2D Σ_k ∂²/∂Q_k² + Σ (dΦ_k̃/dt) Θ_k̃) √p = -4 ∫dt ∫ dᴷQ Ψ* ((D/2) Δ + i d/dt) Ψ",
     right="the last member less 2D ∫dt ∫ dᴷQ p |∇φ|², φ = ¼ Σ Θ_k̃ Φ_k̃",
     comment="Printed as an equality; the Schrödinger equation after it is called approximate, for many constraints, "
-    "but the excess is a square and does not fade with their number. It is the kinetic energy of a fluid, which no "
-    "entropy production has given: the wave comes in here. A constant added to Φ changes it, where the other lines know "
-    "dΦ/dt alone; and where (11.4) holds the terms with dΦ/dt are zero, so that the excess is all that is left of Φ.",
+    "but the excess is a square and does not fade with their number. It is the kinetic energy of a fluid, "
+    "which no entropy production has given: the wave comes in here. A constant added to Φ changes it, where "
+    "the other lines know dΦ/dt alone; and where (11.4) holds the terms with dΦ/dt are zero, so that the "
+    "excess is all that is left of Φ.",
     code="mechanics.stationary_entropy_production_action",
 )
 def _rewritten(s: Systems) -> Iterator[Check]:
