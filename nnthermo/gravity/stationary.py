@@ -85,16 +85,21 @@ def stationary_state_covariance(jacobian: Any, noise: Any) -> Array:
     return S
 
 
-@jax.custom_jvp
-def _lyapunov(J: Array, Q: Array) -> Array:
-    """Σ_k J^k Q J^kᵀ."""
+def _doubled(J: Array, Q: Array) -> tuple[Array, Array]:
+    """Σ_k J^k Q J^kᵀ over the 2^DOUBLINGS first k, and the power of J that comes next."""
 
     def double(_: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         S, A = carry
         S = S + matmul(matmul(A, S), A.T)
         return (S + S.T) / 2, matmul(A, A)
 
-    S, A = jax.lax.fori_loop(0, DOUBLINGS, double, (Q, J))
+    return jax.lax.fori_loop(0, DOUBLINGS, double, (Q, J))
+
+
+@jax.custom_jvp
+def _lyapunov(J: Array, Q: Array) -> Array:
+    """Σ_k J^k Q J^kᵀ, NaN where it does not converge."""
+    S, A = _doubled(J, Q)
     settled = jnp.max(jnp.abs(A)) < jnp.finfo(J.dtype).eps
     return jnp.where(settled, S, jnp.nan)
 
@@ -104,4 +109,5 @@ def _lyapunov_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     (J, Q), (dJ, dQ) = primals, tangents
     S = _lyapunov(J, Q)
     moved = matmul(matmul(dJ, S), J.T)
-    return S, _lyapunov(J, dQ + moved + moved.T)
+    # JAX 0.12 cannot transpose a function with a rule of its own in which J^k runs along
+    return S, _doubled(J, dQ + moved + moved.T)[0]

@@ -5,12 +5,11 @@ A run is so many items in a row whose arrays have the same shapes. Runs of `LONG
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nnthermo._typing import Array
 
@@ -26,7 +25,7 @@ def run_lengths(kinds: Sequence[Hashable]) -> list[int]:
 
 def stack_runs(items: Sequence[Any], counts: Sequence[int]) -> list[Any]:
     """Each run as one pytree with a leading axis over its items."""
-    ends = np.cumsum(counts)
+    ends = accumulate(counts)
     runs = (items[end - count : end] for end, count in zip(ends, counts, strict=True))
     return [jax.tree.map(lambda *leaves: jnp.stack(leaves), *run) for run in runs]
 

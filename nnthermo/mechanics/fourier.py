@@ -91,7 +91,7 @@ def squared_wave_numbers(grid: Grid, shift: Array | None = None) -> Array:
 
 def squared_by_axis(grid: Grid, shift: Array | None = None) -> list[Array]:
     """The terms (k + shift)² of `squared_wave_numbers`, one array a variable, of length 1 along the others."""
-    shifts = [0] * grid.dimensions if shift is None else shift
+    shifts: Any = [0] * grid.dimensions if shift is None else shift
     return [along(grid, axis, (wave_numbers(grid, axis) + by) ** 2) for axis, by in enumerate(shifts)]
 
 

@@ -81,7 +81,7 @@ def prepare(net: FeedForward, inputs: Any, targets: Any, span: np.ndarray) -> tu
     values, vectors = np.linalg.eigh(np.asarray(_state_hessians(reduced, u, t, hidden)))
     keep = np.asarray(found.converged) & (values[:, 0] > POSITIVE)
     inverse = (vectors / np.where(keep[:, None], values, 1.0)[:, None, :]) @ np.swapaxes(vectors, 1, 2)
-    share = keep / max(1, keep.sum())
+    share = keep / max(1, int(keep.sum()))
     return Problem(reduced, u, t, hidden, jnp.asarray(inverse), jnp.asarray(share)), float(1 - keep.mean())
 
 
