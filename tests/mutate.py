@@ -188,7 +188,7 @@ def report() -> None:
         "# Mutation testing\n",
         "What do the tests not notice? Each operator, comparison, number, truth value and sign of a module was",
         "changed, one at a time, and those tests of the module run that are not slow. A mutant that none of them has",
-        "noticed is listed with the reason why no test should tell it apart.\n",
+        "noticed is listed with the reason why no test should tell it apart, or as not explained.\n",
         f"Run until {date} by `python tests/mutate.py`.\n",
         "| module | tests | mutants | noticed | explained | not noticed | not run yet |",
         "|---|---|---|---|---|---|---|",
