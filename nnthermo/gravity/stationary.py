@@ -59,7 +59,7 @@ def stationary_state_covariance(jacobian: Any, noise: Any) -> Array:
     """Σ = JΣJᵀ + 2D, the covariance of states that noise moves at every step, x(t+1) = x̄ + J(x(t) - x̄) + √(2D) ξ.
 
     For a network (2.5) near its fixed state J = f̂'ŵ: exact for linear activations, and to first order in D else. By
-    doubling, Σ ← Σ + JΣJᵀ, J ← J²; differentiable to any order, each derivative being an equation of the same kind.
+    doubling, Σ ← Σ + JΣJᵀ, J ← J²; differentiable to any order, the first derivative by an equation of the same kind.
 
     Args:
         jacobian: J, (N, N).
