@@ -42,7 +42,7 @@ MODULES = {
     "gaussian": ("nnthermo/ensemble/gaussian.py", "test_gaussian", "test_thermodynamics test_identities"),
     "thermodynamics": ("nnthermo/thermodynamics.py", "test_thermodynamics", "test_modes test_identities"),
     "equilibrium": ("nnthermo/equilibrium.py", "test_equilibrium", "test_identities"),
-    "spectrum": ("nnthermo/spectrum.py", "test_spectrum", "test_identities test_observables"),
+    "spectrum": ("nnthermo/spectrum.py", "test_spectrum", "test_identities test_observables test_trace"),
     "skewness": ("nnthermo/skewness.py", "test_skewness", "test_architecture"),
 }
 """By name: the module, the tests that are to notice, and tests of what uses it, for those that they let pass."""
