@@ -19,8 +19,8 @@ class Gap(NamedTuple):
     """The widest empty interval among the displaced small eigenvalues.
 
     Attributes:
-        lower: log λ at its lower end, shape ().
-        upper: log λ at its upper end, shape ().
+        lower: log λ at its lower end, shape (); NaN if no log λ is negative.
+        upper: log λ at its upper end, shape (); NaN if no log λ is negative.
         below: how many eigenvalues lie below it, shape ().
         contrast: its width over the median spacing of the negative log λ, shape (); near 1 there is no gap to speak of.
             Exactly 1 where that median is 0 or does not exist.
@@ -100,7 +100,8 @@ class LogSpectrum:
     def gap(self) -> Gap:
         """The widest interval without eigenvalues among those below the median of the negative ones.
 
-        The paper marks it by eye. Where fewer than three eigenvalues are negative the contrast is 1 by construction.
+        The paper marks it by eye. Where fewer than three eigenvalues are negative the contrast is 1 by construction,
+        and where none is there is no gap: its ends are NaN.
 
         Raises:
             ValueError: fewer than two dynamical eigenvalues.
@@ -111,12 +112,13 @@ class LogSpectrum:
         negative = jnp.sum(self.values < 0)
         rank = jnp.arange(1, self.values.shape[-1])  # values[rank:] lie below this spacing
         below = self.values.shape[-1] - rank
-        candidate = (2 * below <= jnp.maximum(negative, 2)) & (lower < 0)
+        candidate = 2 * below <= jnp.maximum(negative, 2)
         widest = jnp.argmax(jnp.where(candidate, spacing, -jnp.inf))
         typical = jnp.nanmedian(jnp.where(upper < 0, spacing, jnp.nan))
         typical = jnp.where(jnp.isfinite(typical) & (typical > 0), typical, spacing[widest])
         contrast = jnp.where(typical == 0, 1, spacing[widest] / jnp.where(typical == 0, 1, typical))  # all equal: 0 / 0
-        return Gap(lower[widest], upper[widest], below[widest], contrast)
+        lower, upper = (jnp.where(negative > 0, end[widest], jnp.nan) for end in (lower, upper))
+        return Gap(lower, upper, jnp.where(negative > 0, below[widest], 0), contrast)
 
     def largest_sum(self, n: int) -> Array:
         """Sum of log λ over the n largest of all N eigenvalues, the exact ones included."""

@@ -51,7 +51,7 @@ QUICK = "not slow and not exhaustive"
 PLUGINS = ("--hypothesis-profile=first failure", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 """Nothing is made small, and that the fork finds plugins imported is as it should be."""
 
-LONGEST = 900
+LONGEST = 240
 """Seconds after which a mutant counts as noticed."""
 
 KEPT = re.compile(

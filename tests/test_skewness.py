@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from systems import network, trace_word, unreduced
 
 import nnthermo as nt
-from nnthermo.skewness import moment_words
+from nnthermo.skewness import _closed_walks, moment_words
 
 SHAPES = [(4, 3), (6, 3, 2), (3, 5, 2, 3), (9, 2, 3, 2, 2), (2, 3, 2, 2, 3, 2), (3,) * 7, (4, 2, 2, 2, 2, 2, 2, 3)]
 """Two to eight layers, narrow and wide ones at every place."""
@@ -137,6 +137,37 @@ def test_walks_through_the_layers_are_the_words_of_the_whole(sizes, seed, k):
     assert abs(float(series(G, k)) - sum(terms)) < 1e-13 * (sum(map(abs, terms)) + np.linalg.norm(A) ** 6)
     dense = nt.DenseHessian(jnp.asarray(np.eye(G.size) - A))
     assert abs(float(series(dense, k)) - sum(terms)) < 1e-13 * (sum(map(abs, terms)) + np.linalg.norm(A) ** 6)
+
+
+@pytest.mark.parametrize("sizes", [(100, 5, 3, 4), (2, 7, 9, 6), (50, 20, 20, 8), (9, 2, 9, 2, 9)])
+def test_traces_are_taken_at_the_narrowest_layer_of_each_walk(sizes):
+    walks = _closed_walks(sizes, 2, 6)
+    assert all(walk[0] == walk[-1] > 0 for walk in walks)
+    assert all(sizes[walk[0]] == min(sizes[layer] for layer in walk if layer > 0) for walk in walks)
+
+
+def test_a_wide_input_layer_enters_by_one_product():
+    G = layers(0, (97, 5, 4, 3), 1.0)
+
+    def products(jaxpr):
+        """Shapes of what is multiplied."""
+        for eqn in jaxpr.eqns:
+            for inner in eqn.params.values():
+                yield from products(inner.jaxpr) if hasattr(inner, "jaxpr") else ()
+            if eqn.primitive.name == "dot_general":
+                yield [v.aval.shape for v in eqn.invars]
+
+    found = list(products(jax.make_jaxpr(lambda G: nt.moment_series(G, 3))(G).jaxpr))
+    assert len(found) > 3
+    assert [pair for pair in found if (97 in pair[0]) or (97 in pair[1])] == [[(5, 97), (97, 5)]]
+
+
+def test_a_word_that_climbs_above_its_start_needs_a_layer_there():
+    """The first is aaabbbabbaab, of order 12: down three, up three, down one, up two, down two, up one."""
+    G = layers(5, (3, 2, 1, 2, 2), 1.0)
+    A = np.eye(G.size) - unreduced(G.blocks)
+    terms = [float(c) * trace_word(A, word) for word, c in moment_words(2, 12).items()]
+    assert abs(float(series(G, 2, order=12)) - sum(terms)) < 1e-13 * sum(map(abs, terms))
 
 
 @pytest.mark.parametrize("k", [2, 3, 4])

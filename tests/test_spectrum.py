@@ -276,14 +276,23 @@ def test_two_eigenvalues():
     assert (lower, upper, count, contrast) == (-2.5, 1.5, 1, 1)
 
 
-@pytest.mark.parametrize(
-    "values",
-    [[3.0, 2.0, 1.5], [0.0, 0.0], [0.0, 0.0, 0.0], [1.0, -1.0, -1.0], [0.5, 0.5, -0.5], [2.0, 1.0, -1.0, -4.0]],
-)
+def test_the_median_is_that_of_the_negative_eigenvalues():
+    """One of three may lie below: not the wider interval above two of them, which would count with the zeros."""
+    (lower, upper, count, _), _ = gap_of([2.0, 0.0, 0.0, 0.0, 0.0, -1.0, -3.0, -3.5])
+    assert (lower, upper, count) == (-3.5, -3.0, 1)
+
+
+@pytest.mark.parametrize("values", [[1.0, -1.0, -1.0], [0.5, 0.5, -0.5], [2.0, 1.0, -1.0, -4.0]])
 def test_with_fewer_than_three_negative_eigenvalues_the_contrast_is_one(values):
-    (_, _, _, contrast), gap = gap_of(values)
-    assert contrast == 1
-    assert np.isfinite([gap.centre, gap.width]).all()
+    (lower, upper, count, contrast), _ = gap_of(values)
+    assert (lower, upper, count, contrast) == (values[-1], values[-2], 1, 1)
+
+
+@pytest.mark.parametrize("values", [[3.0, 2.0, 1.5], [0.5, 0.25], [0.0, 0.0], [0.0, 0.0, 0.0]])
+def test_where_no_eigenvalue_is_negative_there_is_no_gap(values):
+    (lower, upper, count, contrast), gap = gap_of(values)
+    assert np.isnan([lower, upper, gap.centre, gap.width]).all()
+    assert (count, contrast) == (0, 1)
 
 
 def test_equal_eigenvalues_have_no_gap_and_unknown_ones_no_contrast():
