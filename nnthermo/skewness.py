@@ -151,10 +151,9 @@ def _closed_walks(sizes: tuple[int, ...], k: int, order: int) -> dict[tuple[int,
 
 
 def _from_narrowest(ring: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """One of the ways to walk around a ring of layers, the same for all that have one trace."""
-    starts = [i for i, layer in enumerate(ring) if layer > 0]
-    turned = [(*ring[i:], *ring[: i + 1]) for i in starts]
-    return min((sizes[walk[0]], walk) for way in turned for walk in (way, way[::-1]))[1]
+    """Around a ring of layers from its narrowest, one way for all; of the two directions words name only one."""
+    turned = [(*ring[i:], *ring[: i + 1]) for i, layer in enumerate(ring) if layer > 0]
+    return min((sizes[walk[0]], walk) for walk in turned)[1]
 
 
 @cache

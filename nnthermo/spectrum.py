@@ -115,7 +115,7 @@ class LogSpectrum:
         candidate = 2 * below <= jnp.maximum(negative, 2)
         widest = jnp.argmax(jnp.where(candidate, spacing, -jnp.inf))
         typical = jnp.nanmedian(jnp.where(upper < 0, spacing, jnp.nan))
-        typical = jnp.where(jnp.isfinite(typical) & (typical > 0), typical, spacing[widest])
+        typical = jnp.where(jnp.isfinite(typical), typical, spacing[widest])
         contrast = jnp.where(typical == 0, 1, spacing[widest] / jnp.where(typical == 0, 1, typical))  # all equal: 0 / 0
         lower, upper = (jnp.where(negative > 0, end[widest], jnp.nan) for end in (lower, upper))
         return Gap(lower, upper, jnp.where(negative > 0, below[widest], 0), contrast)

@@ -1,6 +1,5 @@
 """Losses by hand: boundary (2.11), bulk (3.1), potentials (3.3), interactions (3.4), and when H has a minimum."""
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -141,9 +141,14 @@ def test_walks_through_the_layers_are_the_words_of_the_whole(sizes, seed, k):
 
 @pytest.mark.parametrize("sizes", [(100, 5, 3, 4), (2, 7, 9, 6), (50, 20, 20, 8), (9, 2, 9, 2, 9)])
 def test_traces_are_taken_at_the_narrowest_layer_of_each_walk(sizes):
-    walks = _closed_walks(sizes, 2, 6)
+    walks = _closed_walks(sizes, 2, 8)
     assert all(walk[0] == walk[-1] > 0 for walk in walks)
     assert all(sizes[walk[0]] == min(sizes[layer] for layer in walk if layer > 0) for walk in walks)
+
+    def turned(ring):
+        return min((*way[i:], *way[:i]) for way in (ring, ring[::-1]) for i in range(len(ring)))
+
+    assert len({turned(walk[:-1]) for walk in walks}) == len(walks)  # no trace twice
 
 
 def test_a_wide_input_layer_enters_by_one_product():
@@ -212,6 +217,7 @@ def test_float32_gradients_and_bad_arguments():
                            strict=True):  # fmt: skip
         np.testing.assert_allclose(got, wanted, atol=1e-7 * np.abs(wanted).max())
     assert nt.moment_series(layers(0, (4, 3), 1.0), 3) == 0  # (9.11): no walk is left
+    assert abs(nt.moment_series(G, 2, order=2) - 2 * sum(jnp.sum(a**2) for a in G.blocks)) < 1e-14
     with pytest.raises(ValueError, match="`order` must be at least k = 3, but got 2"):
         nt.moment_series(G, 3, order=2)
     with pytest.raises(ValueError, match="`k` must be positive, but got 0"):

@@ -295,6 +295,15 @@ def test_where_no_eigenvalue_is_negative_there_is_no_gap(values):
     assert (count, contrast) == (0, 1)
 
 
+def test_derivatives_of_the_contrast():
+    """By the formula: width over the spacing in the middle of the negative ones; and no 0/0 where all are equal."""
+    contrast = jax.grad(lambda v: nt.LogSpectrum(v).gap().contrast)
+    found = contrast(jnp.asarray([0.5, -0.1, -0.3, -0.6, -1.0, -3.0]))  # spacings 0.2, 0.3, 0.4, 2: the median 0.35
+    slope, drop = 1 / 0.35, 2 / 0.35**2 / 2
+    np.testing.assert_allclose(found, [0, 0, -drop, 0, slope + drop, -slope], atol=1e-13)
+    assert np.isfinite(contrast(jnp.full(4, -1.0))).all()
+
+
 def test_equal_eigenvalues_have_no_gap_and_unknown_ones_no_contrast():
     assert gap_of([-1.0] * 4)[0] == [-1.0, -1.0, 2, 1.0]
     assert np.isnan(gap_of([np.nan] * 4)[0][3])
