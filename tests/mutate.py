@@ -38,11 +38,17 @@ REPORT = ROOT / "docs" / "site" / "mutation.md"
 EXPLAINED = Path(__file__).parent / "survivors.toml"
 
 MODULES = {
+    "septuple": ("nnthermo/network/septuple.py", "test_septuple", "test_fixed_point test_gaussian"),
     "loss": ("nnthermo/loss.py", "test_loss", "test_objective test_relaxation"),
+    "jacobian": ("nnthermo/ensemble/jacobian.py", "test_hessian", "test_traced test_gaussian"),
+    "bulk": ("nnthermo/ensemble/bulk.py", "test_hessian", "test_gaussian test_traced"),
+    "hessian": ("nnthermo/ensemble/hessian.py", "test_hessian", "test_gaussian test_traced test_trace test_identities"),
     "gaussian": ("nnthermo/ensemble/gaussian.py", "test_gaussian", "test_thermodynamics test_identities"),
     "thermodynamics": ("nnthermo/thermodynamics.py", "test_thermodynamics", "test_modes test_identities"),
     "equilibrium": ("nnthermo/equilibrium.py", "test_equilibrium", "test_identities"),
+    "laws": ("nnthermo/laws.py", "test_laws", "test_identities test_thermodynamics"),
     "spectrum": ("nnthermo/spectrum.py", "test_spectrum", "test_identities test_observables test_trace"),
+    "laplacians": ("nnthermo/laplacians.py", "test_laplacians", "test_parameter_laplacian"),
     "skewness": ("nnthermo/skewness.py", "test_skewness", "test_architecture"),
 }
 """By name: the module, the tests that are to notice, and tests of what uses it, for those that they let pass."""
