@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from systems import EPS, condition
 
 from nnthermo.linalg import tridiagonal
-from nnthermo.linalg.tridiagonal import eliminate, multiply, to_dense
+from nnthermo.linalg.tridiagonal import eliminate
 
 SHAPES = [(3,), (2, 4, 1), (2, 3, 3, 3, 3, 3, 1)]  # the last holds a run to scan
 
@@ -69,16 +69,6 @@ def test_equals_dense(sizes, seed, log_shift):
         np.testing.assert_allclose(got, wanted, rtol=0, atol=bound * np.abs(P).max())
 
 
-@pytest.mark.parametrize("sizes", SHAPES)
-def test_products_and_dense_form(sizes):
-    M, diagonal, lower = make(1, sizes)
-    v = np.random.default_rng(2).normal(size=(len(M), 2))
-    np.testing.assert_array_equal(to_dense(diagonal, lower), M)
-    np.testing.assert_allclose(np.concatenate(multiply(diagonal, lower, split(v, sizes))), M @ v, atol=1e-13)
-    single = multiply(diagonal, lower, split(v[:, 0], sizes))
-    np.testing.assert_allclose(np.concatenate(single), M @ v[:, 0], atol=1e-13)
-
-
 def draw(diagonal, lower, key, mean):
     return eliminate(diagonal, lower).sample(key, mean)
 
@@ -128,6 +118,16 @@ def scalar(diagonal, lower):
     selected = found.selected_inverse()
     parts = [*selected.diagonal, *selected.lower, *found.solve(ones)]
     return found.log_det + sum(jnp.sum(jnp.sin(p)) for p in parts)
+
+
+def to_dense(diagonal, lower):
+    """M of its blocks."""
+    rows = [[jnp.zeros((len(a), len(b)), a.dtype) for b in diagonal] for a in diagonal]
+    for k, d in enumerate(diagonal):
+        rows[k][k] = d
+    for k, e in enumerate(lower):
+        rows[k + 1][k], rows[k][k + 1] = e, e.T
+    return jnp.block(rows)
 
 
 def dense_scalar(diagonal, lower):

@@ -155,25 +155,6 @@ def eliminate(diagonal: Sequence[Array], lower: Sequence[Array]) -> Elimination:
     return Elimination(tuple(runs), last, log_det)
 
 
-def multiply(diagonal: Sequence[Array], lower: Sequence[Array], v: BlockVector) -> tuple[Array, ...]:
-    """M v for block vectors (n_l,), or several at once, (n_l, k)."""
-    product = [matmul(d, x) for d, x in zip(diagonal, v, strict=True)]
-    for k, e in enumerate(lower):
-        product[k] = product[k] + matmul(e.T, v[k + 1])
-        product[k + 1] = product[k + 1] + matmul(e, v[k])
-    return tuple(product)
-
-
-def to_dense(diagonal: Sequence[Array], lower: Sequence[Array]) -> Array:
-    """M, shape (N, N)."""
-    rows = [[jnp.zeros((a.shape[0], b.shape[0]), a.dtype) for b in diagonal] for a in diagonal]
-    for k, d in enumerate(diagonal):
-        rows[k][k] = d
-    for k, e in enumerate(lower):
-        rows[k + 1][k], rows[k][k + 1] = e, e.T
-    return jnp.block(rows)
-
-
 _each = jax.vmap(matmul)
 """Products of stacked matrices with stacked (n,) or (n, k)."""
 
