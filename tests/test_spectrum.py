@@ -43,6 +43,8 @@ def test_log_det_is_that_of_the_hessian(seed, beta, m):
     spectrum = values_of(G)
     assert spectrum.unit_count == 2
     assert spectrum.size == G.size == 10
+    assert nt.LogSpectrum(spectrum.values).size == len(spectrum.values)  # none is exact unless they are counted
+    assert spectrum.log_det(beta) == spectrum.log_det(beta, 0)
     lam = np.linalg.svd(B, compute_uv=False) ** 2
     D = 1 - beta * m + beta * lam
     if D.min() < 1e-6 * D.max():
@@ -182,6 +184,14 @@ def test_threshold_forms_by_brute_force(spectrum, beta):
     error = 0.5 * np.sum(np.log1p(np.exp(-np.abs(np.log(beta) + values))))
     assert abs(-beta * free_energy + complexity - exact_forms(spectrum, beta)[1] - error) < 1e-11
     assert error <= 0.5 * np.log(2) * len(values) + 1e-12
+
+
+def test_an_eigenvalue_of_exactly_one_over_beta_is_not_displaced():
+    beta = jnp.asarray(0.5)
+    spectrum = nt.LogSpectrum(jnp.stack([jnp.log(8.0), -jnp.log(beta), jnp.asarray(-1.0)]))
+    assert nt.displaced_count(spectrum, beta) == 1
+    assert abs(nt.complexity(spectrum, beta) - (1.5 * LOG_2PI - 0.5 * np.log(8))) < 1e-15
+    assert nt.displaced_count(nt.LogSpectrum(spectrum.values, 5), 1.0) == 2
 
 
 def test_limits_of_the_displaced_count():
