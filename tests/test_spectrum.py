@@ -288,8 +288,9 @@ def test_two_eigenvalues():
 
 def test_the_median_is_that_of_the_negative_eigenvalues():
     """One of three may lie below: not the wider interval above two of them, which would count with the zeros."""
-    (lower, upper, count, _), _ = gap_of([2.0, 0.0, 0.0, 0.0, 0.0, -1.0, -3.0, -3.5])
+    (lower, upper, count, contrast), _ = gap_of([2.0, 0.0, 0.0, 0.0, 0.0, -1.0, -3.0, -3.5])
     assert (lower, upper, count) == (-3.5, -3.0, 1)
+    assert contrast == 0.4  # 0.5 over the median of 2 and 0.5
 
 
 @pytest.mark.parametrize("values", [[1.0, -1.0, -1.0], [0.5, 0.5, -0.5], [2.0, 1.0, -1.0, -4.0]])
