@@ -303,6 +303,15 @@ def test_bias_condition_without_an_inverse_at_zero():
     assert net.conditions(u).input_bias is True
 
 
+def test_bias_condition_of_large_data_is_relative():
+    u = np.array([1e6, -2e3])
+    bias = np.zeros(N)
+    bias[:2] = np.arcsinh(u)  # of 14.5, whose rounding sinh multiplies by that
+    net = Septuple(np.zeros((N, N)), bias, activation=jnp.sinh, input_mask=INPUTS, output_mask=OUTPUTS)
+    assert net.conditions(u).input_bias is True
+    assert net.conditions(u * (1 + 1e-13)).input_bias is False
+
+
 def test_bias_condition_of_pixels_at_one_is_never_met_by_a_finite_bias():
     bias = np.zeros(N)
     bias[:2] = 10.0
