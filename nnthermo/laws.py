@@ -55,7 +55,7 @@ def first_law(log_partition: LogPartition, betas: Any, path: Any, *, nodes: int 
     Raises:
         ValueError: fewer than two points, β not positive or of another length, no nodes.
     """
-    check("nodes", "be positive", integer("nodes", nodes) > 0, nodes)
+    nodes = integer("nodes", nodes, least=1)
     leaves = jax.tree.leaves(path)
     check("path", "have an axis of points", bool(leaves) and all(jnp.ndim(v) > 0 for v in leaves), "no leaves with one")
     points = jnp.shape(leaves[0])[0]

@@ -56,6 +56,14 @@ def test_heat_and_work_of_closed_forms():
     assert np.asarray(law.free_energy_change)[1] == pytest.approx(n / 4 * np.log(3), abs=1e-12)
 
 
+def test_one_node_on_one_step_is_the_midpoint_rule():
+    law = nt.first_law(lambda beta, k: -0.5 * jnp.log(beta * k), 2.0, jnp.array([1.0, 3.0]), nodes=1)
+    # U = 1/2β does not change, and ⟨∂_kH⟩ = 1/(2βk), at k = 2
+    np.testing.assert_allclose(law.loss_change, [0], atol=1e-16)
+    np.testing.assert_allclose(law.work, [1 / (2 * 2 * 2) * 2], rtol=1e-15)
+    np.testing.assert_allclose(law.heat, -law.work, rtol=1e-15)
+
+
 @pytest.mark.exhaustive
 def test_at_fixed_temperature_work_is_the_change_of_the_free_energy():
     law = nt.first_law(gaussian_log_z(draw_inputs(0, 3)), 1.4, path_of(step=0.1), nodes=6)
@@ -109,6 +117,9 @@ def test_the_second_law_counts_what_rises():
     assert nt.second_law(t, np.ones(4)).rises == pytest.approx(0)
     with pytest.raises(ValueError, match="`times` must increase"):
         nt.second_law(t[::-1], S)
+    for times in (t[:1], np.stack([t, t]), 3.0):
+        with pytest.raises(ValueError, match="`times` must be one vector of at least two records, but got shape"):
+            nt.second_law(times, S)
     with pytest.raises(ValueError, match="`entropies` must be finite"):
         nt.second_law(t, np.where(S > 5, np.nan, S))
     with pytest.raises(ValueError, match="`entropies` must have 4 records"):
