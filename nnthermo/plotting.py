@@ -282,7 +282,7 @@ def eigenvalue_histogram(
         ax.axvline(paper, ymax=0.72, color=WARM, linestyle=(0, (1, 1.5)), linewidth=1.2, label="gap in the paper")
     if first.size > 1:
         gap = LogSpectrum(jnp.asarray(np.sort(first)[::-1])).gap()
-        if float(gap.contrast) > contrast:
+        if float(gap.contrast) > contrast and bool(jnp.isfinite(gap.centre)):
             centre = float(gap.centre)
             ax.annotate(
                 f"gap {_minus(f'{centre:.1f}')}", (centre, 0), (centre, 0.82 * top), ha="center", va="bottom", zorder=6,

@@ -151,7 +151,7 @@ def _closed_walks(sizes: tuple[int, ...], k: int, order: int) -> dict[tuple[int,
 
 
 def _from_narrowest(ring: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Around a ring of layers from its narrowest, one way for all; of the two directions words name only one."""
+    """A ring begun at its narrowest layer but the input; its reversal is never met, for transposes share a name."""
     turned = [(*ring[i:], *ring[: i + 1]) for i, layer in enumerate(ring) if layer > 0]
     return min((sizes[walk[0]], walk) for walk in turned)[1]
 

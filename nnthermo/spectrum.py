@@ -21,7 +21,7 @@ class Gap(NamedTuple):
     Attributes:
         lower: log λ at its lower end, shape (); NaN if no log λ is negative.
         upper: log λ at its upper end, shape (); NaN if no log λ is negative.
-        below: how many eigenvalues lie below it, shape ().
+        below: how many eigenvalues lie below it, shape (); 0 if there is none.
         contrast: its width over the median spacing of the negative log λ, shape (); near 1 there is no gap to speak of.
             Exactly 1 where that median is 0 or does not exist.
     """
@@ -306,7 +306,7 @@ def beta_from_gap(log_gap: Scalar, *, gamma: Scalar | None = None) -> Array:
     Not the temperature of the average loss: see `beta_from_loss`. The two differ by orders of magnitude.
 
     Args:
-        log_gap: log λ of the gap, any shape, for example `LogSpectrum.gap().centre`.
+        log_gap: log λ of the gap, any shape, for example `LogSpectrum.gap().centre`; NaN gives NaN.
         gamma: fraction γ of eigenvalues below it, 0 <= γ < 1; None for γ → 0.
 
     Returns:

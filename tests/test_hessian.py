@@ -1,5 +1,7 @@
 """Ĝ in the structure of the network: its dense twin, its meaning as a Hessian, and what its spectrum must obey."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -289,6 +291,11 @@ def test_bad_arguments():
         nt.bulk_hessian(twin, slopes=jnp.ones(8))
     with pytest.raises(TypeError, match="`slopes` must be real, but got dtype complex"):
         nt.bulk_hessian(twin, slopes=jnp.ones(9, complex))
+    half = jax.tree.map(lambda a: a.astype(jnp.float16), net)
+    with pytest.raises(ValueError, match="`net` must be float32 or float64, but got float16: cast"):
+        nt.bulk_hessian(half, slopes=(jnp.ones(4), jnp.ones(2)))
+    with pytest.raises(TypeError, match="`net` must be a FeedForward, a Septuple or a TracedNetwork, but got Simple"):
+        nt.bulk_hessian(types.SimpleNamespace(slopes=None), slopes=jnp.ones(2))
     with pytest.raises(ValueError, match=r"`x` must have layer shapes .* but got"):
         nt.bulk_hessian(net, (jnp.ones(3), jnp.ones(4), jnp.ones(3)))
     with pytest.raises(ValueError, match=r"`x` must have shape \(9,\), but got shape \(8,\)"):

@@ -366,6 +366,9 @@ def test_stochastic_estimate_and_its_standard_error():
     assert within.mean() > 0.999
     assert np.mean(np.abs(found.value - exact) < found.standard_error) > 0.6  # 0.68 if normal
     one = nt.laplacian(form(H), q, method="stochastic", key=jax.random.key(0), probes=probes)
+    assert nt.laplacian(form(H), q, method="stochastic", key=jax.random.key(0)) == nt.laplacian(
+        form(H), q, method="stochastic", key=jax.random.key(0), probes=64
+    )
     other = nt.laplacian(form(H), q, method="stochastic", key=jax.random.key(1), probes=probes)
     assert one.value != other.value
 

@@ -64,6 +64,11 @@ def test_one_node_on_one_step_is_the_midpoint_rule():
     np.testing.assert_allclose(law.heat, -law.work, rtol=1e-15)
 
 
+def test_four_nodes_if_none_are_asked_for():
+    arguments = lambda beta, k: -0.5 * jnp.log(beta * k), 2.0, jnp.array([1.0, 3.0])
+    assert nt.first_law(*arguments).work == nt.first_law(*arguments, nodes=4).work
+
+
 @pytest.mark.exhaustive
 def test_at_fixed_temperature_work_is_the_change_of_the_free_energy():
     law = nt.first_law(gaussian_log_z(draw_inputs(0, 3)), 1.4, path_of(step=0.1), nodes=6)
@@ -89,6 +94,9 @@ def test_bad_paths_are_named():
         nt.first_law(log_z, jnp.ones(3), path)
     with pytest.raises(ValueError, match="at least two points"):
         nt.first_law(log_z, 1.0, path_of(points=1))
+    for bad in ({}, {"k": 2.0}, (jnp.ones(3), 2.0)):
+        with pytest.raises(ValueError, match="`path` must have an axis of points, but got no leaves with one"):
+            nt.first_law(log_z, 1.0, bad)
     with pytest.raises(ValueError, match="`betas` must be positive"):
         nt.first_law(log_z, -1.0, path)
     with pytest.raises(ValueError, match="`nodes` must be positive"):
@@ -111,12 +119,21 @@ def test_the_second_law_counts_what_rises():
     assert two.rates[0] - two.low[0] == pytest.approx(np.tan(0.475 * np.pi) * 0.05)  # of -1 and -0.9: 0.1/2
     assert law.change == pytest.approx([-4.0, -3.8, -4.0])
     assert law.rises == pytest.approx([0.5 / 5.0, 0.4 / 4.6, 0.5 / 5.0])
+    assert nt.second_law(t, S / 100).rises == pytest.approx(law.rises)
     one = nt.second_law(t, S[0])
     assert np.isnan(one.errors).all()
+    assert (one.low == -np.inf).all()
+    assert (one.high == np.inf).all()
     assert not one.rising.any()  # one seed knows no spread
     assert nt.second_law(t, np.ones(4)).rises == pytest.approx(0)
+    assert not nt.second_law(t, np.ones((3, 4))).rising.any()  # sure of 0, which is no rise
+    assert nt.second_law(t[:2], S[:, :2]).rates == pytest.approx([-1.0])
     with pytest.raises(ValueError, match="`times` must increase"):
         nt.second_law(t[::-1], S)
+    with pytest.raises(ValueError, match="`times` must increase"):
+        nt.second_law([0.0, 1.0, 1.0, 2.0], S)
+    with pytest.raises(ValueError, match="`times` must be one vector of at least two records, but got shape"):
+        nt.second_law(t[:1], S[:, :1])
     for times in (t[:1], np.stack([t, t]), 3.0):
         with pytest.raises(ValueError, match="`times` must be one vector of at least two records, but got shape"):
             nt.second_law(times, S)

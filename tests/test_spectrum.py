@@ -190,7 +190,7 @@ def test_an_eigenvalue_of_exactly_one_over_beta_is_not_displaced():
     beta = jnp.asarray(0.5)
     spectrum = nt.LogSpectrum(jnp.stack([jnp.log(8.0), -jnp.log(beta), jnp.asarray(-1.0)]))
     assert nt.displaced_count(spectrum, beta) == 1
-    assert abs(nt.complexity(spectrum, beta) - (1.5 * LOG_2PI - 0.5 * np.log(8))) < 1e-15
+    assert abs(nt.complexity(spectrum, beta) - (1.5 * LOG_2PI - 0.5 * np.log(8))) < 8 * EPS  # of about 1.7
     assert nt.displaced_count(nt.LogSpectrum(spectrum.values, 5), 1.0) == 2
 
 
@@ -311,7 +311,7 @@ def test_derivatives_of_the_contrast():
     contrast = jax.grad(lambda v: nt.LogSpectrum(v).gap().contrast)
     found = contrast(jnp.asarray([0.5, -0.1, -0.3, -0.6, -1.0, -3.0]))  # spacings 0.2, 0.3, 0.4, 2: the median 0.35
     slope, drop = 1 / 0.35, 2 / 0.35**2 / 2
-    np.testing.assert_allclose(found, [0, 0, -drop, 0, slope + drop, -slope], atol=1e-13)
+    np.testing.assert_allclose(found, [0, 0, -drop, 0, slope + drop, -slope], atol=100 * EPS * drop)  # of differences
     assert np.isfinite(contrast(jnp.full(4, -1.0))).all()
 
 
