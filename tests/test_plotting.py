@@ -186,6 +186,7 @@ def test_arrow_at_the_centre_of_the_gap():
     assert arrow.get_text() == "gap −2.6"
     even = [-3.4, -3.0, -2.6, -2.2, -1.8, -1.4, -1.0, -0.6, 1.0, 2.0, 3.0, 4.0]  # contrast 1
     assert not arrows(plotting.eigenvalue_histogram(even, ax=new_axes()))
+    assert not arrows(plotting.eigenvalue_histogram([0.5, 1.0, 3.0], contrast=0.5, ax=new_axes()))  # none is negative
 
 
 def test_complexities_are_drawn_as_given():
