@@ -291,6 +291,8 @@ def test_bad_arguments():
         nt.bulk_hessian(twin, slopes=jnp.ones(8))
     with pytest.raises(TypeError, match="`slopes` must be real, but got dtype complex"):
         nt.bulk_hessian(twin, slopes=jnp.ones(9, complex))
+    with pytest.raises(ValueError, match="zip"):
+        nt.LayeredHessian(net.weights, (jnp.ones(4),)).log_det(1.0)
     half = jax.tree.map(lambda a: a.astype(jnp.float16), net)
     with pytest.raises(ValueError, match="`net` must be float32 or float64, but got float16: cast"):
         nt.bulk_hessian(half, slopes=(jnp.ones(4), jnp.ones(2)))
