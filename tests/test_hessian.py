@@ -276,6 +276,16 @@ def test_deep_networks_are_skewed_exactly(seed, scale):
     assert wanted < 0
 
 
+@pytest.mark.parametrize("m", [0, 1, 1.0, -1.0])
+def test_whole_numbers_of_m(m):
+    """Known m = 0 is treated apart, no other number is."""
+    net = network(0, (3, 4, 2))
+    G = nt.bulk_hessian(net, net.propagate(draw_inputs(0, 3)))
+    wanted = np.linalg.slogdet((1 - 0.5 * m) * np.eye(9) + 0.5 * np.asarray(G.to_dense()))[1]
+    assert abs(G.log_det(0.5, m) - wanted) < 100 * EPS
+    assert abs(nt.DenseHessian(G.jacobian).log_det(0.5, m) - wanted) < 100 * EPS
+
+
 def test_bad_arguments():
     net = network(0, (3, 4, 2))
     twin = net.to_septuple()
