@@ -177,7 +177,11 @@ def changed(before: str, after: str) -> str:
     """The words of a line that differ."""
     old, new = (re.findall(r"\w+|\S", line) for line in (before, after))
     blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    return ", ".join(f"`{''.join(old[i:j])}` → `{''.join(new[k:m])}`" for tag, i, j, k, m in blocks if tag != "equal")
+
+    def shown(words: list[str]) -> str:
+        return f"`{''.join(words)}`" if words else "nothing"
+
+    return ", ".join(f"{shown(old[i:j])} → {shown(new[k:m])}" for tag, i, j, k, m in blocks if tag != "equal")
 
 
 def report() -> None:
@@ -199,7 +203,8 @@ def report() -> None:
         "# Mutation testing\n",
         "What do the tests not notice? Each operator, comparison, number, truth value and sign of a module was",
         "changed, one at a time, and those tests of the module run that are not slow. A mutant that none of them has",
-        "noticed is listed with the reason why no test should tell it apart, or as not explained.\n",
+        "noticed is listed with the reason why no test should tell it apart, or as not explained. One that does not",
+        "come to an end counts as noticed.\n",
         f"Run until {date} by `python tests/mutate.py`.\n",
         "| module | tests | mutants | noticed | explained | not noticed | not run yet |",
         "|---|---|---|---|---|---|---|",
