@@ -1,5 +1,6 @@
 """Ĝ in the structure of the network: its dense twin, its meaning as a Hessian, and what its spectrum must obey."""
 
+import dataclasses
 import types
 
 import jax
@@ -284,6 +285,24 @@ def test_whole_numbers_of_m(m):
     wanted = np.linalg.slogdet((1 - 0.5 * m) * np.eye(9) + 0.5 * np.asarray(G.to_dense()))[1]
     assert abs(G.log_det(0.5, m) - wanted) < 100 * EPS  # of nine pivots between 0.5 and 4
     assert abs(nt.DenseHessian(G.jacobian).log_det(0.5, m) - wanted) < 100 * EPS
+
+
+@pytest.mark.parametrize("method", ["layered", "dense"])
+def test_states_of_a_traced_network_in_whatever_order(method):
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(4, 3)), rng.normal(size=(2, 4))
+    net = nt.network_from(lambda v: jnp.sin(second @ jnp.tanh(first @ v)), jnp.asarray([0.3, -0.2, 0.5]))
+    x = net.propagate(jnp.asarray([0.3, -0.2, 0.5]))
+    G = nt.bulk_hessian(net, x, method=method)
+    found = jax.jit(lambda G, x: nt.log_partition(G, 1.4, mean=x))(G, x)  # jit sorts the groups by name
+    assert sorted(net.names) != list(net.names)
+    for shown in ({name: x[name] for name in names} for names in (net.names, net.names[::-1], sorted(net.names))):
+        assert abs(nt.log_partition(G, 1.4, mean=shown) - found) < 100 * EPS * abs(found)  # nine neurons
+    in_order = {name: x[name] for name in net.names}
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        G.groups.names = ()  # compiled programs are kept by it
+    plain = G._replace(groups=None)  # which knows no names: as they come
+    assert abs(nt.log_partition(plain, 1.4, mean=in_order) - found) < 100 * EPS * abs(found)
 
 
 def test_bad_arguments():
