@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import xarray
 from jax.flatten_util import ravel_pytree
+from matplotlib.figure import Figure
 from pages import Page, record, shows_everything
 
 import nnthermo as nt
 from nnthermo.__main__ import main
-from nnthermo.experiments.compare import Settings, compare, curvature, readout, report
+from nnthermo.experiments.compare import Settings, compare, curvature, figures, readout, report
 from nnthermo.experiments.compare.curvature import LOSSES, THRESHOLDS
 from nnthermo.experiments.compare.report import write_report
 from nnthermo.experiments.compare.settings import NETWORKS
@@ -275,6 +276,21 @@ def test_verdicts_follow_the_data():
     assert changed("unsupervised", objective_loss=np.zeros((1, 2)))["beyond supervised"] == "disagrees"
     falling = made_histories()["deep", "boundary"].falling.values * 0
     assert changed("boundary", falling=falling)["saddle"] == "disagrees"
+
+
+@pytest.mark.parametrize("instant", [("boundary",), ("bulk",), ("boundary", "bulk")])
+def test_training_too_short_to_be_timed_is_said_to_be(instant):
+    """A few steps take no longer than the call without any that is subtracted."""
+    histories = made_histories()
+    for training in instant:
+        histories["deep", training] = histories["deep", training].assign(seconds=("epoch", np.zeros(5)))
+    found = by_key(histories)["similar in equal time"]
+    ratio = found.to_json()["numbers"][-1]["per_seed"]
+    assert ratio == ([0.0] if instant == ("bulk",) else [None])
+    assert ("too short a time to be measured" in found.comment) == ("boundary" in instant)
+    ax = Figure().subplots()
+    figures._accuracy(ax, "deep", histories, "seconds")
+    assert ax.get_xscale() == ("linear" if len(instant) == 2 else "log")
 
 
 @pytest.mark.parametrize(

@@ -82,10 +82,11 @@ def _accuracy(ax: Any, network: str, histories: Histories, along: str) -> None:
         seconds = {t: histories[network, t].seconds.values for t in COLOURS}
         ax.axvline(min(np.nanmax(s) for s in seconds.values()), color=FAINT, linestyle=(0, (1, 1.5)), zorder=1)
         both = np.concatenate([s.ravel() for s in seconds.values()])
-        if (both > 0).any():
+        both = both[both > 0]
+        if np.unique(both).size > 1:
             ax.set_xscale("log")
             ax.xaxis.set_minor_formatter(extra("matplotlib.ticker", "plot").NullFormatter())
-            ax.set_xlim(both[both > 0].min(), np.nanmax(both))
+            ax.set_xlim(both.min(), both.max())
         ax.set_xlabel("seconds of training, logarithmic")
     else:
         ax.set_xlabel("epoch")
