@@ -87,7 +87,7 @@ def _accuracy(ax: Any, network: str, histories: Histories, along: str) -> None:
             ax.set_xscale("log")
             ax.xaxis.set_minor_formatter(extra("matplotlib.ticker", "plot").NullFormatter())
             ax.set_xlim(both.min(), both.max())
-        ax.set_xlabel("seconds of training, logarithmic")
+        ax.set_xlabel("seconds of training" + ", logarithmic" * (ax.get_xscale() == "log"))
     else:
         ax.set_xlabel("epoch")
 

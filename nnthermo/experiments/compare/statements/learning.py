@@ -52,12 +52,14 @@ def _similar_in_time(histories: Histories, settings: Settings) -> Finding:
     gaps = pairwise("test accuracy in equal time, bulk minus boundary training", histories, settings, gap)
     slower = pairwise("seconds an epoch, bulk over boundary training", histories, settings, ratio)
     known = [v for v in values_of(slower) if math.isfinite(v)]
-    longer = f"{min(known):.3g} to {max(known):.3g} times as long" if known else "too short a time to be measured"
+    longer = "too short a time to be measured"
+    if known:
+        longer = f"{min(known):.3g} to {max(known):.3g} times as long, since every sample is relaxed at every step"
     return Finding(
         [*gaps, *slower],
         judge([abs(v) <= POINTS for v in values_of(gaps)]),
         "Both are compared at the smaller of the two training times, compiling and recording excluded. The paper says "
-        f"nothing of cost; here an epoch takes {longer}, since every sample is relaxed at every step.",
+        f"nothing of cost; here an epoch takes {longer}.",
     )
 
 
