@@ -194,7 +194,7 @@ def report() -> None:
         counts, left = outcomes(session), survivors(session)
         without = [pair for pair in left if pair not in reasons]
         unexplained += len(without)
-        shown = " ".join(f"`{test}`" for test in " ".join(tests).split())
+        shown = ", ".join(" ".join(tests).replace("test_", "").split())
         numbers = counts["killed"], len(left) - len(without), len(without), counts["pending"]
         rows.append(f"| `{module}` | {shown} | {sum(numbers)} | {' | '.join(map(str, numbers))} |")
         listed += [(module, *pair, reasons.get(pair, "**not explained**")) for pair in left]
